@@ -1,0 +1,450 @@
+"""The command line: one verb per stage, `unrealperson VERB --help` explains each.
+
+A verb is a dataclass: its fields are its inputs and outputs and the configuration sections it
+uses; `execute` calls the stage's one public function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import tyro
+
+from unrealperson import __version__
+from unrealperson.config import (
+    Config,
+    CropConfig,
+    EvaluateConfig,
+    ExportConfig,
+    SearchConfig,
+    SynthConfig,
+    TrainConfig,
+    load_config,
+)
+from unrealperson.log import configure_logging, get_logger
+
+logger = get_logger(__name__)
+
+OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+Section = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Verb:
+    config: OptionalPath = None
+    """TOML file with configuration sections; flags on the command line win over it."""
+    verbose: Annotated[Switch, tyro.conf.arg(aliases=["-v"])] = False
+    """Show debug lines, and the traceback of an error."""
+    quiet: Switch = False
+    """Show only warnings and errors."""
+    log_json: Switch = False
+    """Write log lines as JSON objects."""
+
+    summary: ClassVar[str]
+
+    def execute(self) -> int | None:
+        raise NotImplementedError
+
+    def resolved(self) -> Config:
+        """The configuration file with the sections of this verb in place of its own."""
+        given = {
+            section.name: getattr(self, section.name)
+            for section in dataclasses.fields(Config)
+            if hasattr(self, section.name)
+        }
+        return dataclasses.replace(load_config(self.config), **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(_Verb):
+    """Tells what this machine has and lacks, and the one command that mends each lack.
+
+    Exit status 0: the default pipeline can run here; 1: something that it needs is missing.
+    """
+
+    summary: ClassVar[str] = "what this machine has and lacks, and how to mend it"
+
+    def execute(self) -> int:
+        from unrealperson.doctor import diagnose, healthy, print_findings
+
+        findings = diagnose()
+        print_findings(findings)
+        return 0 if healthy(findings) else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(_Verb):
+    """Runs the embedded simulator alone, for any UnrealCV client, until Ctrl-C.
+
+    Example: unrealperson simulate --port 9000 --people 20
+    """
+
+    summary: ClassVar[str] = "the embedded UnrealCV simulator alone, for any client"
+    port: int = 9000
+    """TCP port on 127.0.0.1; 0 takes a free one."""
+    unix: Switch = False
+    """Also listen on the Unix socket {system temporary folder}/unrealcv_PORT.socket."""
+    scene: int = 1
+    """Scene number."""
+    people: int = 20
+    """People that one 'vrun ce AddActor' spawns."""
+    cameras: int = 6
+    """Cameras, placed at the scene's surveillance views."""
+    synth: Section[SynthConfig] = field(default_factory=SynthConfig)
+
+    def execute(self) -> None:
+        from unrealperson.synth.simulator import serve_simulator
+
+        config = dataclasses.replace(
+            self.synth, scene=self.scene, people_per_batch=self.people, cameras=self.cameras
+        )
+        serve_simulator(config, port=self.port, unix=self.unix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synth(_Verb):
+    """Makes a labelled data set: people walk, cameras look, masks become crops.
+
+    Writes OUT/manifest.parquet and OUT/unreal_vX.Y/images/. Stopped at any moment, the same
+    command goes on where it was. The same configuration and seed give the same crops.
+    Example: unrealperson synth --out data --synth.people 100 --synth.cameras 6
+    """
+
+    summary: ClassVar[str] = "people, scene and cameras -> labelled crops"
+    out: Path
+    """Folder of the data set."""
+    synth: Section[SynthConfig] = field(default_factory=SynthConfig)
+    crop: Section[CropConfig] = field(default_factory=CropConfig)
+
+    def execute(self) -> None:
+        from unrealperson.synth.shards import synthesize
+
+        manifest = synthesize(self.resolved(), self.out)
+        logger.info("%s: %s", self.out, manifest.summary())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop(_Verb):
+    """Crops frames that 'unrealperson synth --synth.keep-frames True' kept, with other rules if you like.
+
+    Example: unrealperson crop --data data/frames --out recropped --crop.min-pixels 4000
+    """
+
+    summary: ClassVar[str] = "kept frames and masks -> crops"
+    data: Path
+    """Folder of kept frames (OUT/frames of synth)."""
+    out: Path
+    """Folder of the new data set."""
+    crop: Section[CropConfig] = field(default_factory=CropConfig)
+
+    def execute(self) -> None:
+        from unrealperson.crop import crop_folder
+
+        manifest = crop_folder(self.data, self.out, self.crop)
+        logger.info("%s: %s", self.out, manifest.summary())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(_Verb):
+    """Trains a re-identification network with camera-based batch norm.
+
+    Stopped at any moment, the same command goes on at the last finished epoch.
+    Example: unrealperson train --data data --out runs/first --train.epochs 15
+    """
+
+    summary: ClassVar[str] = "crops -> a trained network"
+    data: Path
+    """Data set: a folder with a manifest, or of images named as in Market-1501."""
+    out: Path
+    """Folder of the run: checkpoint, metrics.jsonl, config.toml."""
+    train: Section[TrainConfig] = field(default_factory=TrainConfig)
+
+    def execute(self) -> None:
+        from unrealperson.data.sources import read_images
+        from unrealperson.train import train
+
+        train(read_images(self.data), self.resolved(), self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(_Verb):
+    """Writes the feature vectors of a folder of crops, with batch-norm statistics of its own cameras.
+
+    Example: unrealperson extract --run runs/first --data crops --out features.npz
+    """
+
+    summary: ClassVar[str] = "crops -> feature vectors"
+    data: Path
+    """Data set or folder of crops."""
+    out: Path
+    """File to write (.npz)."""
+    run: OptionalPath = None
+    """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
+    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
+
+    def execute(self) -> None:
+        from unrealperson.data.sources import read_images
+        from unrealperson.evaluate import extract_run
+
+        manifest = read_images(self.data, skip_unreadable=True)
+        features = extract_run(self.run, manifest, self.resolved())
+        features.save(self.out)
+        logger.info("%s: %d vectors of %d numbers", self.out, *features.vectors.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_Verb):
+    """Scores a network: rank-1, rank-5, rank-10, mAP and mINP across cameras, with 95 % intervals.
+
+    Example: unrealperson evaluate --run runs/first --data market1501
+    """
+
+    summary: ClassVar[str] = "a network and labelled crops -> CMC, mAP, mINP"
+    data: Path
+    """Data set, or folder of crops named as in Market-1501."""
+    run: OptionalPath = None
+    """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
+    out: OptionalPath = None
+    """Folder for metrics.json, features.npz and ranking.json; left out: only print."""
+    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
+
+    def execute(self) -> None:
+        from unrealperson.evaluate import evaluate_run, format_metrics
+
+        metrics = evaluate_run(self.run, self.data, self.out, self.resolved())
+        print(format_metrics(metrics))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(_Verb):
+    """Writes a network as ONNX; refuses if ONNX Runtime does not give what torch gives.
+
+    The graph holds one table of batch-norm statistics per camera of --data.
+    Example: unrealperson export --run runs/first --data my_crops --out model.onnx
+    """
+
+    summary: ClassVar[str] = "a network -> ONNX, checked against torch"
+    run: Path
+    """Run folder of 'train'."""
+    out: Path
+    """File to write (.onnx); its parity report goes beside it."""
+    data: OptionalPath = None
+    """Crops of the cameras that the model will see; left out: the training crops."""
+    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
+    export: Section[ExportConfig] = field(default_factory=ExportConfig)
+
+    def execute(self) -> None:
+        from unrealperson.data.sources import read_images
+        from unrealperson.export import export
+
+        manifest = None if self.data is None else read_images(self.data, skip_unreadable=True)
+        export(self.run, self.out, self.resolved(), manifest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index(_Verb):
+    """Makes a gallery of a folder of crops (labels are not needed), ready for 'search'.
+
+    Example: unrealperson index --model model.onnx --data my_crops --out gallery
+    """
+
+    summary: ClassVar[str] = "an ONNX model and crops -> a gallery"
+    model: Path
+    """ONNX file of 'export'."""
+    data: Path
+    """Folder of crops."""
+    out: Path
+    """Folder of the gallery."""
+    search: Section[SearchConfig] = field(default_factory=SearchConfig)
+
+    def execute(self) -> None:
+        from unrealperson.gallery import index_images
+
+        index_images(self.model, self.data, self.out, self.search)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(_Verb):
+    """Finds the most similar crops of a gallery.
+
+    Example: unrealperson search --gallery gallery query.jpg
+    """
+
+    summary: ClassVar[str] = "a gallery and one image -> the most similar crops"
+    image: Annotated[Path, tyro.conf.Positional]
+    """The query: one crop of a person."""
+    gallery: Path
+    """Folder of 'index'."""
+    camera: int = -1
+    """Camera id of the query if it is known: its statistics are used."""
+    search: Section[SearchConfig] = field(default_factory=SearchConfig)
+
+    def execute(self) -> None:
+        from unrealperson.gallery import Gallery
+
+        gallery = Gallery.open(self.gallery)
+        for rank, hit in enumerate(gallery.search_image(self.image, k=self.search.k, camid=self.camera), 1):
+            print(f"{rank:3d}  {hit.similarity:6.4f}  {hit.path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(_Verb):
+    """Writes one self-contained HTML page about a demo folder.
+
+    Example: unrealperson report --data demo --out demo/report.html
+    """
+
+    summary: ClassVar[str] = "a demo folder -> one HTML page"
+    data: Path
+    """Folder that 'demo' made."""
+    out: Path
+    """Page to write (.html)."""
+
+    def execute(self) -> None:
+        from unrealperson.report import write_report
+
+        logger.info("the report is at %s", write_report(self.data, self.out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(_Verb):
+    """Runs every stage in small, from nothing to a report; with --real it ends on your own crops.
+
+    Stopped at any moment, the same command goes on at the stage where it was.
+    Examples: unrealperson demo --out demo
+              unrealperson demo --out demo --real my_crops
+    """
+
+    summary: ClassVar[str] = "all of it in small, ending with a report"
+    out: Path = Path("demo")
+    """Folder for everything that is made."""
+    real: OptionalPath = None
+    """Folder of your own crops to score, index and search at the end."""
+    synth: Section[SynthConfig] = field(default_factory=SynthConfig)
+    crop: Section[CropConfig] = field(default_factory=CropConfig)
+    train: Section[TrainConfig] = field(default_factory=TrainConfig)
+    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
+    export: Section[ExportConfig] = field(default_factory=ExportConfig)
+    search: Section[SearchConfig] = field(default_factory=SearchConfig)
+
+    def execute(self) -> None:
+        from unrealperson.demo import run_demo
+
+        run_demo(self.resolved(), self.out, real=self.real)
+
+
+VERBS: dict[str, type[_Verb]] = {
+    "doctor": Doctor,
+    "simulate": Simulate,
+    "synth": Synth,
+    "crop": Crop,
+    "train": Train,
+    "extract": Extract,
+    "evaluate": Evaluate,
+    "export": Export,
+    "index": Index,
+    "search": Search,
+    "report": Report,
+    "demo": Demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+        arguments: the command line without the program's name; None takes the process's own.
+
+    Returns:
+        The exit status: 0 done, 1 doctor found a lack, 2 bad input, 130 stopped by Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if "--version" in arguments:
+        print(f"unrealperson {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in VERBS:
+        close = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "'unrealperson --help' lists the verbs"
+        print(f"unrealperson: error: there is no verb '{name}'; {hint}", file=sys.stderr)
+        return 2
+    verbose = "-v" in rest or "--verbose" in rest
+    try:
+        verb = _parse(name, rest)
+        configure_logging(verbose=verb.verbose, quiet=verb.quiet, as_json=verb.log_json)
+        return verb.execute() or 0
+    except SystemExit as stop:
+        return int(stop.code or 0) if not isinstance(stop.code, str) else 2
+    except KeyboardInterrupt:
+        print("\nunrealperson: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; what it did not read is not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, RuntimeError, OSError) as error:
+        if verbose:
+            raise
+        print(f"unrealperson: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _parse(name: str, arguments: list[str]) -> _Verb:
+    verb = VERBS[name]
+    config = load_config(_config_path(arguments))
+    sections = {section.name for section in dataclasses.fields(Config)}
+    default: dict[str, Any] = {}
+    for key in dataclasses.fields(verb):
+        if key.name in sections:
+            default[key.name] = getattr(config, key.name)
+        elif key.default is dataclasses.MISSING:
+            default[key.name] = tyro.MISSING
+    return tyro.cli(
+        verb,
+        prog=f"unrealperson {name}",
+        default=verb(**default),
+        args=arguments,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+
+
+def _config_path(arguments: list[str]) -> str | None:
+    for position, argument in enumerate(arguments):
+        if argument == "--config" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith("--config="):
+            return argument.removeprefix("--config=")
+    return None
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+    return (
+        f"unrealperson {__version__}: synthetic people for person re-identification\n\n"
+        f"usage: unrealperson VERB [--config FILE] [--section.key value ...]\n\n{verbs}\n\n"
+        "'unrealperson VERB --help' explains a verb and all of its settings.\n"
+        "Everywhere: --version, -v (debug lines), --quiet, --log-json.\n\n"
+        "A first run, some minutes on two cores:  unrealperson demo --out demo"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.strerror}: {error.filename}"
+    return text or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,336 @@
+"""Configuration: one frozen dataclass per stage, read from TOML.
+
+An unknown section or key is an error that names the nearest valid one. The resolved
+configuration is saved beside every output with `save_config`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+CONFIG_VERSION = 1
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthConfig:
+    """What is synthesised: who, where, when, and how it is rendered."""
+
+    seed: int = 0
+    """Every person, path, light and sensor is a pure function of this seed."""
+    scene: int = 1
+    """Scene number X of the folder name unreal_vX.Y (1: city street)."""
+    version: int = 1
+    """Model version Y of the folder name unreal_vX.Y (1: basic people without accessories)."""
+    people: int = 72
+    """Identities to make; they are numbered P = 0 ... people - 1."""
+    test_people: int = 24
+    """The last so many identities are marked split=test, the others split=train."""
+    people_per_batch: int = 24
+    """Identities that walk through the scene together."""
+    cameras: int = 6
+    """Virtual surveillance cameras, numbered D = 1 ... cameras."""
+    instants: int = 10
+    """Instants captured per batch; all cameras look at the same instant."""
+    interval_s: float = 2.0
+    """Simulated seconds between two instants."""
+    lights: int = 4
+    """Light steps (the paper's changing skylight), spread evenly over the instants of a batch."""
+    width: int = 640
+    """Frame width in pixels."""
+    height: int = 480
+    """Frame height in pixels."""
+    sensor: bool = True
+    """Give each camera its own exposure, white balance, gamma, blur and noise."""
+    endpoint: str = ""
+    """host:port of a running Unreal Engine with UnrealCV; empty: the embedded simulator."""
+    workers: int = 0
+    """Simulators that run side by side; 0: one per core. Does not change the output."""
+    keep_frames: bool = False
+    """Also write every frame (lit image, instance mask, truth) below OUT/frames."""
+    timeout_s: float = 120.0
+    """Longest wait for one reply of the endpoint, in seconds."""
+
+    def __post_init__(self) -> None:
+        _require(self.people >= 1, f"synth.people must be at least 1, got {self.people}")
+        _require(
+            0 <= self.test_people <= self.people,
+            f"synth.test_people must lie in 0 ... synth.people = {self.people}, got {self.test_people}",
+        )
+        _require(self.people_per_batch >= 1, f"synth.people_per_batch must be at least 1, got {self.people_per_batch}")
+        _require(1 <= self.cameras <= 999, f"synth.cameras must lie in 1 ... 999, got {self.cameras}")
+        _require(self.instants >= 1, f"synth.instants must be at least 1, got {self.instants}")
+        _require(self.lights >= 1, f"synth.lights must be at least 1, got {self.lights}")
+        _require(self.interval_s > 0, f"synth.interval_s must be positive, got {self.interval_s}")
+        _require(
+            64 <= self.width <= 4096 and 64 <= self.height <= 4096,
+            f"synth.width and synth.height must lie in 64 ... 4096, got {self.width} x {self.height}",
+        )
+        _require(self.workers >= 0, f"synth.workers must be 0 (one per core) or more, got {self.workers}")
+        _require(self.timeout_s > 0, f"synth.timeout_s must be positive, got {self.timeout_s}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """Rules that turn a frame and its instance mask into crops (the original's values)."""
+
+    tolerance: int = 3
+    """A pixel belongs to a person if each channel of the mask is within this of the person's colour."""
+    min_pixels: int = 2000
+    """A person needs more mask pixels than this."""
+    border: int = 5
+    """Reject boxes closer than this many pixels to the frame's edge."""
+    enlarge: float = 0.1
+    """Each side grows by a random whole number of pixels, up to this share of the box's side."""
+    min_area: int = 2000
+    """Reject enlarged boxes of fewer square pixels than this."""
+    min_fill: float = 0.3
+    """Reject persons whose mask fills less than this share of its tight box."""
+    quality: int = 90
+    """JPEG quality of the crops."""
+    seed: int = 0
+    """Seed of the random enlargement."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.tolerance <= 7, f"crop.tolerance must lie in 0 ... 7, got {self.tolerance}")
+        _require(self.min_pixels >= 0, f"crop.min_pixels must not be negative, got {self.min_pixels}")
+        _require(self.border >= 0, f"crop.border must not be negative, got {self.border}")
+        _require(0 <= self.enlarge <= 1, f"crop.enlarge must lie in 0 ... 1, got {self.enlarge}")
+        _require(0 <= self.min_fill <= 1, f"crop.min_fill must lie in 0 ... 1, got {self.min_fill}")
+        _require(1 <= self.quality <= 100, f"crop.quality must lie in 1 ... 100, got {self.quality}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Network, sampler and schedule (paper section 4.1)."""
+
+    backbone: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+    """Feature network, with ImageNet weights."""
+    weights: str = ""
+    """Path of backbone weights; empty: those of the installed weight package."""
+    norm: Literal["cbn", "bn"] = "cbn"
+    """Camera-based batch norm, or plain batch norm as the baseline."""
+    height: int = 256
+    """Input height in pixels."""
+    width: int = 128
+    """Input width in pixels."""
+    epochs: int = 15
+    """Passes over the training crops."""
+    decay_epoch: int = 10
+    """From this epoch on the learning rate is a tenth."""
+    learning_rate: float = 0.01
+    """Step size of SGD with momentum."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 5e-4
+    """L2 penalty."""
+    cameras_per_batch: int = 8
+    """Cameras drawn for a batch, with replacement (balanced sampling of the paper's reference 55)."""
+    identities_per_camera: int = 2
+    """Identities drawn for each of those cameras."""
+    images_per_identity: int = 4
+    """Images of each such identity under that camera."""
+    flip: float = 0.5
+    """Probability of a horizontal mirror."""
+    pad: int = 10
+    """Zero pixels added on each side before the random crop back to the input size."""
+    min_images: int = 2
+    """A camera with fewer images in a batch is normalised by the statistics of the whole batch."""
+    seed: int = 0
+    """Seed of initial weights, sampler and augmentation."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"train.epochs must be at least 1, got {self.epochs}")
+        _require(self.learning_rate > 0, f"train.learning_rate must be positive, got {self.learning_rate}")
+        _require(
+            32 <= self.height <= 1024 and 32 <= self.width <= 1024,
+            f"train.height and train.width must lie in 32 ... 1024, got {self.height} x {self.width}",
+        )
+        for name in ("cameras_per_batch", "identities_per_camera", "images_per_identity"):
+            _require(getattr(self, name) >= 1, f"train.{name} must be at least 1, got {getattr(self, name)}")
+        _require(0 <= self.flip <= 1, f"train.flip must lie in 0 ... 1, got {self.flip}")
+        _require(self.pad >= 0, f"train.pad must not be negative, got {self.pad}")
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one training batch."""
+        return self.cameras_per_batch * self.identities_per_camera * self.images_per_identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How features are extracted and scored."""
+
+    batch_size: int = 32
+    """Images in one forward pass."""
+    statistics_images: int = 320
+    """At most so many images of a camera give its batch-norm statistics (10 batches of 32)."""
+    min_statistics_images: int = 8
+    """A camera with fewer images uses the statistics of all images of the data set."""
+    mirror: bool = True
+    """Add the feature of the mirrored image."""
+    ranks: tuple[int, ...] = (1, 5, 10)
+    """Ranks of the cumulative matching characteristic."""
+    bootstrap: int = 1000
+    """Resamples of the queries for the 95 % intervals."""
+    seed: int = 0
+    """Seed of the statistics' image sample and of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size >= 1, f"evaluate.batch_size must be at least 1, got {self.batch_size}")
+        _require(
+            self.statistics_images >= 2, f"evaluate.statistics_images must be at least 2, got {self.statistics_images}"
+        )
+        _require(bool(self.ranks) and min(self.ranks) >= 1, f"evaluate.ranks must be 1 or more, got {self.ranks}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """ONNX export and its parity gate."""
+
+    opset: int = 18
+    """ONNX operator set, 18 or newer."""
+    min_cosine: float = 0.9999
+    """Smallest cosine between the torch and the ONNX feature of one image; below it no file is written."""
+
+    def __post_init__(self) -> None:
+        _require(self.opset >= 18, f"export.opset must be at least 18, got {self.opset}")
+        _require(0 < self.min_cosine <= 1, f"export.min_cosine must lie in (0, 1], got {self.min_cosine}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Gallery building and search."""
+
+    k: int = 10
+    """Hits to return."""
+    batch_size: int = 32
+    """Images in one run of the ONNX model."""
+
+    def __post_init__(self) -> None:
+        _require(self.k >= 1, f"search.k must be at least 1, got {self.k}")
+        _require(self.batch_size >= 1, f"search.batch_size must be at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All sections; a TOML file may hold any of them."""
+
+    synth: SynthConfig = field(default_factory=SynthConfig)
+    crop: CropConfig = field(default_factory=CropConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+def load_config(path: str | Path | None = None) -> Config:
+    """Reads a TOML file into a `Config`; what the file leaves out keeps its default.
+
+    Args:
+        path: TOML file, or None for the defaults.
+
+    Raises:
+        ValueError: unknown section or key, wrong type, value out of range, or not TOML.
+        FileNotFoundError: no such file.
+    """
+    if path is None:
+        return Config()
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such configuration file: {path}")
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+    version = document.pop("version", CONFIG_VERSION)
+    if version != CONFIG_VERSION:
+        raise ValueError(f"{path} has format version {version}; this release reads version {CONFIG_VERSION}")
+    sections = {section.name: section for section in dataclasses.fields(Config)}
+    built = {}
+    for name, table in document.items():
+        if name not in sections:
+            raise ValueError(f"{path}: unknown section [{name}]{_nearest(name, sections)}")
+        if not isinstance(table, dict):
+            raise ValueError(f"{path}: '{name}' must be a section, written [{name}], got {table!r}")
+        built[name] = _build(typing.get_type_hints(Config)[name], table, where=f"{path}: [{name}]")
+    return Config(**built)
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Writes a `Config` as TOML that `load_config` reads back unchanged.
+
+    Args:
+        config: what to save.
+        path: file to write; it appears complete or not at all.
+    """
+    lines = [f"version = {CONFIG_VERSION}"]
+    for section in dataclasses.fields(config):
+        lines += ["", f"[{section.name}]"]
+        values = getattr(config, section.name)
+        lines += [f"{key.name} = {_toml(getattr(values, key.name))}" for key in dataclasses.fields(values)]
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _build(section: type, table: dict[str, Any], *, where: str) -> Any:
+    keys = {key.name: key for key in dataclasses.fields(section)}
+    hints = typing.get_type_hints(section)
+    values = {}
+    for name, value in table.items():
+        if name not in keys:
+            raise ValueError(f"{where} has unknown key '{name}'{_nearest(name, keys)}")
+        values[name] = _convert(value, hints[name], where=f"{where} {name}")
+    try:
+        return section(**values)
+    except ValueError as error:
+        raise ValueError(f"{where} {error}") from error
+
+
+def _convert(value: Any, hint: Any, *, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ValueError(f"{where} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        return value
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(item, typing.get_args(hint)[0], where=where) for item in value)
+    if hint is float and type(value) is int:
+        value = float(value)
+    expected = origin or hint
+    if isinstance(expected, types.UnionType) or type(value) is not expected:
+        raise ValueError(f"{where} must be {getattr(expected, '__name__', expected)}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} must be a finite number, got {value!r}")
+    return value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value)
+
+
+def _nearest(name: str, valid: typing.Iterable[str]) -> str:
+    valid = list(valid)
+    close = difflib.get_close_matches(name, valid, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; valid ones are {', '.join(valid)}"

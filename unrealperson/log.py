@@ -1,0 +1,119 @@
+"""Logging and progress: one logger per module, progress only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ROOT = "unrealperson"
+
+
+def get_logger(name: str) -> logging.Logger:
+    """The logger of a module.
+
+    Args:
+        name: the module's `__name__`.
+    """
+    return logging.getLogger(name if name.startswith(ROOT) else f"{ROOT}.{name}")
+
+
+def configure_logging(*, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> None:
+    """Sends log lines to standard error. Called once, by the command line.
+
+    Args:
+        verbose: also show debug lines.
+        quiet: only warnings and errors, no progress.
+        as_json: one JSON object per line instead of text.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter())
+    logger = logging.getLogger(ROOT)
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+
+
+def track(items: Iterable[T], *, label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
+    """Yields the items and shows progress with the time left.
+
+    On a terminal this is a bar; elsewhere a log line about every ten seconds.
+
+    Args:
+        items: what to iterate over.
+        label: short name of the work.
+        total: number of items where `items` has no length.
+        unit: what one item is, for the rate.
+    """
+    if total is None:
+        total = len(items)  # type: ignore[arg-type]
+    logger = get_logger(ROOT)
+    if not logger.isEnabledFor(logging.INFO):
+        yield from items
+    elif sys.stderr.isatty() and not _logs_json():
+        yield from _bar(items, label, total, unit)
+    else:
+        yield from _lines(items, label, total, unit)
+
+
+def _bar(items: Iterable[T], label: str, total: int, unit: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+        task = progress.add_task(label, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+def _lines(items: Iterable[T], label: str, total: int, unit: str, every_s: float = 10.0) -> Iterator[T]:
+    logger = get_logger(ROOT)
+    start = last = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= every_s or (done == total and now - start >= 1.0):
+            left = (now - start) / done * max(total - done, 0)
+            logger.info("%s: %d of %d %s, %.0f s gone, %.0f s left", label, done, total, unit, now - start, left)
+            last = now
+
+
+def _logs_json() -> bool:
+    return any(isinstance(handler.formatter, _JsonFormatter) for handler in logging.getLogger(ROOT).handlers)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        mark = "" if record.levelno <= logging.INFO else record.levelname.lower() + ": "
+        text = mark + record.getMessage()
+        return text + "\n" + self.formatException(record.exc_info) if record.exc_info else text
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "pid": os.getpid(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
