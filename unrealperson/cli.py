@@ -355,6 +355,9 @@ VERBS: dict[str, type[_Verb]] = {
     "demo": Demo,
 }
 
+EXTRA_OF = {"panda3d": "synth", "direct": "synth", "unrealcv": "synth", "onnxruntime": "cpu"}
+"""The optional dependency group that brings a module."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb.
@@ -392,6 +395,14 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader of a pipe (head, less) has gone; what it did not read is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if verbose or error.name not in EXTRA_OF:
+            raise
+        print(
+            f"unrealperson: error: {error.name} is not installed; pip install 'unrealperson[{EXTRA_OF[error.name]}]'",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, RuntimeError, OSError) as error:
         if verbose:
             raise

