@@ -104,6 +104,7 @@ def test_track_yields_everything_and_tells_the_time_left(monkeypatch: pytest.Mon
 
 
 def test_importing_the_command_line_does_not_import_torch() -> None:
-    code = "import sys, unrealperson.cli; print([m for m in ('torch', 'panda3d', 'unrealcv', 'numba') if m in sys.modules])"
+    heavy = ("torch", "panda3d", "unrealcv", "numba")
+    code = f"import sys, unrealperson.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -21,9 +21,7 @@ def test_defaults_without_a_file() -> None:
 
 def test_file_overrides_only_what_it_names(tmp_path: Path) -> None:
     config = load_config(write(tmp_path / "c.toml", "[synth]\npeople = 30\n[evaluate]\nranks = [1, 3]\n"))
-    assert config == Config(
-        synth=SynthConfig(people=30), evaluate=dataclasses.replace(Config().evaluate, ranks=(1, 3))
-    )
+    assert config == Config(synth=SynthConfig(people=30), evaluate=dataclasses.replace(Config().evaluate, ranks=(1, 3)))
 
 
 def test_whole_number_is_taken_for_a_float(tmp_path: Path) -> None:
@@ -68,5 +66,5 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such configuration file: .*absent.toml"):
+    with pytest.raises(FileNotFoundError, match=r"no such configuration file: .*absent\.toml"):
         load_config(tmp_path / "absent.toml")

@@ -41,7 +41,19 @@ ONLY_IN = {
     "fastapi": set(),
     "tyro": {"cli.py"},
 }
-LAZY_TORCH = ("config", "cli", "crop", "synth", "gallery", "demo", "doctor", "report", "data/manifest", "data/sources", "ops")
+LAZY_TORCH = (
+    "config",
+    "cli",
+    "crop",
+    "synth",
+    "gallery",
+    "demo",
+    "doctor",
+    "report",
+    "data/manifest",
+    "data/sources",
+    "ops",
+)
 
 
 def relative(path: Path) -> str:
@@ -106,7 +118,7 @@ def documented(path: Path):
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_docstrings_name_the_parameters(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert path.name == "__init__.py" and path.stat().st_size == 0 or ast.get_docstring(tree), "no module docstring"
+    assert (path.name == "__init__.py" and path.stat().st_size == 0) or ast.get_docstring(tree), "no module docstring"
     for function in documented(path):
         docstring = ast.get_docstring(function) or ""
         section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", docstring, flags=re.M)
@@ -143,19 +155,24 @@ def test_torch_load_is_safe() -> None:
             assert "weights_only=True" in call, f"{relative(path)}: {call}"
 
 
-def test_ruff() -> None:
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+def run_tool(*command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
+def test_ruff() -> None:
+    run_tool("ruff", "check", ".")
+
+
 def test_ruff_format() -> None:
-    done = subprocess.run([sys.executable, "-m", "ruff", "format", "--check", "."], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", "."], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
 def test_mypy() -> None:
-    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    run_tool("mypy")
 
 
 def test_project_speaks_of_itself_alone() -> None:

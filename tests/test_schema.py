@@ -19,7 +19,9 @@ def test_keys_do_not_collide_between_folders() -> None:
     assert person_key(2, 17) == 2_000_017 and camera_key(3, 8) == 3_008
 
 
-@pytest.mark.parametrize("call", [lambda: person_key(1, 1_000_000), lambda: person_key(1, -1), lambda: camera_key(1, 1000)])
+@pytest.mark.parametrize(
+    "call", [lambda: person_key(1, 1_000_000), lambda: person_key(1, -1), lambda: camera_key(1, 1000)]
+)
 def test_keys_out_of_range(call) -> None:
     with pytest.raises(ValueError, match="must lie in"):
         call()

@@ -32,7 +32,7 @@ from unrealperson.log import configure_logging, get_logger
 logger = get_logger(__name__)
 
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-Section = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
+VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
@@ -97,14 +97,12 @@ class Simulate(_Verb):
     """People that one 'vrun ce AddActor' spawns."""
     cameras: int = 6
     """Cameras, placed at the scene's surveillance views."""
-    synth: Section[SynthConfig] = field(default_factory=SynthConfig)
+    synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
 
     def execute(self) -> None:
         from unrealperson.synth.simulator import serve_simulator
 
-        config = dataclasses.replace(
-            self.synth, scene=self.scene, people_per_batch=self.people, cameras=self.cameras
-        )
+        config = dataclasses.replace(self.synth, scene=self.scene, people_per_batch=self.people, cameras=self.cameras)
         serve_simulator(config, port=self.port, unix=self.unix)
 
 
@@ -120,8 +118,8 @@ class Synth(_Verb):
     summary: ClassVar[str] = "people, scene and cameras -> labelled crops"
     out: Path
     """Folder of the data set."""
-    synth: Section[SynthConfig] = field(default_factory=SynthConfig)
-    crop: Section[CropConfig] = field(default_factory=CropConfig)
+    synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
+    crop: Annotated[CropConfig, VALUED] = field(default_factory=CropConfig)
 
     def execute(self) -> None:
         from unrealperson.synth.shards import synthesize
@@ -142,7 +140,7 @@ class Crop(_Verb):
     """Folder of kept frames (OUT/frames of synth)."""
     out: Path
     """Folder of the new data set."""
-    crop: Section[CropConfig] = field(default_factory=CropConfig)
+    crop: Annotated[CropConfig, VALUED] = field(default_factory=CropConfig)
 
     def execute(self) -> None:
         from unrealperson.crop import crop_folder
@@ -164,7 +162,7 @@ class Train(_Verb):
     """Data set: a folder with a manifest, or of images named as in Market-1501."""
     out: Path
     """Folder of the run: checkpoint, metrics.jsonl, config.toml."""
-    train: Section[TrainConfig] = field(default_factory=TrainConfig)
+    train: Annotated[TrainConfig, VALUED] = field(default_factory=TrainConfig)
 
     def execute(self) -> None:
         from unrealperson.data.sources import read_images
@@ -187,7 +185,7 @@ class Extract(_Verb):
     """File to write (.npz)."""
     run: OptionalPath = None
     """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
-    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
 
     def execute(self) -> None:
         from unrealperson.data.sources import read_images
@@ -213,7 +211,7 @@ class Evaluate(_Verb):
     """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
     out: OptionalPath = None
     """Folder for metrics.json, features.npz and ranking.json; left out: only print."""
-    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
 
     def execute(self) -> None:
         from unrealperson.evaluate import evaluate_run, format_metrics
@@ -237,8 +235,8 @@ class Export(_Verb):
     """File to write (.onnx); its parity report goes beside it."""
     data: OptionalPath = None
     """Crops of the cameras that the model will see; left out: the training crops."""
-    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
-    export: Section[ExportConfig] = field(default_factory=ExportConfig)
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
+    export: Annotated[ExportConfig, VALUED] = field(default_factory=ExportConfig)
 
     def execute(self) -> None:
         from unrealperson.data.sources import read_images
@@ -262,7 +260,7 @@ class Index(_Verb):
     """Folder of crops."""
     out: Path
     """Folder of the gallery."""
-    search: Section[SearchConfig] = field(default_factory=SearchConfig)
+    search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
 
     def execute(self) -> None:
         from unrealperson.gallery import index_images
@@ -284,7 +282,7 @@ class Search(_Verb):
     """Folder of 'index'."""
     camera: int = -1
     """Camera id of the query if it is known: its statistics are used."""
-    search: Section[SearchConfig] = field(default_factory=SearchConfig)
+    search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
 
     def execute(self) -> None:
         from unrealperson.gallery import Gallery
@@ -327,12 +325,12 @@ class Demo(_Verb):
     """Folder for everything that is made."""
     real: OptionalPath = None
     """Folder of your own crops to score, index and search at the end."""
-    synth: Section[SynthConfig] = field(default_factory=SynthConfig)
-    crop: Section[CropConfig] = field(default_factory=CropConfig)
-    train: Section[TrainConfig] = field(default_factory=TrainConfig)
-    evaluate: Section[EvaluateConfig] = field(default_factory=EvaluateConfig)
-    export: Section[ExportConfig] = field(default_factory=ExportConfig)
-    search: Section[SearchConfig] = field(default_factory=SearchConfig)
+    synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
+    crop: Annotated[CropConfig, VALUED] = field(default_factory=CropConfig)
+    train: Annotated[TrainConfig, VALUED] = field(default_factory=TrainConfig)
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
+    export: Annotated[ExportConfig, VALUED] = field(default_factory=ExportConfig)
+    search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
 
     def execute(self) -> None:
         from unrealperson.demo import run_demo

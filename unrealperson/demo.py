@@ -85,9 +85,7 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
             index_images(model, held_out, out / "gallery", config.search)
     with stages.stage("search"):
         query = held_out.image_path(0)
-        hits = Gallery.open(out / "gallery").search_image(
-            query, k=config.search.k, camid=int(held_out.camid[0])
-        )
+        hits = Gallery.open(out / "gallery").search_image(query, k=config.search.k, camid=int(held_out.camid[0]))
     if crops is not None:
         with stages.stage("real"):
             _score_real(config, crops, run, out / "real")
@@ -110,8 +108,9 @@ def _next_commands(out: Path, real: Path | None, query: Path) -> list[str]:
     own = real or Path("DIR_OF_CROPS")
     return [
         f"unrealperson search --gallery {out / 'gallery'} {query}",
-        f"unrealperson evaluate --run {out / 'run'} --data {own}" if real else
-        f"unrealperson demo --out {out} --real {own}",
+        f"unrealperson evaluate --run {out / 'run'} --data {own}"
+        if real
+        else f"unrealperson demo --out {out} --real {own}",
         f"unrealperson index --model {out / 'model.onnx'} --data {own} --out my_gallery",
     ]
 

@@ -64,7 +64,14 @@ def track(items: Iterable[T], *, label: str, total: int | None = None, unit: str
 
 def _bar(items: Iterable[T], label: str, total: int, unit: str) -> Iterator[T]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description:<12}"),

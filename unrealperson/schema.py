@@ -61,9 +61,7 @@ class Features:
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.vectors.dtype != np.float32:
-            raise ValueError(
-                f"vectors must be float32 [n, d], got {self.vectors.dtype} {list(self.vectors.shape)}"
-            )
+            raise ValueError(f"vectors must be float32 [n, d], got {self.vectors.dtype} {list(self.vectors.shape)}")
         n = len(self.vectors)
         for name in ("pid", "camid", "frame"):
             value = getattr(self, name)
