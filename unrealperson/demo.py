@@ -15,6 +15,7 @@ The folder of a demo:
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import threading
@@ -232,7 +233,7 @@ class _Meter:
     def _sample(self) -> None:
         while True:
             children = _descendants()
-            self.peak_pss_mb = max(self.peak_pss_mb, sum(map(_pss_mb, ["self", *children])))
+            self.peak_pss_mb = max(self.peak_pss_mb, _pss_mb("self") + sum(_pss_mb(child) for child in children))
             for child in children:
                 self._cpu_of[child] = max(self._cpu_of.get(child, 0.0), _cpu_s(child))
             if self._stop.wait(0.5):
@@ -258,8 +259,6 @@ def _pss_mb(process: int | str) -> float:
 
 
 def _cpu_s(process: int) -> float:
-    import os
-
     fields = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if len(fields) > 12 else 0.0
 
