@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from learning import make_figures
+
+from unrealperson.config import TrainConfig
+from unrealperson.data import loader
+from unrealperson.data.loader import Images, TrainLoader
+from unrealperson.data.sources import load_image
+
+CONFIG = TrainConfig(height=64, width=32, cameras_per_batch=2, identities_per_camera=2, images_per_identity=2, pad=2)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**20], ids=["uncached", "cached"])
+def test_images_come_in_the_order_asked_for(tmp_path, cache_bytes):
+    manifest = make_figures(tmp_path, identities=2, cameras=1)
+    images = Images(manifest, height=64, width=32, cache_bytes=cache_bytes)
+    rows = np.array([4, 0, 4])
+    for _ in range(2):
+        for row, image in zip(rows, images[rows], strict=True):
+            assert np.array_equal(image, load_image(manifest.image_path(row)))
+    assert images[[]].shape == (0, 64, 32, 3)
+
+
+def test_an_image_is_decoded_once(tmp_path, monkeypatch):
+    images = Images(make_figures(tmp_path, identities=2, cameras=1), height=32, width=16)
+    seen = []
+    monkeypatch.setattr(loader, "load_image", lambda path: seen.append(path) or load_image(path))
+    for rows in ([0, 1, 1], [1, 2], [0, 2]):
+        images[rows]
+    assert len(seen) == len(set(seen)) == 3
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+    manifest = make_figures(tmp_path, identities=2, cameras=1)
+    manifest.image_path(1).write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"0_c1_1.png is not a readable image"):
+        Images(manifest, height=32, width=16)[[0, 1]]
+
+
+def test_batches_carry_contiguous_labels_and_cameras(tmp_path):
+    train = TrainLoader(make_figures(tmp_path), CONFIG)
+    assert train.identity_keys.tolist() == [10, 11, 12, 13] and train.camera_keys.tolist() == [1, 2, 3]
+    batches = list(train.epoch(0))
+    assert len(batches) == len(train) == 4
+    for batch in batches:
+        assert batch.images.shape == (8, 3, 64, 32) and batch.images.dtype == torch.float32
+        assert set(batch.label.tolist()) <= set(range(4)) and set(batch.camera.tolist()) <= set(range(3))
+
+
+def test_an_epoch_is_a_pure_function_of_configuration_and_number(tmp_path):
+    manifest = make_figures(tmp_path)
+    first, again = (list(TrainLoader(manifest, CONFIG).epoch(1)) for _ in range(2))
+    other = list(TrainLoader(manifest, CONFIG).epoch(2))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a.images, b.images) for a, b in zip(first, other, strict=True))

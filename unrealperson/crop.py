@@ -1,0 +1,419 @@
+"""Cropper: one pass over a frame's instance mask, then the original's rules for every person."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+from PIL import Image
+
+from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
+from unrealperson.data.manifest import Manifest
+from unrealperson.data.sources import load_image
+from unrealperson.log import get_logger, track
+from unrealperson.schema import camera_key, person_key
+
+if TYPE_CHECKING:
+    from unrealperson.synth.capture import Frame
+
+_logger = get_logger(__name__)
+
+REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_fill")
+"""Why a person of a frame gives no crop, in the order of the rules."""
+
+# Colours within a tolerance of at most 7 of a person's span at most two cells of 16 per channel, so a
+# person is listed in at most 8 of the 16**3 cells and a pixel is compared with one cell's people only.
+_CELL_BITS = 4
+_CELLS = 1 << (3 * (8 - _CELL_BITS))
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One person cut out of one frame.
+
+    Attributes:
+        person: P, the key of the person's mask colour.
+        box: left, top, right, bottom of the enlarged box in the frame; xyxy pixels, half-open.
+        image: [bottom - top, right - left, 3] uint8 RGB.
+        pixels: mask pixels of the person in the whole frame.
+        fill: mask pixels over the area of the tight box (right - left) * (bottom - top) between its outermost
+            pixels; slightly above 1 for a full rectangle.
+    """
+
+    person: int
+    box: tuple[int, int, int, int]
+    image: np.ndarray
+    pixels: int
+    fill: float
+
+
+def measure_people(
+    mask: np.ndarray,  # [H, W, 3] or [H, W, 4] uint8
+    colors: np.ndarray,  # [n, 3] uint8
+    *,
+    tolerance: int = 3,
+) -> np.ndarray:
+    """Counts the pixels of many mask colours and finds their extents in one pass.
+
+    A pixel within the tolerance of several colours counts for each of them, as in the original.
+
+    Args:
+        mask: [H, W, 3] or [H, W, 4] uint8 instance mask; alpha is ignored.
+        colors: [n, 3] uint8 mask colour of each person.
+        tolerance: greatest difference per channel, 0 ... 7.
+
+    Returns:
+        [n, 5] int64: pixels, then left, top, right, bottom of the outermost pixels (inclusive). Where pixels
+        is 0 the extents mean nothing.
+
+    Raises:
+        ValueError: wrong shape, type or range.
+    """
+    mask = _three_channels(mask, "mask")
+    if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype != np.uint8:
+        raise ValueError(f"colors must be uint8 [n, 3], got {colors.dtype} {list(colors.shape)}")
+    if not 0 <= tolerance <= 7:
+        raise ValueError(f"tolerance must lie in 0 ... 7, got {tolerance}")
+    # Read-only, contiguous views: one compiled version serves every caller.
+    mask, colors = mask.view(), np.ascontiguousarray(colors).view()
+    mask.flags.writeable = colors.flags.writeable = False
+    return _measure(mask, colors, tolerance)
+
+
+def crop_frame(
+    image: np.ndarray,  # [H, W, 3] or [H, W, 4] uint8
+    mask: np.ndarray,  # [H, W, 3] or [H, W, 4] uint8
+    colors: Mapping[int, tuple[int, int, int]],
+    rules: CropConfig,
+    rng: Callable[[int], np.random.Generator],
+) -> tuple[list[Crop], Counter[str]]:
+    """Cuts every person of a frame who passes the rules.
+
+    The rules, in this order: mask pixels > min_pixels; tight box at least `border` away from each edge of the
+    frame; each side enlarged by a random whole number of pixels, at most `enlarge` of the box's side, clamped
+    to the frame; enlarged area >= min_area; fill >= min_fill.
+
+    Args:
+        image: [H, W, 3] or [H, W, 4] uint8 RGB frame; alpha is dropped.
+        mask: instance mask of the same height and width, in flat colours without smoothing.
+        colors: mask colour of each person P.
+        rules: thresholds of the rules.
+        rng: gives the generator of a person P, so that a crop does not depend on who else is in the frame.
+
+    Returns:
+        The crops by increasing person, and how many people were rejected for each of `REASONS`.
+
+    Raises:
+        ValueError: wrong shape or type, image and mask of different sizes, or a colour out of range.
+
+    Source: section 3.3 of the paper; toolkit/postprocess.py of the authors' code, whose extents are inclusive
+        while its crops exclude the right and bottom line.
+    """
+    image, mask = _three_channels(image, "image"), _three_channels(mask, "mask")
+    if image.shape != mask.shape:
+        raise ValueError(f"image and mask must have one size, got {_size(image)} and {_size(mask)} (W x H)")
+    people = sorted(colors)
+    table = np.array([colors[person] for person in people], dtype=np.int64).reshape(-1, 3)
+    if table.size and not (0 <= table.min() and table.max() <= 255):
+        raise ValueError(f"colors must lie in 0 ... 255, got {table.min()} ... {table.max()}")
+    measured = measure_people(mask, table.astype(np.uint8), tolerance=rules.tolerance)
+    crops: list[Crop] = []
+    rejected: Counter[str] = Counter()
+    for person, (pixels, *extents) in zip(people, measured.tolist(), strict=True):
+        crop = _apply_rules(image, person, pixels, extents, rules, rng)
+        if isinstance(crop, Crop):
+            crops.append(crop)
+        else:
+            rejected[crop] += 1
+    return crops, rejected
+
+
+@dataclass(frozen=True)
+class KeptFrame:
+    """A frame read back from disk: the attributes of `unrealperson.synth.capture.Frame` that cropping needs.
+
+    Attributes:
+        scene: X.
+        version: Y.
+        camera: D.
+        number: F.
+        time_s: simulated time.
+        light: light step.
+        image: [H, W, 3] uint8 RGB.
+        mask: [H, W, 3] uint8 instance mask.
+        colors: mask colour of each person P.
+        people: truth about each person P in view, where it is known.
+    """
+
+    scene: int
+    version: int
+    camera: int
+    number: int
+    time_s: float
+    light: int
+    image: np.ndarray
+    mask: np.ndarray
+    colors: dict[int, tuple[int, int, int]]
+    people: dict[int, dict[str, Any]]
+
+
+def write_crops(
+    frame: Frame | KeptFrame, folder: Path, rules: CropConfig, synth: SynthConfig | None
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Crops a frame and writes each crop as folder/unreal_vX.Y/images/P_cDDD_F.jpg.
+
+    Args:
+        frame: image, mask and what is known of them.
+        folder: root of the data set.
+        rules: thresholds and JPEG quality.
+        synth: configuration that made the frame, for the columns seed and split; None leaves them unknown.
+
+    Returns:
+        One row of the manifest per crop, and how many people were rejected for each of `REASONS`.
+
+    Source: folder layout and names of the authors' data set; identity is (Y, P), camera is (X, D).
+    """
+
+    def stream(person: int) -> np.random.Generator:
+        return np.random.default_rng([rules.seed, frame.scene, frame.version, person, frame.camera, frame.number])
+
+    crops, rejected = crop_frame(frame.image, frame.mask, frame.colors, rules, stream)
+    images = f"unreal_v{frame.scene}.{frame.version}/images"
+    (folder / images).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for crop in crops:
+        path = f"{images}/{crop.person:04d}_c{frame.camera:03d}_{frame.number:06d}.jpg"
+        jpeg = io.BytesIO()
+        Image.fromarray(crop.image).save(jpeg, "jpeg", quality=rules.quality)
+        (folder / path).write_bytes(jpeg.getvalue())
+        left, top, right, bottom = crop.box
+        truth = frame.people.get(crop.person, {})
+        rows.append(
+            {
+                "path": path,
+                "pid": person_key(frame.version, crop.person),
+                "camid": camera_key(frame.scene, frame.camera),
+                "scene": frame.scene,
+                "version": frame.version,
+                "person": crop.person,
+                "camera": frame.camera,
+                "frame": frame.number,
+                "time_s": frame.time_s,
+                "left": left,
+                "top": top,
+                "right": right,
+                "bottom": bottom,
+                "width": right - left,
+                "height": bottom - top,
+                "pixels": crop.pixels,
+                "fill": crop.fill,
+                "light": frame.light,
+                "yaw_deg": truth.get("yaw_deg"),
+                "distance_m": truth.get("distance_m"),
+                "split": synth and ("test" if crop.person >= synth.people - synth.test_people else "train"),
+                "seed": synth and synth.seed,
+                "sha256": hashlib.sha256(jpeg.getvalue()).hexdigest(),
+            }
+        )
+    return rows, rejected
+
+
+def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
+    """Crops frames that synth kept (keep_frames); with its rules the crops are the same files.
+
+    Args:
+        frames: folder of c{D}_{F}_lit.png, _mask.png and _truth.json; the config.toml beside it tells seed and
+            split.
+        out: data set to write, complete or not at all: crops, manifest.parquet, report.json, config.toml.
+        rules: thresholds and JPEG quality.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no frames in it, a damaged one, or `out` is taken.
+    """
+    start_s = time.monotonic()
+    frames, out = Path(frames), Path(out).absolute()
+    if not frames.is_dir():
+        raise FileNotFoundError(f"there is no folder {frames}; give OUT/frames of 'unrealperson synth'")
+    lit_paths = sorted(frames.glob(f"*{_LIT}"))
+    if not lit_paths:
+        raise ValueError(
+            f"{frames} holds no frames (*{_LIT}); give OUT/frames of 'unrealperson synth --synth.keep-frames True'"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} exists; choose another folder")
+    beside = frames.absolute().parent / "config.toml"
+    config = load_config(beside) if beside.is_file() else Config()
+    synth = config.synth if beside.is_file() else None
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    rejected: Counter[str] = Counter()
+    seen = 0
+    for path in track(lit_paths, label="crop", unit="frames"):
+        frame = _read_frame(path)
+        written, reasons = write_crops(frame, partial, rules, synth)
+        rows += written
+        rejected += reasons
+        seen += len(frame.colors) - reasons["not_visible"]
+    rows.sort(key=lambda row: (row["frame"], row["camera"], row["person"]))
+    manifest = Manifest.from_rows(rows, partial)
+    manifest.write()
+    report = {
+        "frames": len(lit_paths),
+        "people_seen": seen,
+        "accepted": len(manifest),
+        "rejected": dict(sorted(rejected.items())),
+        "identities": len(manifest.identities),
+        "cameras": len(manifest.cameras),
+        "seconds": round(time.monotonic() - start_s, 3),
+    }
+    (partial / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    save_config(dataclasses.replace(config, crop=rules), partial / "config.toml")
+    partial.rename(out)
+    _logger.info("%d frames, %d crops, rejected: %s", report["frames"], len(manifest), report["rejected"] or "none")
+    return Manifest.read(out)
+
+
+_LIT, _MASK, _TRUTH = "_lit.png", "_mask.png", "_truth.json"
+
+
+def _read_frame(lit: Path) -> KeptFrame:
+    stem = lit.name.removesuffix(_LIT)
+    truth_path = lit.with_name(stem + _TRUTH)
+    try:
+        truth = json.loads(truth_path.read_text(encoding="utf-8"))
+        return KeptFrame(
+            scene=truth["scene"],
+            version=truth["version"],
+            camera=truth["camera"],
+            number=truth["frame"],
+            time_s=truth["time_s"],
+            light=truth["light"],
+            image=load_image(lit),
+            mask=load_image(lit.with_name(stem + _MASK)),
+            colors={int(person): (color[0], color[1], color[2]) for person, color in truth["colors"].items()},
+            people={int(person): facts for person, facts in truth["people"].items()},
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{truth_path} is missing or damaged: {error!r}") from error
+
+
+def _apply_rules(
+    image: np.ndarray,
+    person: int,
+    pixels: int,
+    extents: list[int],
+    rules: CropConfig,
+    rng: Callable[[int], np.random.Generator],
+) -> Crop | str:
+    if pixels == 0:
+        return "not_visible"
+    if pixels <= rules.min_pixels:
+        return "few_pixels"
+    height, width = image.shape[:2]
+    left, top, right, bottom = extents
+    if min(left, top) < rules.border or bottom >= height - rules.border or right >= width - rules.border:
+        return "border"
+    wide, high = right - left, bottom - top
+    if wide * high == 0:
+        return "small_area"
+    most_x, most_y = int(rules.enlarge * wide), int(rules.enlarge * high)
+    grow = rng(person).integers(0, [most_x, most_y, most_x, most_y], endpoint=True).tolist()
+    left, top = max(left - grow[0], 0), max(top - grow[1], 0)
+    right, bottom = min(right + grow[2], width - 1), min(bottom + grow[3], height - 1)
+    if (right - left) * (bottom - top) < rules.min_area:
+        return "small_area"
+    fill = pixels / (wide * high)
+    if fill < rules.min_fill:
+        return "low_fill"
+    return Crop(person, (left, top, right, bottom), image[top:bottom, left:right].copy(), pixels, fill)
+
+
+def _three_channels(image: np.ndarray, name: str) -> np.ndarray:
+    if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype != np.uint8:
+        raise ValueError(f"{name} must be uint8 [H, W, 3] or [H, W, 4], got {image.dtype} {list(image.shape)}")
+    return np.ascontiguousarray(image[:, :, :3])
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(mask, colors, tolerance):  # uint8 [H, W, 3], uint8 [n, 3], int -> int64 [n, 5]
+    height, width = mask.shape[0], mask.shape[1]
+    start, listed = _list_by_cell(colors, tolerance)
+    result = np.zeros((len(colors), 5), np.int64)
+    for y in range(height):
+        x = 0
+        while x < width:
+            first = x
+            r, g, b = mask[y, x, 0], mask[y, x, 1], mask[y, x, 2]
+            x += 1
+            while x < width and mask[y, x, 0] == r and mask[y, x, 1] == g and mask[y, x, 2] == b:
+                x += 1
+            cell = _cell(r, g, b)
+            for entry in range(start[cell], start[cell + 1]):
+                person = listed[entry]
+                if (
+                    abs(np.int64(r) - colors[person, 0]) <= tolerance
+                    and abs(np.int64(g) - colors[person, 1]) <= tolerance
+                    and abs(np.int64(b) - colors[person, 2]) <= tolerance
+                ):
+                    row = result[person]
+                    if row[0] == 0:
+                        row[1], row[2], row[3] = first, y, x - 1
+                    row[0] += x - first
+                    row[1] = min(row[1], first)
+                    row[3] = max(row[3], x - 1)
+                    row[4] = y
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _list_by_cell(colors, tolerance):  # people of cell c: listed[start[c]:start[c + 1]]
+    start = np.zeros(_CELLS + 1, np.int32)
+    listed = np.empty(8 * len(colors), np.int32)
+    for fill in (False, True):
+        for person in range(len(colors)):
+            low = [max(np.int64(channel) - tolerance, 0) >> _CELL_BITS for channel in colors[person]]
+            high = [min(np.int64(channel) + tolerance, 255) >> _CELL_BITS for channel in colors[person]]
+            for r in range(low[0], high[0] + 1):
+                for g in range(low[1], high[1] + 1):
+                    for b in range(low[2], high[2] + 1):
+                        cell = (r << (2 * (8 - _CELL_BITS))) | (g << (8 - _CELL_BITS)) | b
+                        if fill:
+                            start[cell] -= 1
+                            listed[start[cell]] = person
+                        else:
+                            start[cell] += 1
+        if not fill:
+            for cell in range(_CELLS):
+                start[cell + 1] += start[cell]
+    return start, listed
+
+
+@numba.njit(cache=True, nogil=True)
+def _cell(r, g, b):
+    width = 8 - _CELL_BITS
+    return (
+        ((np.int64(r) >> _CELL_BITS) << (2 * width))
+        | ((np.int64(g) >> _CELL_BITS) << width)
+        | (np.int64(b) >> _CELL_BITS)
+    )

@@ -1,0 +1,1 @@
+"""Data sets: the manifest of crops and the readers that make one."""

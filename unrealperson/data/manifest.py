@@ -1,0 +1,320 @@
+"""The manifest: one row per crop, stored as Parquet beside the images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from unrealperson.schema import UNKNOWN
+
+FILE_NAME = "manifest.parquet"
+FORMAT_VERSION = 1
+SPLITS = ("train", "query", "gallery", "test")
+_VERSION_KEY = b"unrealperson.format_version"
+
+COLUMNS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),  # below the root, with forward slashes
+        pa.field("pid", pa.int64(), nullable=False),  # global identity, -1 unknown
+        pa.field("camid", pa.int64(), nullable=False),  # global camera, -1 unknown
+        pa.field("scene", pa.int32()),  # X
+        pa.field("version", pa.int32()),  # Y
+        pa.field("person", pa.int32()),  # P
+        pa.field("camera", pa.int32()),  # D
+        pa.field("frame", pa.int64(), nullable=False),  # F, -1 unknown
+        pa.field("time_s", pa.float64()),
+        pa.field("left", pa.int32()),  # box in the frame, xyxy pixels, half-open
+        pa.field("top", pa.int32()),
+        pa.field("right", pa.int32()),
+        pa.field("bottom", pa.int32()),
+        pa.field("width", pa.int32()),  # of the crop
+        pa.field("height", pa.int32()),
+        pa.field("pixels", pa.int32()),  # mask pixels of the person
+        pa.field("fill", pa.float32()),  # mask pixels over the tight box's area
+        pa.field("light", pa.int32()),
+        pa.field("yaw_deg", pa.float32()),
+        pa.field("distance_m", pa.float32()),
+        pa.field("split", pa.string()),  # one of SPLITS
+        pa.field("seed", pa.int64()),
+        pa.field("sha256", pa.string()),  # of the image file
+    ]
+)
+"""Columns of a manifest; null (or -1 where null is not allowed) stands for what a source does not know."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows of crops and the folder that their paths start from.
+
+    Attributes:
+        table: rows with exactly the columns `COLUMNS`.
+        root: folder of the images.
+
+    Raises:
+        ValueError: another column, another type, or a value that no crop can have.
+    """
+
+    table: pa.Table
+    root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "table", _checked(self.table))
+
+    @staticmethod
+    def from_rows(rows: Iterable[Mapping[str, Any]], root: str | Path) -> Manifest:
+        """Builds a manifest from one mapping per crop.
+
+        Args:
+            rows: column name -> value; all but `path` may be left out, None is unknown.
+            root: folder of the images.
+
+        Raises:
+            ValueError: an unknown column, a missing path, or a value out of range.
+        """
+        rows = list(rows)
+        unknown = sorted({name for row in rows for name in row} - set(COLUMNS.names))
+        if unknown:
+            raise ValueError(f"a manifest has no column {', '.join(unknown)}; it has {', '.join(COLUMNS.names)}")
+        columns = []
+        for field in COLUMNS:
+            values = [row.get(field.name) for row in rows]
+            if not field.nullable and field.name != "path":
+                values = [UNKNOWN if value is None else value for value in values]
+            try:
+                columns.append(pa.array(values, field.type))
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+                raise ValueError(f"manifest column {field.name} must be {field.type}: {error}") from error
+        return Manifest(pa.table(columns, schema=COLUMNS), Path(root))
+
+    @staticmethod
+    def read(path: str | Path) -> Manifest:
+        """Reads what `write` wrote.
+
+        Args:
+            path: the Parquet file, or the folder that holds manifest.parquet.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not a manifest, or one of another format version.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / FILE_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no manifest at {path}")
+        try:
+            table = pq.read_table(path, partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
+        version = (table.schema.metadata or {}).get(_VERSION_KEY)
+        if version is None:
+            raise ValueError(f"{path} is a Parquet file but no unrealperson manifest")
+        if version != str(FORMAT_VERSION).encode():
+            text = version.decode(errors="replace")
+            newer = text.isdecimal() and int(text) > FORMAT_VERSION
+            raise ValueError(
+                f"{path} has format version {text}; this release reads version {FORMAT_VERSION}: "
+                + ("install a newer unrealperson" if newer else "make the data set again")
+            )
+        try:
+            return Manifest(table, path.parent)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def write(self, path: str | Path | None = None) -> Path:
+        """Writes the rows; the file appears complete or not at all.
+
+        Args:
+            path: file to write; None is manifest.parquet in the root.
+
+        Returns:
+            The file's path.
+        """
+        path = self.root / FILE_NAME if path is None else Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        pq.write_table(self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)}), partial)
+        partial.replace(path)
+        return path
+
+    @staticmethod
+    def concatenate(manifests: Sequence[Manifest]) -> Manifest:
+        """Puts the rows of several manifests under their nearest common folder.
+
+        Identities and cameras keep their numbers, so sources that number them alike are taken as one.
+
+        Args:
+            manifests: at least one.
+
+        Raises:
+            ValueError: none given, or two rows with one path.
+        """
+        if not manifests:
+            raise ValueError("manifests must hold at least one manifest, got none")
+        roots = [manifest.root.absolute() for manifest in manifests]
+        root = Path(os.path.commonpath(roots))
+        tables = []
+        for manifest, own in zip(manifests, roots, strict=True):
+            prefix = own.relative_to(root)
+            paths = pa.array([(prefix / path).as_posix() for path in manifest.path], pa.string())
+            tables.append(manifest.table.set_column(0, COLUMNS.field("path"), paths))
+        return Manifest(pa.concat_tables(tables), root)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @cached_property
+    def path(self) -> tuple[str, ...]:
+        """Path of each crop below the root, with forward slashes."""
+        return tuple(self.table["path"].to_pylist())
+
+    @cached_property
+    def pid(self) -> np.ndarray:
+        """[n] int64 global identity, -1 where unknown."""
+        return self.column("pid")
+
+    @cached_property
+    def camid(self) -> np.ndarray:
+        """[n] int64 global camera, -1 where unknown."""
+        return self.column("camid")
+
+    @cached_property
+    def frame(self) -> np.ndarray:
+        """[n] int64 frame number, -1 where unknown."""
+        return self.column("frame")
+
+    @cached_property
+    def split(self) -> np.ndarray:
+        """[n] str split of each row, '' where unknown."""
+        return self.column("split")
+
+    @property
+    def identities(self) -> np.ndarray:
+        """Distinct known identities, increasing, int64."""
+        return np.unique(self.pid[self.pid != UNKNOWN])
+
+    @property
+    def cameras(self) -> np.ndarray:
+        """Distinct known cameras, increasing, int64."""
+        return np.unique(self.camid[self.camid != UNKNOWN])
+
+    def column(self, name: str) -> np.ndarray:
+        """One column as a read-only array; unknown is -1 for integers, nan for floats, '' for text.
+
+        Args:
+            name: one of `COLUMNS`.
+
+        Raises:
+            ValueError: no such column.
+        """
+        if name not in COLUMNS.names:
+            raise ValueError(f"a manifest has no column {name!r}; it has {', '.join(COLUMNS.names)}")
+        kind = COLUMNS.field(name).type
+        stored = self.table[name]
+        if pa.types.is_string(kind):
+            values = np.array(["" if value is None else value for value in stored.to_pylist()], dtype=np.str_)
+        else:
+            unknown = float("nan") if pa.types.is_floating(kind) else UNKNOWN
+            values = pc.fill_null(stored, pa.scalar(unknown, kind)).to_numpy()
+        values.flags.writeable = False
+        return values
+
+    def select(self, rows: np.ndarray | slice | Sequence[int]) -> Manifest:
+        """The chosen rows, in the given order.
+
+        Args:
+            rows: [n] bool mask, int index array, or slice.
+
+        Raises:
+            ValueError: a mask of another length, or an index out of range.
+        """
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            if rows.size == 0 and rows.dtype != np.bool_:
+                rows = rows.astype(np.int64)
+        try:
+            index = np.arange(len(self))[rows]
+        except IndexError as error:
+            raise ValueError(f"rows must choose among {len(self)} rows of the manifest: {error}") from error
+        return Manifest(self.table.take(pa.array(index)), self.root)
+
+    def image_path(self, row: int) -> Path:
+        """Where the image of a row lies.
+
+        Args:
+            row: index of the row.
+        """
+        return self.root / self.path[row]
+
+    def sha256(self) -> str:
+        """Hash of the rows' content, the same wherever the root lies and however the file is stored."""
+        digest = hashlib.sha256(f"manifest {FORMAT_VERSION} {len(self)}\n".encode())
+        for name in COLUMNS.names:
+            missing = self.table[name].is_null().to_numpy()
+            values = self.column(name)
+            digest.update(f"{name}\n".encode() + np.packbits(missing).tobytes())
+            if values.dtype.kind == "U":
+                digest.update("\0".join(values.tolist()).encode())
+            else:
+                digest.update(np.where(missing, 0, values).astype(values.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> str:
+        """One line: images, identities, cameras and splits."""
+        text = f"{len(self)} images, {len(self.identities)} identities, {len(self.cameras)} cameras"
+        nameless = int(np.count_nonzero(self.pid == UNKNOWN))
+        splits = Counter(self.split.tolist())
+        named = [f"{splits[name]} {name}" for name in SPLITS if splits[name]]
+        text += f" ({', '.join(named)})" if named else ""
+        return text + (f", {nameless} without identity" if nameless else "")
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    missing = [name for name in COLUMNS.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in COLUMNS.names]
+    if missing or extra:
+        lacks = f"lacks the column {', '.join(missing)}" if missing else f"has an unknown column {', '.join(extra)}"
+        raise ValueError(f"the manifest {lacks}; it must have {', '.join(COLUMNS.names)}")
+    table = table.select(COLUMNS.names)
+    for field in COLUMNS:
+        stored = table.schema.field(field.name).type
+        if stored != field.type:
+            raise ValueError(f"manifest column {field.name} must be {field.type}, got {stored}")
+        if not field.nullable and table[field.name].null_count:
+            raise ValueError(f"manifest column {field.name} must have no null, got {table[field.name].null_count}")
+    for name in ("pid", "camid", "frame"):
+        _require_least(table, name, UNKNOWN)
+    for name in ("width", "height", "pixels"):
+        _require_least(table, name, 1)
+    for low, high in (("left", "right"), ("top", "bottom")):
+        if pc.any(pc.greater_equal(table[low], table[high])).as_py():
+            raise ValueError(f"boxes are half-open, so {low} must be less than {high} in every row")
+    splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
+    if splits:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)} or null, got {min(splits)!r}")
+    paths = table["path"].to_pylist()
+    for path in paths:
+        if not path or "\\" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"paths must stay below the manifest's folder, with forward slashes, got {path!r}")
+    if len(set(paths)) != len(paths):
+        twice, count = Counter(paths).most_common(1)[0]
+        raise ValueError(f"a path may occur in one row only, got {twice!r} in {count}")
+    return table.cast(COLUMNS).combine_chunks()
+
+
+def _require_least(table: pa.Table, name: str, least: int) -> None:
+    lowest = pc.min(table[name]).as_py()
+    if lowest is not None and lowest < least:
+        raise ValueError(f"{name} must be at least {least}, got {lowest}")

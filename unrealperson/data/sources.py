@@ -1,0 +1,191 @@
+"""Readers: any folder of person images becomes a manifest."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.log import get_logger, track
+from unrealperson.schema import camera_key, person_key
+
+logger = get_logger(__name__)
+
+MAX_PIXELS = 64_000_000
+"""Images of more pixels are refused: no crop of a person is that large, and decoding takes 3 bytes for each."""
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
+
+NAMES = {
+    "unrealperson": re.compile(
+        r"(?:^|/)unreal_v(?P<scene>\d{1,5})\.(?P<version>\d{1,5})/images/(?P<person>\d{1,6})_c(?P<camera>\d{1,3})_(?P<frame>\d{1,15})\.\w+$"
+    ),
+    "market1501": re.compile(
+        r"(?:^|/)(?P<pid>-1|\d{1,9})_c(?P<camid>\d{1,6})(?:s\d+)?_[fF]?(?P<frame>\d{1,15})(?:_[^/]*)?\.\w+$"
+    ),
+}
+"""What file names say, most telling first; Market-1501's pattern also fits DukeMTMC-reID and sets named alike."""
+
+SPLIT_FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
+"""Folders of a Market-1501 tree; beside a bounding_box folder, others (gt_bbox, gt_query) are left out."""
+
+
+def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifest:
+    """Makes a manifest of a folder of person images, whatever their names tell.
+
+    In this order: the folder's own manifest.parquet; names of the unrealperson layout
+    `unreal_vX.Y/images/P_cD_F.jpg`, whose identity is (Y, P) and whose camera is (X, D); names as in
+    Market-1501, `PPPP_cCsS_FFFFFF_NN.jpg`, split by folder where it has one; any other image without
+    identity and camera. Files and folders whose name begins with a dot are left out.
+
+    Market-1501's junk boxes, named -1, have no identity, so scoring ignores them. Its distractors, named
+    0000, keep identity 0: no query has it, so they count as wrong answers.
+
+    Args:
+        folder: folder of images at any depth, or a manifest file.
+        skip_unreadable: leave out files that are no readable image, with a warning, instead of failing.
+
+    Returns:
+        The images in the order of their paths, with their size where they have no manifest of their own.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: not a folder, no images in it, or an unreadable one.
+
+    Source: the dataset pages of Market-1501 and UnrealPerson (Download.md).
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}; give one that holds images of persons")
+    if folder.suffix == ".parquet" or (folder / FILE_NAME).is_file():
+        return Manifest.read(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; give the folder that holds the images")
+    paths = sorted(_image_files(folder))
+    if not paths:
+        raise ValueError(f"{folder} holds no images ({' '.join(sorted(SUFFIXES))}), at any depth")
+    rows, unreadable = [], []
+    for path in track(paths, label="images", unit="img"):
+        try:
+            width, height = _image_size(folder / path)
+        except ValueError as error:
+            if not skip_unreadable:
+                raise
+            unreadable.append((path, error))
+            continue
+        rows.append({"path": path, "width": width, "height": height, **_parse_name(folder, path)})
+    if unreadable:
+        warn_unreadable([path for path, _ in unreadable], folder)
+    if not rows:
+        raise ValueError(f"none of the {len(paths)} images of {folder} is readable; the first: {unreadable[0][1]}")
+    nameless = sum("pid" not in row for row in rows)
+    if 0 < nameless < len(rows):
+        logger.warning("%s: %d of %d names tell no identity and camera and stay without", folder, nameless, len(rows))
+    return Manifest.from_rows(rows, folder)
+
+
+def load_image(path: str | Path, *, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decodes one image file, turned upright as its EXIF data says.
+
+    Args:
+        path: image file.
+        size: (height, width) to resize to, with Pillow's bilinear filter as all networks here expect; None
+            keeps the image's own.
+        max_pixels: greatest width * height; larger ones are refused before they are decoded.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+
+    Raises:
+        ValueError: missing, unreadable, truncated or too large; the message names the file.
+    """
+    with _opened(path, max_pixels) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        if size is not None:
+            upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.array(upright)
+
+
+def warn_unreadable(paths: list[str], folder: str | Path) -> None:
+    """Logs one warning that counts the skipped files and names the first.
+
+    Args:
+        paths: the files, below the folder; at least one.
+        folder: where they lie.
+    """
+    shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+    logger.warning("%s: skipped %d unreadable images: %s", folder, len(paths), shown)
+
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    with _opened(path, MAX_PIXELS) as image:
+        width, height = image.size
+        turned = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+        return (height, width) if turned else (width, height)
+
+
+@contextmanager
+def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > max_pixels:
+                raise ValueError(f"it has {image.width} x {image.height} pixels; at most {max_pixels} are read")
+            yield image
+    # What Pillow raises on broken files; its warning comes as an error where the user made it one.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        TypeError,
+        struct.error,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise ValueError(f"{path} is not a readable image: {error}") from error
+
+
+def _image_files(folder: Path) -> Iterator[str]:
+    is_market = any((folder / name).is_dir() for name in ("bounding_box_train", "bounding_box_test"))
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link back to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if is_market and Path(parent) == folder:
+            folders[:] = [name for name in folders if name in SPLIT_FOLDERS]
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield (Path(parent) / name).relative_to(folder).as_posix()
+
+
+def _parse_name(folder: Path, path: str) -> dict[str, Any]:
+    # The folder's own name counts: the user may point inside unreal_vX.Y or at bounding_box_test.
+    whole = (folder.absolute() / path).as_posix()
+    split = SPLIT_FOLDERS.get(whole.rsplit("/", 2)[-2])
+    for layout, pattern in NAMES.items():
+        match = pattern.search(whole)
+        if match is None:
+            continue
+        value = {name: int(text) for name, text in match.groupdict().items()}
+        if layout == "unrealperson":
+            value["pid"] = person_key(value["version"], value["person"])
+            value["camid"] = camera_key(value["scene"], value["camera"])
+        return {**value, "split": split}
+    return {"split": split} if split else {}
