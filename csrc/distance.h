@@ -1,0 +1,107 @@
+// Distances between feature vectors, and the nearest k of them.
+//
+// A product q.g becomes a *key*, in which every gallery row is ranked (smaller is nearer), and the key a *value*:
+//   sqeuclidean    key = |g|^2 - 2 q.g    value = max(0, key + |q|^2)
+//   cosine         key = -q.g / |g|       value = 1 + key / |q|, within [0, 2]; 1 where a vector is zero
+//   inner_product  key = -q.g             value = q.g
+// The key lacks the query's own term, which cannot change the order but would round different keys to one value.
+// Rows are ordered by (key, gallery index), so equal keys go to the lower index on every path. A key needs one
+// multiplication and one addition, and for each metric one of the two is exact: fused or not, the bits are the same.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tensor.h"
+
+namespace unrealperson {
+
+enum class Metric : int { sqeuclidean = 0, cosine = 1, inner_product = 2 };
+
+// Above this squared length, keys could overflow float32.
+constexpr float kLargestNorm2 = 8.0e37f;
+
+UP_HOST_DEVICE inline float key_scale(Metric metric, float norm2) {
+    if (metric == Metric::sqeuclidean) return -2.0f;
+    if (metric == Metric::inner_product) return -1.0f;
+    return norm2 > 0.0f ? -1.0f / sqrtf(norm2) : 0.0f;
+}
+
+UP_HOST_DEVICE inline float key_bias(Metric metric, float norm2) { return metric == Metric::sqeuclidean ? norm2 : 0.0f; }
+
+UP_HOST_DEVICE inline float value_of(Metric metric, float key, float query_norm2) {
+    if (metric == Metric::inner_product) return 0.0f - key;
+    if (metric == Metric::sqeuclidean) {
+        const float value = key + query_norm2;
+        return value > 0.0f ? value : 0.0f;
+    }
+    const float value = query_norm2 > 0.0f ? 1.0f + key / sqrtf(query_norm2) : 1.0f;
+    return value > 0.0f ? (value < 2.0f ? value : 2.0f) : 0.0f;
+}
+
+// Every instruction path sums in one order, without fused multiply-add, and so gives the same bits.
+enum class Isa : int { scalar = 0, avx2 = 1, avx512 = 2 };
+bool isa_compiled(Isa isa);
+bool isa_supported(Isa isa);
+Isa isa_in_use();
+void use_isa(Isa isa);
+
+// norm2[i] = |x_i|^2. Returns the first row whose norm2 is NaN or above kLargestNorm2, or -1.
+int64_t row_norms(Matrix<const float> x, float* norm2, int threads);
+
+// out[i, j] = q_i . g_j for a few queries, and row_norms(g), in one pass over g. cols(q) == cols(g).
+int64_t products_and_norms(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, float* norm2, int threads);
+
+// The two halves of the key, key = bias + scale * product, for n gallery rows.
+void key_terms(Metric metric, const float* norm2, int64_t n, float* scale, float* bias);
+
+// Turns products [q, g] into values, in place.
+void products_to_values(Matrix<float> block, const float* scale, const float* bias, const float* query_norm2,
+                        Metric metric, int threads);
+
+struct Candidate {
+    float key;
+    int64_t index;
+};
+
+// The nearest k of the columns seen so far, for each of `rows` queries.
+class Nearest {
+  public:
+    Nearest(int64_t rows, int64_t k);
+    // Columns of one call follow those of the call before: `first` is the gallery index of column 0.
+    void add(Matrix<const float> products, const float* scale, const float* bias, int64_t first, int threads);
+    // values, indices [rows, k]; at least k columns must have been added.
+    void finish(const float* query_norm2, Metric metric, Matrix<float> values, Matrix<int64_t> indices, int threads);
+    int64_t rows() const { return rows_; }
+    int64_t k() const { return k_; }
+    int64_t seen() const { return seen_; }
+
+  private:
+    int64_t rows_, k_, capacity_, seen_ = 0;
+    std::unique_ptr<Candidate[]> pool_;  // [rows, capacity]
+    std::vector<int64_t> count_;         // [rows]
+    std::vector<float> threshold_;       // [rows] a key must be below it to matter
+};
+
+// The GPU twin (distance_cuda.cu). Every entry returns a cudaError_t, 0 for success, and works on `stream` of `device`.
+extern "C" {
+int up_cuda_device_count();
+const char* up_cuda_error_string(int status);
+int64_t up_cuda_topk_limit();
+// norm2 [n]; bad_row [1] becomes the first row whose norm2 is NaN or above kLargestNorm2, or -1.
+int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int device, void* stream);
+// out [q, g] of values, or of keys.
+int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g,
+                            const float* query_norm2, const float* gallery_norm2, Matrix<float> out,
+                            int metric, bool keys, int device, void* stream);
+// values, indices [q, k] with k <= min(up_cuda_topk_limit(), g); part_keys, part_indices [parts, q, k] are scratch, parts
+// <= 32.
+int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g,
+                          const float* query_norm2, const float* gallery_norm2, int metric, int64_t k, int64_t parts,
+                          float* part_keys, int64_t* part_indices, float* values, int64_t* indices, int device,
+                          void* stream);
+}
+
+}  // namespace unrealperson

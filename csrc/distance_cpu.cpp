@@ -1,0 +1,256 @@
+#include "distance.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+
+#include "parallel.h"
+
+// One body a kernel, compiled once for each instruction set: the 16-lane vectors below become one, two or four
+// registers. Only functions carry the wider target, so no standard template is emitted with instructions that the
+// machine may lack.
+#define UP_INLINE inline __attribute__((always_inline))
+
+namespace unrealperson {
+namespace {
+
+constexpr int kLanes = 16;
+typedef float Lanes __attribute__((vector_size(4 * kLanes)));
+typedef float UnalignedLanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef int32_t Mask __attribute__((vector_size(4 * kLanes)));
+
+UP_INLINE const UnalignedLanes& lanes(const float* p) { return *reinterpret_cast<const UnalignedLanes*>(p); }
+
+// Two sets of 16 partial sums, then a fixed tree.
+UP_INLINE float dot_body(const float* a, const float* b, int64_t n) {
+    Lanes even{}, odd{};
+    int64_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        even += lanes(a + i) * lanes(b + i);
+        odd += lanes(a + i + kLanes) * lanes(b + i + kLanes);
+    }
+    if (i + kLanes <= n) {
+        even += lanes(a + i) * lanes(b + i);
+        i += kLanes;
+    }
+    if (i < n) {
+        Lanes tail_a{}, tail_b{};
+        std::memcpy(&tail_a, a + i, (n - i) * sizeof(float));
+        std::memcpy(&tail_b, b + i, (n - i) * sizeof(float));
+        odd += tail_a * tail_b;
+    }
+    even += odd;
+    float sum[kLanes];
+    std::memcpy(sum, &even, sizeof sum);
+    for (int half = kLanes / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; ++j) sum[j] += sum[j + half];
+    return sum[0];
+}
+
+UP_INLINE void norms_body(Matrix<const float> x, int64_t begin, int64_t end, float* norm2) {
+    for (int64_t i = begin; i < end; ++i) norm2[i] = dot_body(x.row(i), x.row(i), x.cols);
+}
+
+UP_INLINE void products_body(Matrix<const float> q, Matrix<const float> g, int64_t begin, int64_t end,
+                             Matrix<float> out, float* norm2) {
+    for (int64_t j = begin; j < end; ++j) {
+        norm2[j] = dot_body(g.row(j), g.row(j), g.cols);
+        for (int64_t i = 0; i < q.rows; ++i) out.row(i)[j] = dot_body(q.row(i), g.row(j), g.cols);
+    }
+}
+
+template <Metric metric>
+UP_INLINE void values_row(float* row, int64_t n, const float* scale, const float* bias, float query_norm2) {
+    for (int64_t j = 0; j < n; ++j) row[j] = value_of(metric, bias[j] + scale[j] * row[j], query_norm2);
+}
+
+UP_INLINE void values_body(float* row, int64_t n, const float* scale, const float* bias, float query_norm2,
+                           Metric metric) {
+    if (metric == Metric::sqeuclidean) return values_row<Metric::sqeuclidean>(row, n, scale, bias, query_norm2);
+    if (metric == Metric::cosine) return values_row<Metric::cosine>(row, n, scale, bias, query_norm2);
+    values_row<Metric::inner_product>(row, n, scale, bias, query_norm2);
+}
+
+bool nearer(const Candidate& a, const Candidate& b) { return a.key < b.key || (a.key == b.key && a.index < b.index); }
+
+struct Shortlist {
+    Candidate* pool;
+    int64_t k, capacity, count;
+    float threshold;
+
+    // Later columns have higher indices: a key equal to the threshold can no longer enter.
+    void push(float key, int64_t index) {
+        if (!(key < threshold)) return;
+        pool[count++] = {key, index};
+        if (count < capacity) return;
+        std::nth_element(pool, pool + k - 1, pool + count, nearer);
+        count = k;
+        threshold = pool[k - 1].key;
+    }
+};
+
+UP_INLINE void shortlist_body(const float* row, int64_t n, const float* scale, const float* bias, int64_t first,
+                              Shortlist& list) {
+    constexpr int64_t step = 4 * kLanes;
+    int64_t j = 0;
+    for (; j + step <= n; j += step) {
+        Mask below{};
+        const float threshold = list.threshold;
+        for (int64_t i = j; i < j + step; i += kLanes)
+            below |= lanes(bias + i) + lanes(scale + i) * lanes(row + i) < threshold;
+        uint64_t words[kLanes / 2], any = 0;
+        std::memcpy(words, &below, sizeof words);
+        for (uint64_t word : words) any |= word;
+        if (any == 0) continue;
+        for (int64_t i = j; i < j + step; ++i) list.push(bias[i] + scale[i] * row[i], first + i);
+    }
+    for (; j < n; ++j) list.push(bias[j] + scale[j] * row[j], first + j);
+}
+
+struct Kernels {
+    void (*norms)(Matrix<const float>, int64_t, int64_t, float*);
+    void (*products)(Matrix<const float>, Matrix<const float>, int64_t, int64_t, Matrix<float>, float*);
+    void (*values)(float*, int64_t, const float*, const float*, float, Metric);
+    void (*shortlist)(const float*, int64_t, const float*, const float*, int64_t, Shortlist&);
+};
+
+#define UP_KERNELS(isa, attribute)                                                                                    \
+    attribute void norms_##isa(Matrix<const float> x, int64_t begin, int64_t end, float* norm2) {                     \
+        norms_body(x, begin, end, norm2);                                                                             \
+    }                                                                                                                 \
+    attribute void products_##isa(Matrix<const float> q, Matrix<const float> g, int64_t begin, int64_t end,           \
+                                  Matrix<float> out, float* norm2) {                                                  \
+        products_body(q, g, begin, end, out, norm2);                                                                  \
+    }                                                                                                                 \
+    attribute void values_##isa(float* row, int64_t n, const float* scale, const float* bias, float query_norm2,      \
+                                Metric metric) {                                                                      \
+        values_body(row, n, scale, bias, query_norm2, metric);                                                        \
+    }                                                                                                                 \
+    attribute void shortlist_##isa(const float* row, int64_t n, const float* scale, const float* bias, int64_t first, \
+                                   Shortlist& list) {                                                                 \
+        shortlist_body(row, n, scale, bias, first, list);                                                             \
+    }                                                                                                                 \
+    constexpr Kernels kernels_##isa{norms_##isa, products_##isa, values_##isa, shortlist_##isa};
+
+UP_KERNELS(scalar, )
+#if defined(__x86_64__)
+UP_KERNELS(avx2, __attribute__((target("avx2"))))
+UP_KERNELS(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl"))))
+#endif
+
+std::atomic<int>& selected_isa() {
+    static std::atomic<int> selected{static_cast<int>(isa_supported(Isa::avx512) ? Isa::avx512
+                                                      : isa_supported(Isa::avx2) ? Isa::avx2
+                                                                                 : Isa::scalar)};
+    return selected;
+}
+
+const Kernels& kernels() {
+#if defined(__x86_64__)
+    if (isa_in_use() == Isa::avx512) return kernels_avx512;
+    if (isa_in_use() == Isa::avx2) return kernels_avx2;
+#endif
+    return kernels_scalar;
+}
+
+int64_t first_unusable(const float* norm2, int64_t n) {
+    for (int64_t i = 0; i < n; ++i)
+        if (!(norm2[i] <= kLargestNorm2)) return i;
+    return -1;
+}
+
+// Rows that are worth a thread: about 32 KiB of work.
+int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, cols)); }
+
+}  // namespace
+
+bool isa_compiled(Isa isa) {
+#if defined(__x86_64__)
+    (void)isa;
+    return true;
+#else
+    return isa == Isa::scalar;
+#endif
+}
+
+bool isa_supported(Isa isa) {
+#if defined(__x86_64__)
+    if (isa == Isa::avx2) return __builtin_cpu_supports("avx2");
+    if (isa == Isa::avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#endif
+    return isa == Isa::scalar;
+}
+
+Isa isa_in_use() { return static_cast<Isa>(selected_isa().load(std::memory_order_relaxed)); }
+
+void use_isa(Isa isa) { selected_isa().store(static_cast<int>(isa), std::memory_order_relaxed); }
+
+int64_t row_norms(Matrix<const float> x, float* norm2, int threads) {
+    const Kernels& kernel = kernels();
+    parallel_for(x.rows, row_grain(x.cols), threads,
+                 [&](int64_t begin, int64_t end) { kernel.norms(x, begin, end, norm2); });
+    return first_unusable(norm2, x.rows);
+}
+
+int64_t products_and_norms(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, float* norm2, int threads) {
+    const Kernels& kernel = kernels();
+    parallel_for(g.rows, row_grain(g.cols), threads,
+                 [&](int64_t begin, int64_t end) { kernel.products(q, g, begin, end, out, norm2); });
+    return first_unusable(norm2, g.rows);
+}
+
+void key_terms(Metric metric, const float* norm2, int64_t n, float* scale, float* bias) {
+    for (int64_t i = 0; i < n; ++i) {
+        scale[i] = key_scale(metric, norm2[i]);
+        bias[i] = key_bias(metric, norm2[i]);
+    }
+}
+
+void products_to_values(Matrix<float> block, const float* scale, const float* bias, const float* query_norm2,
+                        Metric metric, int threads) {
+    const Kernels& kernel = kernels();
+    parallel_for(block.rows, row_grain(block.cols), threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+            kernel.values(block.row(i), block.cols, scale, bias, query_norm2[i], metric);
+    });
+}
+
+Nearest::Nearest(int64_t rows, int64_t k)
+    : rows_(rows),
+      k_(k),
+      capacity_(2 * k + 16),
+      pool_(new Candidate[static_cast<size_t>(rows * capacity_)]),
+      count_(static_cast<size_t>(rows), 0),
+      threshold_(static_cast<size_t>(rows), std::numeric_limits<float>::infinity()) {}
+
+void Nearest::add(Matrix<const float> products, const float* scale, const float* bias, int64_t first, int threads) {
+    const Kernels& kernel = kernels();
+    parallel_for(rows_, row_grain(products.cols), threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            Shortlist list{pool_.get() + i * capacity_, k_, capacity_, count_[i], threshold_[i]};
+            kernel.shortlist(products.row(i), products.cols, scale, bias, first, list);
+            count_[i] = list.count;
+            threshold_[i] = list.threshold;
+        }
+    });
+    seen_ += products.cols;
+}
+
+void Nearest::finish(const float* query_norm2, Metric metric, Matrix<float> values, Matrix<int64_t> indices,
+                     int threads) {
+    parallel_for(rows_, row_grain(16 * k_), threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            Candidate* pool = pool_.get() + i * capacity_;
+            std::partial_sort(pool, pool + k_, pool + count_[i], nearer);
+            for (int64_t r = 0; r < k_; ++r) {
+                values.row(i)[r] = value_of(metric, pool[r].key, query_norm2[i]);
+                indices.row(i)[r] = pool[r].index;
+            }
+        }
+    });
+}
+
+}  // namespace unrealperson

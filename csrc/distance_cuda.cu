@@ -1,0 +1,95 @@
+#include <cuda_runtime.h>
+
+#include "distance.cuh"
+
+namespace unrealperson {
+namespace {
+
+// The caller's device while a launch runs; the one that was current comes back.
+class OnDevice {
+  public:
+    explicit OnDevice(int device) {
+        status_ = cudaGetDevice(&before_);
+        if (status_ == cudaSuccess) status_ = cudaSetDevice(device);
+    }
+    ~OnDevice() {
+        if (status_ == cudaSuccess) cudaSetDevice(before_);
+    }
+    OnDevice(const OnDevice&) = delete;
+    OnDevice& operator=(const OnDevice&) = delete;
+    cudaError_t status() const { return status_; }
+
+  private:
+    int before_ = 0;
+    cudaError_t status_;
+};
+
+int64_t ceil_div(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+bool fits_grid(int64_t blocks) { return blocks >= 1 && blocks <= INT32_MAX; }
+
+}  // namespace
+}  // namespace unrealperson
+
+using namespace unrealperson;
+
+extern "C" {
+
+int up_cuda_device_count() {
+    int count = 0;
+    return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+const char* up_cuda_error_string(int status) { return cudaGetErrorString(static_cast<cudaError_t>(status)); }
+
+int64_t up_cuda_topk_limit() { return kTopkLimit; }
+
+int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int device, void* stream) {
+    const OnDevice guard(device);
+    if (guard.status() != cudaSuccess) return guard.status();
+    const auto queue = static_cast<cudaStream_t>(stream);
+    const int64_t blocks = ceil_div(x.rows, kThreads / kWarp);
+    if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
+    const cudaError_t status = cudaMemsetAsync(bad_row, 0xff, sizeof *bad_row, queue);
+    if (status != cudaSuccess) return status;
+    row_norms_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(
+        x, norm2, reinterpret_cast<unsigned long long*>(bad_row));
+    return cudaGetLastError();
+}
+
+int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                            const float* gallery_norm2, Matrix<float> out, int metric, bool keys, int device,
+                            void* stream) {
+    const OnDevice guard(device);
+    if (guard.status() != cudaSuccess) return guard.status();
+    const int64_t blocks = ceil_div(q.rows, MatrixTile::kQueries) * ceil_div(g.rows, MatrixTile::kGallery);
+    if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
+    distance_matrix_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+        q, g, query_norm2, gallery_norm2, out, static_cast<Metric>(metric), keys);
+    return cudaGetLastError();
+}
+
+int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                          const float* gallery_norm2, int metric, int64_t k, int64_t parts, float* part_keys,
+                          int64_t* part_indices, float* values, int64_t* indices, int device, void* stream) {
+    const OnDevice guard(device);
+    if (guard.status() != cudaSuccess) return guard.status();
+    const int64_t blocks = ceil_div(q.rows, TopkTile::kQueries) * parts;
+    const int64_t merge_blocks = ceil_div(q.rows, kThreads / kWarp);
+    // A part counts its rows in 32 bits, one tile of slack included.
+    const int64_t part_rows = ceil_div(g.rows, parts);
+    if (!fits_grid(blocks) || parts > kMaxParts || k > kTopkLimit || part_rows > INT32_MAX - TopkTile::kGallery)
+        return cudaErrorInvalidConfiguration;
+    const auto queue = static_cast<cudaStream_t>(stream);
+    const auto kind = static_cast<Metric>(metric);
+    topk_part_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(
+        q, g, gallery_norm2, kind, static_cast<int>(k), parts, part_rows, part_keys, part_indices);
+    const cudaError_t status = cudaGetLastError();
+    if (status != cudaSuccess) return status;
+    topk_merge_kernel<<<static_cast<unsigned>(merge_blocks), kThreads, 0, queue>>>(
+        q.rows, static_cast<int>(k), static_cast<int>(parts), part_keys, part_indices, query_norm2, kind, values,
+        indices);
+    return cudaGetLastError();
+}
+
+}  // extern "C"

@@ -1,0 +1,278 @@
+"""unrealperson.ops.distance against float64, on each instruction path, kind and awkward layout."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unrealperson import ops
+from unrealperson.ops import _native, distance, reference
+
+METRICS = get_args(ops.Metric)
+SHAPES = [(1, 1, 1), (1, 300, 64), (2, 257, 31), (3, 5, 7), (17, 1000, 33), (520, 2100, 16), (1, 70000, 4)]
+ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
+TOLERANCE = 2e-5
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    before = ops.build_info()["isa"]
+    _native.load().use_isa(request.param)
+    yield request.param
+    _native.load().use_isa(before)
+
+
+def whole_numbers(n: int, d: int, seed: int) -> np.ndarray:
+    """Small integers, whose products and sums float32 holds exactly; full of ties."""
+    return np.random.default_rng(seed).integers(-2, 3, (n, d)).astype(np.float32)
+
+
+def features(n: int, d: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+def key_order(q: np.ndarray, g: np.ndarray, metric: str) -> np.ndarray:
+    """The documented order, from exact products: stable by the float32 key."""
+    products = q @ g.T
+    if metric == "sqeuclidean":
+        key = (g**2).sum(1) - 2 * products
+    elif metric == "cosine":
+        length = np.sqrt((g**2).sum(1, dtype=np.float32))
+        key = products * -np.divide(np.float32(1), length, out=np.zeros_like(length), where=length > 0)
+    else:
+        key = -products
+    return np.argsort(key, axis=1, kind="stable")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_distances_match_float64(shape, metric, isa):
+    q, g = features(shape[0], shape[2], 1), features(shape[1], shape[2], 2)
+    scale = 1 if metric == "cosine" else shape[2]
+    np.testing.assert_allclose(
+        ops.pairwise_distance(q, g, metric=metric),
+        np.concatenate([reference.pairwise_distance(row[None], g, metric=metric) for row in q]),
+        atol=TOLERANCE * scale,
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("k", [1, 10, 5000])
+def test_topk_of_exact_products_is_the_stable_order(shape, k, metric, isa):
+    q, g = whole_numbers(shape[0], shape[2], 3), whole_numbers(shape[1], shape[2], 4)
+    found = ops.topk(q, g, k=k, metric=metric)
+    kept = min(k, len(g))
+    assert found.indices.shape == found.values.shape == (len(q), kept)
+    assert found.indices.dtype == np.int64 and found.values.dtype == np.float32
+    np.testing.assert_array_equal(found.indices, key_order(q, g, metric)[:, :kept])
+    expected = np.take_along_axis(ops.pairwise_distance(q, g, metric=metric), found.indices, axis=1)
+    np.testing.assert_array_equal(found.values, expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_instruction_path_gives_the_same_bits(metric):
+    q, g = features(1, 77, 5), features(4000, 77, 6)
+    before = ops.build_info()["isa"]
+    results = []
+    for name in ISAS:
+        _native.load().use_isa(name)
+        results.append((ops.topk(q, g, k=50, metric=metric), ops.pairwise_distance(q, g, metric=metric)))
+    _native.load().use_isa(before)
+    for found, matrix in results[1:]:
+        np.testing.assert_array_equal(found.values, results[0][0].values)
+        np.testing.assert_array_equal(found.indices, results[0][0].indices)
+        np.testing.assert_array_equal(matrix, results[0][1])
+
+
+def test_single_query_agrees_with_many():
+    q, g = whole_numbers(9, 40, 7), whole_numbers(3000, 40, 8)
+    many = ops.topk(q, g, k=30, metric="cosine")
+    for row in range(len(q)):
+        one = ops.topk(q[row : row + 1], g, k=30, metric="cosine")
+        np.testing.assert_array_equal(one.indices[0], many.indices[row])
+        np.testing.assert_array_equal(one.values[0], many.values[row])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), metric=st.sampled_from(METRICS), k=st.integers(1, 40), threads=st.integers(0, 3))
+def test_topk_equals_reference_by_hypothesis(data, metric, k, threads):
+    rows, gallery, d = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 150)), data.draw(st.integers(1, 40))
+    seed = data.draw(st.integers(0, 2**31))
+    q, g = whole_numbers(rows, d, seed), whole_numbers(gallery, d, seed + 1)
+    found = ops.topk(q, g, k=k, metric=metric, num_threads=threads)
+    values, _ = reference.topk(q, g, k=k, metric=metric)
+    np.testing.assert_allclose(found.values, values, atol=1e-6)
+    np.testing.assert_array_equal(found.indices, key_order(q, g, metric)[:, :k])
+
+
+def test_equal_rows_come_in_gallery_order_and_zero_vectors_are_at_cosine_distance_one():
+    g = np.tile(np.array([[1, 2, 3]], np.float32), (5000, 1))
+    found = ops.topk(np.array([[3, 2, 1]], np.float32), g, k=100)
+    np.testing.assert_array_equal(found.indices[0], np.arange(100))
+    zero, one = np.zeros((3, 4), np.float32), np.ones((3, 4), np.float32)
+    for q, gallery in ((zero, one), (one, zero), (zero, zero)):
+        np.testing.assert_array_equal(ops.pairwise_distance(q, gallery, metric="cosine"), np.ones((3, 3)))
+    assert (ops.pairwise_distance(features(50, 300, 1), features(50, 300, 1)) >= 0).all()
+
+
+def test_inner_product_returns_the_largest_first():
+    g = np.array([[1.0], [3.0], [2.0]], np.float32)
+    found = ops.topk(np.ones((1, 1), np.float32), g, k=2, metric="inner_product")
+    assert found.indices.tolist() == [[1, 2]] and found.values.tolist() == [[3.0, 2.0]]
+
+
+def misaligned(x: np.ndarray) -> np.ndarray:
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    raw[1:] = np.frombuffer(x.tobytes(), np.uint8)
+    return raw[1:].view(np.float32).reshape(x.shape)
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+LAYOUTS = {
+    "columns of a wider array": lambda x: np.hstack([x, x])[:, : x.shape[1]],
+    "every second row": lambda x: np.repeat(x, 2, axis=0)[::2],
+    "reversed rows": lambda x: x[::-1].copy()[::-1],
+    "transposed": lambda x: np.asfortranarray(x),
+    "every second column": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "misaligned": misaligned,
+    "read-only": read_only,
+    "big-endian": lambda x: x.astype(">f4"),
+    "float64": lambda x: x.astype(np.float64),
+    "float16": lambda x: x.astype(np.float16),
+    "torch": torch.from_numpy,
+    "torch columns": lambda x: torch.from_numpy(np.hstack([x, x]))[:, : x.shape[1]],
+    "torch transposed": lambda x: torch.from_numpy(np.ascontiguousarray(x.T)).T,
+    "torch bfloat16": lambda x: torch.from_numpy(x).bfloat16(),
+    "torch with gradient": lambda x: torch.from_numpy(x.copy()).requires_grad_(),
+    "torch parameter": lambda x: torch.nn.Parameter(torch.from_numpy(x.copy())),
+}
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_and_kinds_give_one_result(layout, rows):
+    q, g = whole_numbers(rows, 24, 9), whole_numbers(400, 24, 10)
+    expected, matrix = ops.topk(q, g, k=7), ops.pairwise_distance(q, g)
+    found = ops.topk(LAYOUTS[layout](q), LAYOUTS[layout](g), k=7)
+    result = ops.pairwise_distance(LAYOUTS[layout](q), LAYOUTS[layout](g))
+    kind = torch.Tensor if layout.startswith("torch") else np.ndarray
+    assert all(isinstance(x, kind) for x in (found.values, found.indices, result))
+    np.testing.assert_array_equal(np.asarray(found.indices), expected.indices)
+    np.testing.assert_array_equal(np.asarray(found.values), expected.values)
+    np.testing.assert_array_equal(np.asarray(result), matrix)
+
+
+def test_usable_layouts_are_not_copied():
+    wide = np.zeros((4, 10), np.float32)
+    tensor = torch.zeros(4, 10)
+    assert _native.float_matrix(wide[:, :6], "q") is not None
+    assert np.shares_memory(_native.float_matrix(wide[:, :6], "q"), wide)
+    assert _native.float_matrix(tensor[:, :6], "q").data_ptr() == tensor.data_ptr()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_empty_sides(rows):
+    q, g, none = np.ones((rows, 3), np.float32), np.ones((5, 3), np.float32), np.ones((0, 3), np.float32)
+    assert ops.pairwise_distance(q, none).shape == (rows, 0)
+    assert ops.pairwise_distance(none, g).shape == (0, 5)
+    assert ops.topk(q, none, k=3).indices.shape == (rows, 0)
+    assert ops.topk(none, g, k=3).values.shape == (0, 3)
+
+
+GOOD = np.ones((4, 3), np.float32)
+BAD_CALLS = [
+    (dict(q=GOOD[0]), r"q must be \[n, d\], got shape \(3,\)"),
+    (dict(g=np.ones((4, 2), np.float32)), r"one number of dimensions, got shapes \(4, 3\) and \(4, 2\)"),
+    (dict(q=GOOD.astype(int)), r"q must be float32, float16 or float64, got int64"),
+    (dict(g=GOOD.astype(np.complex64)), r"g must be float32"),
+    (dict(q=torch.ones(4, 3, dtype=torch.int32), g=torch.ones(4, 3)), r"q must be float32.*got torch.int32"),
+    (dict(q=[[1.0]]), r"q must be a numpy array, torch tensor or cupy array, got list"),
+    (dict(q=torch.ones(4, 3)), r"one kind, got torch and numpy"),
+    (dict(q=np.ones((4, 0)), g=np.ones((4, 0))), r"one number of dimensions"),
+    (dict(metric="l2"), r"metric must be one of sqeuclidean, cosine, inner_product, got 'l2'"),
+    (dict(num_threads=-1), r"num_threads must be an integer of 0 or more, got -1"),
+    (dict(q=torch.ones(4, 3, device="meta"), g=torch.ones(4, 3, device="meta")), r"cpu or cuda, got meta"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_CALLS, ids=[message for _, message in BAD_CALLS])
+def test_bad_input_is_named(change, message):
+    arguments = dict(q=GOOD, g=GOOD) | change
+    with pytest.raises(ValueError, match=message):
+        ops.pairwise_distance(**arguments)
+    with pytest.raises(ValueError, match=message):
+        ops.topk(**arguments, k=2)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, None])
+def test_k_must_be_a_positive_integer(k):
+    with pytest.raises(ValueError, match="k must be an integer of 1 or more"):
+        ops.topk(GOOD, GOOD, k=k)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e19])
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize("name", ["q", "g"])
+def test_unusable_values_name_argument_and_row(name, rows, bad):
+    arrays = {"q": np.ones((rows, 40), np.float32), "g": np.ones((300, 40), np.float32)}
+    row = 0 if name == "q" else 299
+    arrays[name][row, 37] = bad
+    with pytest.raises(ValueError, match=f"{name} must be finite .* see row {row};"):
+        ops.topk(**arrays, k=2)
+    with pytest.raises(ValueError, match=f"{name} must be finite .* see row {row};"):
+        ops.pairwise_distance(**arrays)
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        ops.topk(torch.from_numpy(arrays["q"]), torch.from_numpy(arrays["g"]), k=2)
+
+
+def test_float64_beyond_float32_is_refused_without_a_warning():
+    with pytest.raises(ValueError, match="g must be finite"):
+        ops.pairwise_distance(np.ones((1, 1)), np.full((1, 1), 1e300))
+
+
+def test_the_gallery_is_never_multiplied_whole(monkeypatch):
+    sizes = []
+    multiplier = distance._multiplier
+
+    def spy(like):
+        multiply = multiplier(like)
+        return lambda a, b, out: (sizes.append(out.size), multiply(a, b, out))
+
+    monkeypatch.setattr(distance, "_multiplier", spy)
+    ops.topk(features(700, 8, 1), features(5000, 8, 2), k=3)
+    assert len(sizes) == 6 and max(sizes) <= distance.BLOCK_QUERIES * distance.BLOCK_GALLERY
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gpu_equals_cpu_on_exact_products(shape, metric):
+    q, g = (torch.from_numpy(whole_numbers(n, shape[2], n)) for n in shape[:2])
+    np.testing.assert_allclose(
+        ops.pairwise_distance(q.cuda(), g.cuda(), metric=metric).cpu(), ops.pairwise_distance(q, g, metric=metric), 1e-6
+    )
+    for k in (1, 20, 100, 101, 5000):
+        found, expected = ops.topk(q.cuda(), g.cuda(), k=k, metric=metric), ops.topk(q, g, k=k, metric=metric)
+        assert found.indices.is_cuda and torch.equal(found.indices.cpu(), expected.indices)
+        torch.testing.assert_close(found.values.cpu(), expected.values)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
+def test_gpu_refuses_nan():
+    g = torch.ones(500, 8, device="cuda")
+    g[499, 3] = float("nan")
+    with pytest.raises(ValueError, match=r"g must be finite .* see row 499;"):
+        ops.topk(torch.ones(2, 8, device="cuda"), g, k=2)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from learning import make_figures
+from safetensors.torch import load_file
+
+from unrealperson import checkpoint
+from unrealperson import train as train_module
+from unrealperson.config import Config, TrainConfig, load_config
+from unrealperson.data.manifest import Manifest
+from unrealperson.train import learning_rate, train, training_rows
+
+SETTINGS = TrainConfig(
+    height=64, width=32, epochs=2, decay_epoch=1, pad=2,
+    cameras_per_batch=3, identities_per_camera=2, images_per_identity=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Manifest:
+    return make_figures(tmp_path_factory.mktemp("figures"), identities=5, test=1)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return train(data, Config(train=SETTINGS), tmp_path_factory.mktemp("runs") / "first")
+
+
+def records(run) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_holds_model_configuration_and_record(run):
+    assert sorted(path.name for path in run.iterdir()) == ["config.toml", "metrics.jsonl", "model.safetensors"]
+    assert load_config(run / "config.toml") == Config(train=SETTINGS)
+    lines = records(run)
+    assert set(lines[0]) == {"epoch", "step", "loss", "accuracy", "lr", "images_per_s", "seconds"}
+    assert [line["epoch"] for line in lines] == [1, 2] and [line["step"] for line in lines] == [3, 6]
+    assert [line["lr"] for line in lines] == pytest.approx([0.01, 0.001])
+    assert all(0 <= line["accuracy"] <= 1 and line["images_per_s"] > 0 for line in lines)
+
+
+def test_only_training_rows_are_used(run):
+    state = checkpoint.load_state(run)
+    assert state.identity_keys == (10, 11, 12, 13) and state.camera_keys == (1, 2, 3)
+    assert state.epoch == 2 and state.step == 6
+
+
+def test_a_finished_run_returns_at_once(data, run, monkeypatch):
+    monkeypatch.setattr(train_module, "build_model", None)
+    before = (run / "model.safetensors").stat().st_mtime_ns
+    assert train(data, Config(train=SETTINGS), run) == run
+    assert (run / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(data, run, tmp_path, monkeypatch):
+    out = tmp_path / "cut"
+    step, steps = train_module._step, []
+
+    def interrupted(*values):
+        steps.append(1)
+        if len(steps) == 5:  # in the middle of the second epoch
+            raise KeyboardInterrupt
+        return step(*values)
+
+    monkeypatch.setattr(train_module, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, Config(train=SETTINGS), out)
+    assert checkpoint.load_state(out).epoch == 1 and (out / "optimizer-1.pt").is_file()
+    with (out / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 2, "step": 4, "lo')
+    monkeypatch.setattr(train_module, "_step", step)
+    train(data, Config(train=SETTINGS), out)
+    assert [line["step"] for line in records(out)] == [3, 6]
+    assert not list(out.glob("optimizer-*"))
+    whole, resumed = load_file(run / "model.safetensors"), load_file(out / "model.safetensors")
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_another_configuration_or_other_data_is_refused(data, run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    other = dataclasses.replace(SETTINGS, learning_rate=0.5)
+    with pytest.raises(ValueError, match=r"another configuration \(train.learning_rate = 0.01, now 0.5\); choose another"):
+        train(data, Config(train=other), copy)
+    with pytest.raises(ValueError, match="was trained on other data"):
+        train(data.select(np.arange(len(data) - 1) + 1), Config(train=SETTINGS), copy)
+
+
+def test_a_loss_that_is_not_finite_stops_training(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module.F, "cross_entropy", lambda logits, label: logits.sum() * float("nan"))
+    with pytest.raises(RuntimeError, match=r"the loss became nan in epoch 1, step 1, at learning rate 0.01; lower"):
+        train(data, Config(train=SETTINGS), tmp_path / "run")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_training_learns_the_figures(data, tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=8, decay_epoch=7, learning_rate=0.05)
+    out = train(data, Config(train=settings), tmp_path / "run")
+    lines = records(out)
+    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
+    assert lines[-1]["accuracy"] > 0.8
+
+
+def test_plain_batch_norm_trains_as_well(data, tmp_path):
+    settings = dataclasses.replace(SETTINGS, norm="bn", epochs=1)
+    assert np.isfinite(records(train(data, Config(train=settings), tmp_path / "run"))[-1]["loss"])
+
+
+def rows(*pairs, split=None) -> Manifest:
+    return Manifest.from_rows(
+        [{"path": f"{i}.png", "pid": pid, "camid": camid, "split": split} for i, (pid, camid) in enumerate(pairs)], "data"
+    )
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (rows((1, 1), (2, 2), split="test"), "no row of data has split 'train' .there are test.; lower synth.test_people"),
+        (rows(), "no row of data has split 'train' .there are no rows."),
+        (rows((1, 1), (1, 2)), "has 1 known identities; training tells at least 2 apart"),
+        (rows((-1, 1), (-1, 2)), "has 0 known identities"),
+        (rows((1, 1), (1, 1), (2, 1)), "has 1 known camera; a network that recognises people across cameras"),
+        (rows((1, -1), (2, -1)), "has 0 known identities"),
+        (rows((1, 1), (2, 2), (3, 1)), "has one image per identity; training needs several"),
+    ],
+)
+def test_data_that_nothing_can_be_learnt_from_is_refused(manifest, message):
+    with pytest.raises(ValueError, match=message):
+        training_rows(manifest)
+
+
+def test_images_without_identity_or_camera_are_left_out(caplog):
+    chosen = training_rows(rows((1, 1), (1, 2), (2, 1), (2, 2), (-1, 1), (2, -1)))
+    assert len(chosen) == 4
+    assert "2 images without identity or camera are not trained on" in caplog.text
+
+
+@pytest.mark.parametrize(("epoch", "rate"), [(0, 0.01), (9, 0.01), (10, 0.001), (14, 0.001)])
+def test_the_learning_rate_drops_once(epoch, rate):
+    assert learning_rate(TrainConfig(), epoch) == pytest.approx(rate)

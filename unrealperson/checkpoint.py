@@ -1,0 +1,201 @@
+"""A run on disk: weights and what is needed to use them or to go on training.
+
+`model.safetensors` holds the weights, and in its metadata the epoch, configuration, identities and
+cameras; `optimizer-EPOCH.pt` holds the optimiser's state while training is not finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from unrealperson.config import Config, load_config, save_config
+from unrealperson.models.reid import ReidModel, build_model
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.toml"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a run says of itself.
+
+    Attributes:
+        epoch: finished epochs.
+        identity_keys: global identity of each class.
+        camera_keys: global camera of each camera index.
+        data_sha256: hash of the training manifest's rows.
+        data_root: folder of the training manifest.
+        step: finished steps.
+        seconds: training time so far.
+    """
+
+    epoch: int
+    identity_keys: tuple[int, ...]
+    camera_keys: tuple[int, ...]
+    data_sha256: str
+    data_root: str
+    step: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    run: str | Path, model: ReidModel, state: RunState, *, optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Writes weights and optimiser; a crash at any moment leaves the previous checkpoint or this one.
+
+    Args:
+        run: folder of the run.
+        model: the network.
+        state: what to remember beside the weights.
+        optimizer: needed to go on training; None for a finished run.
+    """
+    run = Path(run)
+    run.mkdir(parents=True, exist_ok=True)
+    if optimizer is not None:
+        partial = run / "optimizer.partial"
+        torch.save(optimizer.state_dict(), partial)
+        partial.replace(_optimizer_path(run, state.epoch))
+    document = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
+    partial = run / (MODEL_FILE + ".partial")
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    partial.write_bytes(save(weights, metadata={"unrealperson": json.dumps(document)}))
+    partial.replace(run / MODEL_FILE)
+    kept = _optimizer_path(run, state.epoch) if optimizer is not None else None
+    for path in run.glob("optimizer-*.pt"):
+        if path != kept:
+            path.unlink()
+
+
+def load_state(run: str | Path) -> RunState:
+    """Reads what a run says of itself, without its weights.
+
+    Args:
+        run: folder of the run.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: not a checkpoint, or one of another format version.
+    """
+    path = Path(run) / MODEL_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} holds no trained model ({MODEL_FILE}); make one with 'unrealperson train'")
+    try:
+        with safe_open(path, "pt") as stored:
+            document: dict[str, Any] = json.loads((stored.metadata() or {})["unrealperson"])
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a checkpoint of unrealperson: {error}") from error
+    version = document.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}: train again")
+    known = {field.name for field in dataclasses.fields(RunState)}
+    if set(document) != known:
+        raise ValueError(f"{path} is damaged: its metadata holds {', '.join(sorted(document))}")
+    return RunState(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
+    )
+
+
+def load_checkpoint(run: str | Path) -> tuple[ReidModel, Config, RunState]:
+    """Reads a trained network.
+
+    Args:
+        run: folder of the run.
+
+    Returns:
+        The model in evaluation mode, the configuration it was trained with, and the run's state.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: not a checkpoint, of another format version, or it does not fit its configuration.
+    """
+    run = Path(run)
+    state = load_state(run)
+    config = load_config(run / CONFIG_FILE)
+    model = build_model(config.train, classes=len(state.identity_keys), cameras=len(state.camera_keys), pretrained=False)
+    load_weights(run, model)
+    return model.eval(), config, state
+
+
+def load_weights(run: str | Path, model: ReidModel) -> None:
+    """Fills a model with a run's weights.
+
+    Args:
+        run: folder of the run.
+        model: built as the run's configuration says.
+
+    Raises:
+        ValueError: the weights do not fit the model.
+    """
+    path = Path(run) / MODEL_FILE
+    with safe_open(path, "pt") as stored:
+        weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the configuration beside it: {error}") from error
+
+
+def load_optimizer(run: str | Path, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    """Fills an optimiser with the state saved after an epoch.
+
+    Args:
+        run: folder of the run.
+        optimizer: built over the same parameters.
+        epoch: finished epochs of the checkpoint.
+
+    Raises:
+        ValueError: the state is missing or unreadable.
+    """
+    path = _optimizer_path(Path(run), epoch)
+    try:
+        optimizer.load_state_dict(torch.load(path, weights_only=True))
+    except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, ValueError) as error:
+        raise ValueError(f"training cannot go on from {path}: {error}; delete {run} to start again") from error
+
+
+def prepare_run(run: str | Path, config: Config, keys: Sequence[str] = ("train",)) -> bool:
+    """Claims a folder for a run, or finds that it holds one of the same configuration.
+
+    Args:
+        run: folder of the run; made where missing.
+        config: configuration of the run, saved as config.toml.
+        keys: sections that must agree with those saved earlier.
+
+    Returns:
+        Whether a checkpoint to go on from is there.
+
+    Raises:
+        ValueError: the folder holds a run of another configuration.
+    """
+    run = Path(run)
+    saved = run / CONFIG_FILE
+    if saved.is_file():
+        earlier = load_config(saved)
+        for key in keys:
+            old, new = dataclasses.asdict(getattr(earlier, key)), dataclasses.asdict(getattr(config, key))
+            changed = [f"{key}.{name} = {old[name]!r}, now {new[name]!r}" for name in new if old[name] != new[name]]
+            if changed:
+                raise ValueError(
+                    f"{run} holds a run with another configuration ({'; '.join(changed)}); "
+                    "choose another --out, or delete the folder"
+                )
+    elif (run / MODEL_FILE).exists():
+        raise ValueError(f"{run} holds {MODEL_FILE} but no {CONFIG_FILE}; choose another --out")
+    run.mkdir(parents=True, exist_ok=True)
+    save_config(config, saved)
+    return (run / MODEL_FILE).is_file()
+
+
+def _optimizer_path(run: Path, epoch: int) -> Path:
+    return run / f"optimizer-{epoch}.pt"

@@ -1,0 +1,179 @@
+"""Charts of the report, as SVG that stands inside a page and follows its light or dark colours."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BEFORE_COLOR = "#e69f00"
+AFTER_COLOR = "#0072b2"
+"""Orange and blue of the Okabe-Ito palette: told apart with every kind of colour vision."""
+
+# Stand-ins that no palette uses; the finished SVG gets the page's own colours in their place.
+_INK, _FAINT, _RULE = "#010203", "#040506", "#070809"
+_PAGE_COLORS = {
+    _INK: "currentColor",
+    _FAINT: "var(--faint)",
+    _RULE: "var(--rule)",
+    BEFORE_COLOR: "var(--before)",
+    AFTER_COLOR: "var(--after)",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score and its interval, as shares in 0 ... 1.
+
+    Attributes:
+        name: such as "Rank-1".
+        value: the score.
+        low: lower end of the 95 % interval, or None.
+        high: upper end, or None.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def score_chart(name: str, before: Sequence[Score], after: Sequence[Score]) -> str:
+    """Draws scores with their 95 % intervals, one row per score, before above after.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        before: scores of the untrained network; may be empty.
+        after: scores of the trained network; may be empty.
+
+    Returns:
+        An <svg> element.
+    """
+    labels = [score.name for score in after or before]
+    figure, axes = _canvas(height_in=0.62 * len(labels) + 0.75)
+    for scores, color, marker, shift in ((before, BEFORE_COLOR, "o", 0.17), (after, AFTER_COLOR, "D", -0.17)):
+        for score in scores:
+            if score.name not in labels:
+                continue
+            y = len(labels) - 1 - labels.index(score.name) + (shift if before and after else 0)
+            if score.low is not None and score.high is not None:
+                axes.plot([100 * score.low, 100 * score.high], [y, y], color=color, linewidth=2.2, alpha=0.55)
+            axes.plot([100 * score.value], [y], marker, color=color, markersize=7)
+            end = max(score.value, score.high or 0.0)
+            axes.text(100 * end + 2.5, y, f"{100 * score.value:.1f}", color=_INK, fontsize=9, va="center")
+    axes.set_yticks(range(len(labels)), labels[::-1])
+    axes.set_ylim(-0.6, len(labels) - 0.4)
+    axes.set_xlim(0, 110)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("score, % (line: 95 % interval)")
+    axes.grid(axis="x", color=_RULE, linewidth=0.8)
+    return _svg(figure, name)
+
+
+def loss_chart(name: str, step: np.ndarray, loss: np.ndarray, drops: Sequence[float] = ()) -> str:
+    """Draws the training loss.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        step: [n] optimiser step of each record.
+        loss: [n] loss, nats; what is not finite is left out.
+        drops: steps at which the learning rate falls.
+
+    Returns:
+        An <svg> element.
+    """
+    return _curve(name, step, loss, drops, label="training loss, nats")
+
+
+def accuracy_chart(name: str, step: np.ndarray, accuracy: np.ndarray, drops: Sequence[float] = ()) -> str:
+    """Draws the share of training images whose identity the classifier names.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        step: [n] optimiser step of each record.
+        accuracy: [n] share in 0 ... 1; what is not finite is left out.
+        drops: steps at which the learning rate falls.
+
+    Returns:
+        An <svg> element.
+    """
+    return _curve(name, step, 100 * accuracy, drops, label="training accuracy, %", top=100.0)
+
+
+def _curve(
+    name: str, step: np.ndarray, value: np.ndarray, drops: Sequence[float], *, label: str, top: float | None = None
+) -> str:
+    figure, axes = _canvas(height_in=2.6)
+    finite = np.isfinite(step) & np.isfinite(value)
+    step, value = step[finite], value[finite]
+    if len(step) > 60:
+        axes.plot(*_binned(step, value, 400), color=AFTER_COLOR, linewidth=0.8, alpha=0.35)
+        step, value = _binned(step, value, 40)
+        axes.plot(step, value, color=AFTER_COLOR, linewidth=2)
+    else:
+        axes.plot(step, value, "o-", color=AFTER_COLOR, linewidth=2, markersize=3.5)
+    for position in drops:
+        axes.axvline(position, color=_FAINT, linewidth=1, linestyle=(0, (3, 3)))
+        axes.text(
+            position, 1.02, "rate falls", color=_FAINT, fontsize=8, ha="center", transform=axes.get_xaxis_transform()
+        )
+    highest = float(value.max()) if len(value) else 1.0
+    axes.set_ylim(0, top if top is not None else 1.05 * highest or 1.0)
+    axes.set_xlabel("optimiser step")
+    axes.set_ylabel(label)
+    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+    return _svg(figure, name)
+
+
+def _binned(step: np.ndarray, value: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    groups = min(bins, len(step))
+    return (
+        np.array([part.mean() for part in np.array_split(step, groups)]),
+        np.array([part.mean() for part in np.array_split(value, groups)]),
+    )
+
+
+def _canvas(height_in: float) -> tuple[Figure, Axes]:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(5.0, height_in), layout="constrained")
+        axes = figure.subplots()
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+    axes.tick_params(colors=_INK, length=0)
+    axes.xaxis.label.set_color(_FAINT)
+    axes.yaxis.label.set_color(_FAINT)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: Figure, name: str) -> str:
+    import matplotlib
+
+    stream = io.StringIO()
+    # Text stays text (it can be read out, searched and follows the page's font); a fixed salt gives the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    # Matplotlib names its own font, as 'font' or as 'font-family' by version; the page's own font stands instead.
+    text = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]+;? ?", "", text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    for stand_in, color in _PAGE_COLORS.items():
+        text = text.replace(stand_in, color)
+    return re.sub(r'^<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, count=1)

@@ -1,0 +1,273 @@
+"""Camera-based batch norm: every camera's images are normalised by that camera's statistics.
+
+The authors' code splits a batch by camera and runs the whole network once per camera. Here the
+network runs once: the camera ids reach each layer through one `CameraContext`, and a layer
+normalises the batch segment by segment, for the price of plain batch norm.
+
+Source: paper section 4.1; Zhuang et al., "Rethinking the Distribution Gap of Person
+Re-identification with Camera-based Batch Normalization" (CBN), ECCV 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """A batch sorted by camera: which rows, in which order."""
+
+    order: Tensor | None  # [n] int64 that sorts the batch, None where it is sorted already
+    inverse: Tensor | None  # [n] int64 that undoes it
+    rows: Tensor  # [s] int64 table row of each segment
+    counts: list[int]  # images of each segment
+
+
+class CameraContext:
+    """The camera ids of the batch that is in flight, shared by all layers of one model."""
+
+    def __init__(self) -> None:
+        self._camera: Tensor | None = None
+        self._segments: dict[int, _Segments] = {}
+
+    @contextmanager
+    def use(self, camera: Tensor) -> Iterator[None]:
+        """Makes the ids known to the layers while the block runs.
+
+        Args:
+            camera: [n] int64, one id per image; an id outside a layer's tables means "unknown camera".
+        """
+        previous = self._camera
+        self._camera, self._segments = camera, {}
+        try:
+            yield
+        finally:
+            self._camera, self._segments = previous, {}
+
+    def rows(self, cameras: int) -> Tensor:
+        """[n] int64 table rows: the ids, and `cameras` where the camera is unknown."""
+        if self._camera is None:
+            raise RuntimeError("no camera ids are set: run the model inside `with context.use(camera):`")
+        camera = self._camera
+        return torch.where((camera < 0) | (camera >= cameras), cameras, camera)
+
+    def segments(self, cameras: int) -> _Segments:
+        """The batch as segments of one camera each, worked out once per batch."""
+        if cameras not in self._segments:
+            rows = self.rows(cameras)
+            ordered = bool((rows[1:] >= rows[:-1]).all())
+            order = None if ordered else torch.argsort(rows, stable=True)
+            unique, counts = torch.unique_consecutive(rows if order is None else rows[order], return_counts=True)
+            inverse = None if order is None else torch.argsort(order)
+            self._segments[cameras] = _Segments(order, inverse, unique, counts.tolist())
+        return self._segments[cameras]
+
+
+class CameraBatchNorm2d(nn.Module):
+    """Batch norm over [n, c, h, w] with statistics per camera.
+
+    Training normalises each camera's images by their own statistics; a camera with fewer than
+    `min_images` images in the batch is normalised by the whole batch (the authors' code drops such
+    images). The tables hold the image-weighted mean of all batch statistics since the last
+    `reset_statistics`; their last row is that of the batches as a whole, for unknown cameras.
+
+    Args:
+        channels: c.
+        cameras: number of known cameras, 0 or more; ids are 0 ... cameras - 1.
+        context: where the layer finds the batch's camera ids.
+        eps: added to the variance.
+        min_images: fewest images of a camera that give statistics of their own.
+    """
+
+    running_mean: Tensor  # [cameras + 1, c] float32
+    running_var: Tensor  # [cameras + 1, c] float32
+    images: Tensor  # [cameras + 1] float32, images that the row has seen
+    dimensions = 4
+
+    def __init__(
+        self, channels: int, cameras: int, context: CameraContext, *, eps: float = 1e-5, min_images: int = 2
+    ) -> None:
+        super().__init__()
+        if cameras < 0:
+            raise ValueError(f"cameras must be 0 or more, got {cameras}")
+        self.context = context
+        self.cameras = cameras
+        self.eps = eps
+        self.min_images = min_images
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(cameras + 1, channels))
+        self.register_buffer("running_var", torch.ones(cameras + 1, channels))
+        self.register_buffer("images", torch.zeros(cameras + 1))
+
+    def forward(self, x: Tensor) -> Tensor:  # [n, c, ...] float
+        if x.ndim != self.dimensions:
+            raise ValueError(f"{type(self).__name__} expects {self.dimensions} dimensions, got {list(x.shape)}")
+        return self._train_batch(x) if self.training else self._evaluate(x)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, cameras={self.cameras}, eps={self.eps}, min_images={self.min_images}"
+
+    def _train_batch(self, x: Tensor) -> Tensor:
+        segments = self.context.segments(self.cameras)
+        if sum(segments.counts) != len(x):
+            raise ValueError(f"{len(x)} images but {sum(segments.counts)} camera ids")
+        if segments.order is not None:
+            x = x[segments.order]
+        y, mean, inverse_std = _SegmentNorm.apply(x, self.weight, self.bias, segments.counts, self.eps)
+        self._update(segments, mean, inverse_std, values=x[0, 0].numel())
+        few = [count < self.min_images for count in segments.counts]
+        if any(few):
+            whole, _, _ = _SegmentNorm.apply(x, self.weight, self.bias, [len(x)], self.eps)
+            mask = torch.repeat_interleave(torch.tensor(few), torch.tensor(segments.counts))
+            y = torch.where(mask.to(x.device).view(-1, *[1] * (x.ndim - 1)), whole, y)
+        return y if segments.inverse is None else y[segments.inverse]
+
+    def _evaluate(self, x: Tensor) -> Tensor:
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        shift = self.bias - self.running_mean * scale
+        rows = self.context.rows(self.cameras)
+        shape = (-1, scale.shape[1], *[1] * (x.ndim - 2))
+        return x * scale.index_select(0, rows).view(shape) + shift.index_select(0, rows).view(shape)
+
+    @torch.no_grad()
+    def _update(self, segments: _Segments, mean: Tensor, inverse_std: Tensor, *, values: int) -> None:
+        counts = torch.tensor(segments.counts, dtype=mean.dtype, device=mean.device)[:, None]
+        var = inverse_std.pow(-2) - self.eps
+        total = counts.sum()
+        mean_all = (mean * counts).sum(0) / total
+        var_all = ((var + (mean - mean_all).square()) * counts).sum(0) / total
+        last = torch.tensor([self.cameras], device=mean.device)
+        known = (counts[:, 0] >= self.min_images) & (segments.rows < self.cameras)
+        rows = torch.cat([segments.rows[known], last])
+        counts = torch.cat([counts[known], total[None, None]])
+        mean = torch.cat([mean[known], mean_all[None]])
+        var = torch.cat([var[known], var_all[None]])
+        var = var * (counts * values / (counts * values - 1).clamp(min=1))
+        self.images[rows] += counts[:, 0]
+        share = counts / self.images[rows, None]
+        self.running_mean[rows] += share * (mean - self.running_mean[rows])
+        self.running_var[rows] += share * (var - self.running_var[rows])
+
+
+class CameraBatchNorm1d(CameraBatchNorm2d):
+    """Batch norm over [n, c] with statistics per camera; see `CameraBatchNorm2d`."""
+
+    dimensions = 2
+
+
+def convert_camera_batch_norm(model: nn.Module, cameras: int, *, min_images: int = 2) -> CameraContext:
+    """Replaces every BatchNorm1d and BatchNorm2d inside a model, in place.
+
+    Weights are kept, and each camera starts with the layer's running statistics.
+
+    Args:
+        model: any module that holds batch-norm layers; not itself such a layer.
+        cameras: number of known cameras.
+        min_images: fewest images of a camera that give statistics of their own.
+
+    Returns:
+        What hands the layers their camera ids: run the model inside `with context.use(camera):`.
+
+    Source: paper section 4.1.
+    """
+    context = CameraContext()
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                setattr(parent, name, _converted(layer, cameras, context, min_images))
+    return context
+
+
+def reset_statistics(model: nn.Module, row: int | None = None) -> None:
+    """Makes the tables start anew: the next batch of a camera replaces what a table says of it.
+
+    Args:
+        model: a model with camera batch-norm layers.
+        row: only this row; -1 is that of unknown cameras. None is all rows.
+    """
+    for layer in _layers(model):
+        layer.images[slice(None) if row is None else row] = 0
+
+
+def resize_tables(model: nn.Module, cameras: int) -> None:
+    """Makes room for other cameras, each of which starts from the tables' last row.
+
+    Args:
+        model: a model with camera batch-norm layers.
+        cameras: number of known cameras, 0 or more.
+    """
+    for layer in _layers(model):
+        layer.cameras = cameras
+        layer.running_mean = layer.running_mean[-1:].repeat(cameras + 1, 1)
+        layer.running_var = layer.running_var[-1:].repeat(cameras + 1, 1)
+        layer.images = layer.images.new_zeros(cameras + 1)
+
+
+def share_global_statistics(model: nn.Module, rows: list[int]) -> None:
+    """Gives the named cameras the statistics of the last row, those of all cameras.
+
+    Args:
+        model: a model with camera batch-norm layers.
+        rows: camera ids.
+    """
+    for layer in _layers(model):
+        layer.running_mean[rows] = layer.running_mean[-1].clone()
+        layer.running_var[rows] = layer.running_var[-1].clone()
+
+
+def _layers(model: nn.Module) -> Iterator[CameraBatchNorm2d]:
+    return (layer for layer in model.modules() if isinstance(layer, CameraBatchNorm2d))
+
+
+def _converted(
+    layer: nn.BatchNorm1d | nn.BatchNorm2d, cameras: int, context: CameraContext, min_images: int
+) -> CameraBatchNorm2d:
+    kind = CameraBatchNorm1d if isinstance(layer, nn.BatchNorm1d) else CameraBatchNorm2d
+    new = kind(layer.num_features, cameras, context, eps=layer.eps, min_images=min_images)
+    if layer.affine:
+        new.weight, new.bias = layer.weight, layer.bias
+    if layer.running_mean is not None and layer.running_var is not None:
+        new.running_mean.copy_(layer.running_mean)
+        new.running_var.copy_(layer.running_var)
+    return new.train(layer.training)
+
+
+class _SegmentNorm(torch.autograd.Function):
+    """Batch norm of consecutive segments, each by its own statistics, written in place of a concatenation."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, counts: list[int], eps: float):  # type: ignore[override]
+        y = torch.empty_like(x)
+        mean = weight.new_empty(len(counts), x.shape[1])
+        inverse_std = torch.empty_like(mean)
+        for part, out, m, s in zip(x.split(counts), y.split(counts), mean, inverse_std, strict=True):
+            torch.ops.aten.native_batch_norm.out(
+                part, weight, bias, None, None, True, 0.0, eps, out=out, save_mean=m, save_invstd=s
+            )
+        ctx.save_for_backward(x, weight, mean, inverse_std)
+        ctx.counts, ctx.eps = counts, eps
+        ctx.mark_non_differentiable(mean, inverse_std)
+        return y, mean, inverse_std
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, *unused: Tensor):  # type: ignore[override]
+        x, weight, mean, inverse_std = ctx.saved_tensors
+        grad_x = torch.empty_like(x)
+        grad_weight = torch.empty_like(mean)
+        grad_bias = torch.empty_like(mean)
+        parts = zip(
+            grad.split(ctx.counts), x.split(ctx.counts), grad_x.split(ctx.counts),
+            mean, inverse_std, grad_weight, grad_bias, strict=True,
+        )  # fmt: skip
+        for grad_part, part, out, m, s, out_weight, out_bias in parts:
+            torch.ops.aten.native_batch_norm_backward.out(
+                grad_part, part, weight, None, None, m, s, True, ctx.eps, [True, True, True],
+                out0=out, out1=out_weight, out2=out_bias,
+            )  # fmt: skip
+        return grad_x, grad_weight.sum(0), grad_bias.sum(0), None, None

@@ -1,0 +1,276 @@
+"""Distances between feature vectors and the nearest of a gallery, by blocks that stay in the cache.
+
+BLAS makes the products (torch's for tensors, numpy's otherwise); the native module turns each block into distances or
+takes the nearest from it, so the whole matrix never exists for `topk`. Shapes: q queries, g gallery rows, d dimensions.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from unrealperson.ops import _native
+
+Metric = Literal["sqeuclidean", "cosine", "inner_product"]
+"""Squared Euclidean distance; 1 - cosine, 1 where a vector is zero; or the product, where larger is nearer."""
+
+BLOCK_QUERIES = 512
+BLOCK_GALLERY = 2048
+FEW_QUERIES = 2
+"""Up to so many queries, one pass over the gallery by our own kernel beats BLAS."""
+_FEW_BLOCK = 65536
+_POOL_BYTES = 64 << 20
+_GPU_PARTS_PER_CALL = 32
+_GPU_SORT_ELEMENTS = 64 << 20
+
+
+class TopK(NamedTuple):
+    """The nearest gallery rows of each query, nearest first.
+
+    Attributes:
+        values: [q, k] float32 distances, or products for the metric "inner_product".
+        indices: [q, k] int64 rows of the gallery.
+    """
+
+    values: Any
+    indices: Any
+
+
+def pairwise_distance(
+    q: Any,  # [q, d] float
+    g: Any,  # [g, d] float
+    *,
+    metric: Metric = "sqeuclidean",
+    num_threads: int = 0,
+) -> Any:
+    """Compute the distance of every query to every gallery row.
+
+    Args:
+        q: [q, d] float32 (float16 and float64 are converted); numpy, torch or cupy. No gradient flows through it.
+        g: [g, d] of the same kind and device.
+        metric: "sqeuclidean" is |q|^2 + |g|^2 - 2 q.g, never below 0; "cosine" is 1 - q.g / (|q| |g|) within [0, 2], 1
+            where a vector is zero; "inner_product" is q.g itself, a similarity.
+        num_threads: OpenMP threads of the part after the product; 0 lets OpenMP choose.
+
+    Returns:
+        [q, g] float32 of the kind of `q`.
+
+    Raises:
+        ValueError: Wrong kind, dtype or shape, unknown metric, NaN or Inf, vectors longer than about 9e18.
+    """
+    native, q, g, threads = _enter(q, g, metric, num_threads)
+    if _native.on_gpu(q):
+        return _Gpu(native, q, g, metric).matrix()
+    result = _empty(q, (len(q), len(g)), "float32")
+    query_norm2 = _norms(native, q, "q", threads)
+    terms = _terms(native, metric, _norms(native, g, "g", threads))
+    multiply = _multiplier(q)
+    for rows in _blocks(len(q), BLOCK_QUERIES):
+        for columns in _blocks(len(g), BLOCK_GALLERY):
+            block = result[rows, columns]
+            multiply(q[rows], g[columns].T, block)
+            native.products_to_values(block, terms[:, columns], query_norm2[rows], metric, threads)
+    return result
+
+
+def topk(
+    q: Any,  # [q, d] float
+    g: Any,  # [g, d] float
+    *,
+    k: int,
+    metric: Metric = "sqeuclidean",
+    num_threads: int = 0,
+) -> TopK:
+    """Find the nearest k gallery rows of each query without making the distance matrix.
+
+    Rows are ordered by the float32 key that csrc/distance.h states (|g|^2 - 2 q.g; -q.g / |g|; -q.g), which drops the
+    query's own term and so has fewer ties than the distance; equal keys go to the lower gallery index. Where products
+    are exact in float32, every path gives the same indices.
+
+    Args:
+        q: [q, d] float32 (float16 and float64 are converted); numpy, torch or cupy. No gradient flows through it.
+        g: [g, d] of the same kind and device.
+        k: How many, 1 or more; no more than g come back.
+        metric: As for `pairwise_distance`; nearest means smallest, and largest for "inner_product".
+        num_threads: OpenMP threads of the part after the product; 0 lets OpenMP choose.
+
+    Returns:
+        values and indices, [q, min(k, g)] of the kind of `q`.
+
+    Raises:
+        ValueError: Wrong kind, dtype or shape, k below 1, unknown metric, NaN or Inf, vectors longer than about 9e18.
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise ValueError(f"k must be an integer of 1 or more, got {k!r}")
+    native, q, g, threads = _enter(q, g, metric, num_threads)
+    k = min(int(k), len(g))
+    if _native.on_gpu(q):
+        return _Gpu(native, q, g, metric).topk(k)
+    result = TopK(_empty(q, (len(q), k), "float32"), _empty(q, (len(q), k), "int64"))
+    query_norm2 = _norms(native, q, "q", threads)
+    few = len(q) <= FEW_QUERIES
+    gallery_norm2 = np.empty(0, np.float32) if few else _norms(native, g, "g", threads)
+    if k == 0 or len(q) == 0:
+        if few:
+            _norms(native, g, "g", threads)
+        return result
+    # The pool holds 2 k + 16 candidates of 16 bytes a query.
+    queries = max(1, min(BLOCK_QUERIES, _POOL_BYTES // (16 * (2 * k + 16))))
+    terms = None if few else _terms(native, metric, gallery_norm2)
+    multiply = _multiplier(q)
+    buffer = _empty(q, (queries * BLOCK_GALLERY,), "float32")
+    for rows in _blocks(len(q), queries):
+        nearest = native.Nearest(rows.stop - rows.start, k)
+        if terms is None:
+            for columns, block, block_terms in _few_products(native, q[rows], g, metric, threads):
+                nearest.add(block, block_terms, columns.start, threads)
+        else:
+            for columns in _blocks(len(g), BLOCK_GALLERY):
+                shape = (rows.stop - rows.start, columns.stop - columns.start)
+                block = buffer[: shape[0] * shape[1]].reshape(shape)
+                multiply(q[rows], g[columns].T, block)
+                nearest.add(block, terms[:, columns], columns.start, threads)
+        nearest.finish(query_norm2[rows], metric, result.values[rows], result.indices[rows], threads)
+    return result
+
+
+def _enter(q: Any, g: Any, metric: str, num_threads: int) -> tuple[Any, Any, Any, int]:
+    """Checked inputs, and the native module."""
+    if metric not in get_args(Metric):
+        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
+    kinds = _native.kind_of(q, "q"), _native.kind_of(g, "g")
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"q and g must be of one kind, got {kinds[0]} and {kinds[1]}")
+    q, g = _native.float_matrix(q, "q"), _native.float_matrix(g, "g")
+    if q.shape[1] != g.shape[1] or q.shape[1] == 0:
+        raise ValueError(
+            f"q and g must have one number of dimensions, got shapes {tuple(q.shape)} and {tuple(g.shape)}"
+        )
+    if kinds[0] != "numpy" and q.device != g.device:
+        raise ValueError(f"q and g must lie on one device, got {q.device} and {g.device}")
+    native = _native.load()
+    if _native.on_gpu(q) and not native.build_info()["cuda"]:
+        raise RuntimeError(
+            "q lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
+        )
+    return native, q, g, _native.thread_count(num_threads)
+
+
+def _blocks(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    if isinstance(like, np.ndarray):
+        return np.empty(shape, dtype)
+    library = sys.modules[_native.kind_of(like, "q")]
+    return library.empty(shape, dtype=getattr(library, dtype), **_placed(like))
+
+
+def _placed(like: Any) -> dict[str, Any]:
+    return {"device": like.device} if _native.kind_of(like, "q") == "torch" else {}
+
+
+def _multiplier(like: Any) -> Callable[[Any, Any, Any], Any]:
+    if isinstance(like, np.ndarray):
+        return lambda a, b, out: np.matmul(a, b, out=out)
+    torch = sys.modules["torch"]
+    return lambda a, b, out: torch.mm(a, b, out=out)
+
+
+def _norms(native: Any, x: Any, name: str, threads: int) -> np.ndarray:
+    norm2 = np.empty(len(x), np.float32)
+    if len(x):
+        _require_usable(name, native.row_norms(x, norm2, threads))
+    return norm2
+
+
+def _require_usable(name: str, bad_row: int) -> None:
+    if bad_row >= 0:
+        raise ValueError(
+            f"{name} must be finite and no row longer than 9e18, see row {bad_row}; got NaN, Inf or too long"
+        )
+
+
+def _terms(native: Any, metric: str, norm2: np.ndarray) -> np.ndarray:
+    terms = np.empty((2, len(norm2)), np.float32)
+    if len(norm2):
+        native.key_terms(metric, norm2, terms)
+    return terms
+
+
+def _few_products(
+    native: Any, q: Any, g: Any, metric: str, threads: int
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Products of a few queries, block by block, with the key's terms: each gallery row is read from memory once."""
+    for columns in _blocks(len(g), _FEW_BLOCK):
+        block = np.empty((len(q), columns.stop - columns.start), np.float32)
+        norm2 = np.empty(block.shape[1], np.float32)
+        bad_row = native.products_and_norms(q, g[columns], block, norm2, threads)
+        _require_usable("g", bad_row if bad_row < 0 else bad_row + columns.start)
+        yield columns, block, _terms(native, metric, norm2)
+
+
+class _Gpu:
+    """One call on a GPU: inputs with their squared lengths, on the caller's current stream."""
+
+    def __init__(self, native: Any, q: Any, g: Any, metric: str) -> None:
+        self.native, self.q, self.g, self.metric = native, q, g, metric
+        self.library = sys.modules[_native.kind_of(q, "q")]
+        if hasattr(self.library, "inference_mode"):
+            self.device = q.device.index
+            self.stream = self.library.cuda.current_stream(q.device).cuda_stream
+        else:
+            self.device = q.device.id
+            self.stream = self.library.cuda.get_current_stream().ptr
+        self.query_norm2, self.gallery_norm2 = self._norms(q, "q"), self._norms(g, "g")
+
+    def _norms(self, x: Any, name: str) -> Any:
+        norm2, bad_row = _empty(x, (len(x),), "float32"), _empty(x, (1,), "int64")
+        if len(x):
+            self.native.cuda_row_norms(x, norm2, bad_row, self.device, self.stream)
+            _require_usable(name, int(bad_row[0]))
+        return norm2
+
+    def _matrix(self, rows: slice, keys: bool) -> Any:
+        q, norm2 = self.q[rows], self.query_norm2[rows]
+        out = _empty(q, (len(q), len(self.g)), "float32")
+        if len(q) and len(self.g):
+            self.native.cuda_distance_matrix(
+                q, self.g, norm2, self.gallery_norm2, out, self.metric, keys, self.device, self.stream
+            )
+        return out
+
+    def matrix(self) -> Any:
+        return self._matrix(slice(0, len(self.q)), False)
+
+    def topk(self, k: int) -> TopK:
+        result = TopK(_empty(self.q, (len(self.q), k), "float32"), _empty(self.q, (len(self.q), k), "int64"))
+        if k == 0 or len(self.q) == 0:
+            return result
+        if k > self.native.cuda_topk_limit:
+            return self._sorted(k, result)
+        parts = min(_GPU_PARTS_PER_CALL, -(-len(self.g) // 1024))
+        part_keys = _empty(self.q, (parts, len(self.q), k), "float32")
+        part_indices = _empty(self.q, (parts, len(self.q), k), "int64")
+        self.native.cuda_topk(
+            self.q, self.g, self.query_norm2, self.gallery_norm2, part_keys, part_indices,
+            result.values, result.indices, self.metric, self.device, self.stream,
+        )  # fmt: skip
+        return result
+
+    def _sorted(self, k: int, result: TopK) -> TopK:
+        """Stable sort of whole rows of keys, for a k beyond what the fused kernel holds."""
+        for rows in _blocks(len(self.q), max(1, _GPU_SORT_ELEMENTS // len(self.g))):
+            keys, values = self._matrix(rows, True), self._matrix(rows, False)
+            if self.library.__name__ == "torch":
+                order = self.library.sort(keys, dim=1, stable=True).indices[:, :k]
+                result.values[rows] = values.gather(1, order)
+            else:
+                order = self.library.argsort(keys, axis=1, kind="stable")[:, :k]
+                result.values[rows] = self.library.take_along_axis(values, order, axis=1)
+            result.indices[rows] = order
+        return result

@@ -1,0 +1,65 @@
+"""Float64 statements of the operations, for tests: short, slow and in no way shared with the native code."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def pairwise_distance(q: np.ndarray, g: np.ndarray, *, metric: str) -> np.ndarray:
+    """Distances in float64, each from its definition.
+
+    Args:
+        q: [q, d].
+        g: [g, d].
+        metric: "sqeuclidean", "cosine" or "inner_product".
+
+    Returns:
+        [q, g] float64.
+    """
+    q, g = np.asarray(q, np.float64), np.asarray(g, np.float64)
+    if metric == "sqeuclidean":
+        return ((q[:, None] - g[None]) ** 2).sum(2)
+    products = (q[:, None] * g[None]).sum(2)
+    if metric == "inner_product":
+        return products
+    lengths = np.sqrt((q**2).sum(1))[:, None] * np.sqrt((g**2).sum(1))[None]
+    return 1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+
+
+def topk(q: np.ndarray, g: np.ndarray, *, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest k by a stable sort of the float64 distances.
+
+    Args:
+        q: [q, d].
+        g: [g, d].
+        k: How many, clamped to g.
+        metric: "sqeuclidean", "cosine" or "inner_product", of which the largest come first.
+
+    Returns:
+        values [q, k] float64 and indices [q, k] int64.
+    """
+    distance = pairwise_distance(q, g, metric=metric)
+    order = np.argsort(-distance if metric == "inner_product" else distance, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distance, order, axis=1), order
+
+
+def skin(
+    positions: np.ndarray, normals: np.ndarray, bone_index: np.ndarray, bone_weight: np.ndarray, bones: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Linear-blend skinning in float64.
+
+    Args:
+        positions: [V, 3].
+        normals: [V, 3].
+        bone_index: [V, 4].
+        bone_weight: [V, 4].
+        bones: [B, 3, 4].
+
+    Returns:
+        Posed positions and unit normals [V, 3] float64; zero normals stay zero.
+    """
+    blend = np.einsum("vk,vkij->vij", np.asarray(bone_weight, np.float64), np.asarray(bones, np.float64)[bone_index])
+    posed = np.einsum("vij,vj->vi", blend[:, :, :3], np.asarray(positions, np.float64)) + blend[:, :, 3]
+    turned = np.einsum("vij,vj->vi", blend[:, :, :3], np.asarray(normals, np.float64))
+    length = np.linalg.norm(turned, axis=1, keepdims=True)
+    return posed, np.divide(turned, length, out=np.zeros_like(turned), where=length > 0)

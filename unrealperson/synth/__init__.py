@@ -1,0 +1,1 @@
+"""Synthetic people, scenes and the simulator that films them."""

@@ -1,0 +1,518 @@
+"""Frames of a shard, taken from an UnrealCV endpoint with the official client.
+
+The endpoint is the embedded simulator, started as a child process, or any running Unreal Engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import logging
+import os
+import re
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from unrealperson.config import SynthConfig
+from unrealperson.log import get_logger
+from unrealperson.synth.cameras import View, camera_sensors, camera_views, to_unreal
+
+PERSON_PREFIX = "MH"
+"""Only objects whose names start with it are persons."""
+
+SETTLE_S = 0.2
+"""A game engine's camera follows its pawn only while the game runs: wait so long before Pause."""
+
+_logger = get_logger(__name__)
+_color = re.compile(r"\(R=(\d+),G=(\d+),B=(\d+),A=\d+\)")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One batch of people in one scene: the unit of work, a pure function of the configuration.
+
+    Attributes:
+        scene: X.
+        version: Y.
+        batch: number of the batch, from 0.
+        first: P of its first person.
+        count: people in it.
+    """
+
+    scene: int
+    version: int
+    batch: int
+    first: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """Name of the shard's folder."""
+        return f"v{self.scene}.{self.version}_{self.batch:05d}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What one camera saw at one instant.
+
+    Attributes:
+        scene: X.
+        version: Y.
+        camera: D, from 1.
+        number: F, unique for its camera.
+        time_s: simulated time, counted through all batches.
+        light: light step.
+        image: [H, W, 3] uint8 RGB, as the camera's sensor gives it.
+        mask: [H, W, 3] uint8 object mask.
+        colors: mask colour of each person P of the batch.
+        people: truth about each person P in view; empty where the endpoint knows none.
+        view: pose of the camera.
+    """
+
+    scene: int
+    version: int
+    camera: int
+    number: int
+    time_s: float
+    light: int
+    image: np.ndarray
+    mask: np.ndarray
+    colors: dict[int, tuple[int, int, int]]
+    people: dict[int, dict[str, Any]]
+    view: View
+
+
+class Endpoint:
+    """An UnrealCV server reached through `unrealcv.Client`, with time limits and checked replies.
+
+    After a missed reply the official client hands every late reply to the next request, so a client that
+    timed out is replaced, and an echo proves that replies are in step again.
+    """
+
+    def __init__(self, address: tuple[str, int] | str, *, timeout_s: float) -> None:
+        """Connects.
+
+        Args:
+            address: (host, port), or the path of a Unix socket.
+            timeout_s: longest wait for a connection and for the replies of one `request`, in seconds.
+
+        Raises:
+            RuntimeError: nobody answers there, or another client is connected.
+        """
+        self._address = address
+        self._timeout_s = timeout_s
+        self._client: Any = None
+        self._replace_client()
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnects."""
+        if self._client is not None:
+            self._client.disconnect()
+            self._client = None
+
+    def request(self, *commands: str) -> list[str | bytes]:
+        """Sends commands together and waits for all replies.
+
+        Commands that only read or set (vget, vset) are sent once more where a reply is late.
+
+        Args:
+            commands: command texts.
+
+        Returns:
+            One reply for each command: text, or bytes where it is no text.
+
+        Raises:
+            RuntimeError: an `error` reply, no reply in time, or a lost connection.
+        """
+        try:
+            replies = self._ask(list(commands))
+        except TimeoutError as error:
+            _logger.warning("%s; connecting again", error)
+            self._replace_client()
+            if not all(command.startswith(("vget", "vset")) for command in commands):
+                raise RuntimeError(f"{error}; it may or may not have been carried out") from error
+            try:
+                replies = self._ask(list(commands))
+            except TimeoutError as again:
+                raise RuntimeError(f"{again}, twice; raise synth.timeout_s or look at the server") from again
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, str) and reply.startswith("error"):
+                raise RuntimeError(f"the endpoint refused '{command}': {reply}")
+        return replies
+
+    def _ask(self, commands: list[str]) -> list[str | bytes]:
+        client = self._client
+        if client is None:
+            raise RuntimeError(f"the connection to {self._where} is closed")
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            _hang_up(client)
+
+        timer = threading.Timer(self._timeout_s, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            replies = client.request(commands)
+        except ConnectionError as error:
+            if late.is_set():
+                raise TimeoutError(
+                    f"{self._where} sent no reply to '{commands[0]}' in {self._timeout_s:g} s"
+                ) from error
+            raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'") from error
+        finally:
+            timer.cancel()
+        if None in replies:
+            raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'")
+        return replies
+
+    def _replace_client(self) -> None:
+        """Connects a new client and checks that it gets its own replies."""
+        deadline_s = time.monotonic() + self._timeout_s
+        self.close()
+        while True:
+            problem = self._connect(max(deadline_s - time.monotonic(), 0.1))
+            if not problem:
+                nonce = uuid.uuid4().hex
+                try:
+                    if self._ask([f"vget /unrealcv/echo {nonce}"]) == [nonce]:
+                        return
+                    problem = "it does not echo what it is sent"
+                except (TimeoutError, RuntimeError) as error:
+                    problem = str(error)
+            self.close()
+            if time.monotonic() + 0.1 >= deadline_s or "refused" in problem:
+                raise RuntimeError(f"cannot use the UnrealCV server at {self._where}: {problem}")
+            time.sleep(0.1)
+
+    def _connect(self, timeout_s: float) -> str:
+        """Connects in a thread of its own, since the official client waits for a greeting without limit."""
+        kind = "unix" if isinstance(self._address, str) else "inet"
+        client = _client_class()(self._address, kind)
+        connected: list[bool] = []
+        thread = threading.Thread(target=lambda: connected.append(client.connect()), daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+        if thread.is_alive():
+            _hang_up(client)
+            return f"no greeting within {timeout_s:.1f} s; is it an UnrealCV server?"
+        if connected != [True]:
+            return "no connection; is the server running, and is no other client connected?"
+        self._client = client
+        return ""
+
+    @property
+    def _where(self) -> str:
+        return self._address if isinstance(self._address, str) else "{}:{}".format(*self._address)
+
+
+def _hang_up(client: Any) -> None:
+    """Wakes whoever waits on the client's socket."""
+    sock = client.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(2)
+
+
+@functools.cache
+def _client_class() -> type:
+    """`unrealcv.Client` that is silent, and gives up a dead connection at once."""
+    try:
+        import unrealcv
+    except ImportError as error:
+        raise RuntimeError("synthesis needs the UnrealCV client: pip install 'unrealperson[synth]'") from error
+    logging.getLogger("unrealcv").setLevel(logging.CRITICAL)
+    unrealcv.print = _logger.debug
+
+    class QuietClient(unrealcv.Client):
+        RECONNECT_ATTEMPTS = 0
+
+        def _load_command_capabilities(self) -> None:
+            """Skips the probe: truth commands are known only to the embedded simulator."""
+
+        def receive_loop_queue(self) -> None:
+            try:
+                super().receive_loop_queue()
+            except (OSError, AssertionError) as error:
+                self.recv_data_q.put(ConnectionError(str(error)))
+
+    return QuietClient
+
+
+class SimulatorProcess:
+    """A running child process of `launch_simulator`.
+
+    Attributes:
+        address: (host, port) of its server.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        self.address = ("127.0.0.1", 0)
+        self._process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def last_words(self) -> str:
+        """Exit status and the end of the child's standard error, for messages."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(self._log.tell() - 2000, 0))
+        text = self._log.read().decode(errors="replace").strip()
+        status = self._process.poll()
+        state = "it still runs" if status is None else f"it ended with status {status}"
+        return f"{state}; its last words: {text or 'none'}"
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Waits for the line that names the port.
+
+        Args:
+            timeout_s: longest wait in seconds.
+
+        Raises:
+            RuntimeError: the child ended or is late.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        stdout = self._process.stdout
+        received = b""
+        while stdout is not None and (left_s := deadline_s - time.monotonic()) > 0:
+            if not select.select([stdout], [], [], left_s)[0]:
+                break
+            part = os.read(stdout.fileno(), 4096)
+            if not part:
+                raise RuntimeError(f"the simulator did not start: {self.last_words()}")
+            received += part
+            for line in received.split(b"\n")[:-1]:
+                if line.startswith(b"{"):
+                    self.address = ("127.0.0.1", int(json.loads(line)["port"]))
+                    return
+        raise RuntimeError(f"the simulator was not ready within {timeout_s:g} s: {self.last_words()}")
+
+
+@contextlib.contextmanager
+def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = None) -> Iterator[SimulatorProcess]:
+    """Runs a simulator as a child process; it ends with the context, and with this process.
+
+    Args:
+        config: scene, version, seed, cameras, people_per_batch, lights, interval_s, width, height, timeout_s.
+        command: program to run instead of the simulator's module.
+
+    Raises:
+        RuntimeError: the child ends early or is not ready within `timeout_s`; the end of its log is in the message.
+    """
+    options = {
+        "port": 0,
+        "scene": config.scene,
+        "version": config.version,
+        "seed": config.seed,
+        "cameras": config.cameras,
+        "people": config.people_per_batch,
+        "lights": config.lights,
+        "interval": config.interval_s,
+        "width": config.width,
+        "height": config.height,
+    }
+    if command is None:
+        arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        command = [sys.executable, "-m", "unrealperson.synth.simulator", "--exit-with-parent", *arguments]
+    # One thread and one vector width, so that Mesa's software renderer gives the same bits everywhere.
+    environment = os.environ | {"LP_NUM_THREADS": "1", "LP_NATIVE_VECTOR_WIDTH": "256", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            child = SimulatorProcess(process, log)
+            child.wait_until_ready(config.timeout_s)
+            yield child
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    try:
+        process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
+    """Yields the frames of a shard: instant after instant, and for each instant camera after camera.
+
+    Args:
+        config: what to synthesise; `endpoint` names a running Unreal Engine.
+        shard: which people.
+
+    Raises:
+        RuntimeError: the endpoint is missing, dies, refuses a command or is late.
+
+    Source: toolkit/generate_datasets.py of the authors' code. There, cameras are visited one after another
+        while time goes on; in the embedded simulator all cameras look at the same instant.
+    """
+    with contextlib.ExitStack() as stack:
+        if config.endpoint:
+            endpoint = Endpoint(parse_endpoint(config.endpoint), timeout_s=config.timeout_s)
+            yield from _drive(stack.enter_context(endpoint), config, shard)
+            return
+        simulator = stack.enter_context(launch_simulator(config))
+        try:
+            endpoint = stack.enter_context(Endpoint(simulator.address, timeout_s=config.timeout_s))
+            yield from _drive(endpoint, config, shard)
+        except RuntimeError as error:
+            raise RuntimeError(f"shard {shard.name}: {error}; simulator: {simulator.last_words()}") from error
+
+
+def parse_endpoint(text: str) -> tuple[str, int] | str:
+    """Reads `host:port`, or the path of a Unix socket.
+
+    Args:
+        text: value of synth.endpoint.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text.startswith("/"):
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"synth.endpoint must be host:port or the path of a Unix socket, got '{text}'")
+    return host, int(port)
+
+
+def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+    live = bool(config.endpoint)
+    views = camera_views(shard.scene, config.cameras, config.seed)
+    sensors = camera_sensors(shard.scene, config.cameras, config.seed)
+    colors = _spawn(endpoint, "" if live else f" {shard.first} {shard.count}")
+    endpoint.request("vrun ce LCreset")
+    fired = 0
+    for instant in range(config.instants):
+        light = instant * config.lights // config.instants
+        if config.lights > 1:
+            endpoint.request(*["vrun ce LC"] * (light + 1 - fired))
+            fired = light + 1
+        endpoint.request("vrun ce Resume")
+        if live:
+            time.sleep(config.interval_s)
+        else:
+            endpoint.request("vrun ce Pause")
+        number = shard.batch * config.instants + instant
+        for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
+            image, mask, people = _look(endpoint, view, live=live)
+            if config.sensor:
+                seed = [config.seed, shard.scene, shard.version, camera, number]
+                image = sensor.apply(image, np.random.default_rng(seed))
+            yield Frame(
+                scene=shard.scene,
+                version=shard.version,
+                camera=camera,
+                number=number,
+                time_s=number * config.interval_s,
+                light=light,
+                image=image,
+                mask=mask,
+                colors=colors,
+                people=people,
+                view=view,
+            )
+
+
+def _spawn(endpoint: Endpoint, arguments: str) -> dict[int, tuple[int, int, int]]:
+    """Replaces the people of the scene; returns the mask colour of each new P."""
+    endpoint.request("vrun ce DelActor")
+    endpoint.request(f"vrun ce AddActor{arguments}")
+    (objects,) = _texts(endpoint.request("vget /objects"))
+    names = [name for name in objects.split() if name.startswith(PERSON_PREFIX)]
+    replies = _texts(endpoint.request(*[f"vget /object/{name}/color" for name in names])) if names else []
+    colors: dict[int, tuple[int, int, int]] = {}
+    for name, reply in zip(names, replies, strict=True):
+        number, color = re.search(r"_(\d+)$", name), _color.fullmatch(reply)
+        if number is None or color is None:
+            raise RuntimeError(f"object '{name}' with colour '{reply}' has no number or no colour")
+        red, green, blue = (int(value) for value in color.groups())
+        colors[int(number[1])] = (red, green, blue)
+    if not colors:
+        raise RuntimeError(f"AddActor made no object whose name starts with {PERSON_PREFIX}; is this the right level?")
+    if len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
+        raise RuntimeError("mask colours of people must differ and not be black; this plugin does not annotate them")
+    return colors
+
+
+def _look(endpoint: Endpoint, view: View, *, live: bool) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:
+    """Colour image, mask and truth (not of a live engine, which has none) from camera 0 placed at a view."""
+    location, rotation = to_unreal(view)
+    pose = [
+        f"vset /camera/0/fov {view.fov_deg:.4f}",
+        "vset /camera/0/location {:.4f} {:.4f} {:.4f}".format(*location),
+        "vset /camera/0/rotation {:.4f} {:.4f} {:.4f}".format(*rotation),
+    ]
+    images = ["vget /camera/0/lit bmp", "vget /camera/0/object_mask bmp"]
+    if live:
+        endpoint.request(*pose)
+        time.sleep(SETTLE_S)
+        endpoint.request("vrun ce Pause")
+        lit, mask = endpoint.request(*images)
+        endpoint.request("vrun ce Resume")
+        return decode_image(lit), decode_image(mask), {}
+    *_, lit, mask, truth = endpoint.request(*pose, *images, "vget /camera/0/annotations")
+    people = {person["person"]: person for person in json.loads(truth)["people"]}
+    return decode_image(lit), decode_image(mask), people
+
+
+def _texts(replies: Sequence[str | bytes]) -> list[str]:
+    return [reply if isinstance(reply, str) else reply.decode(errors="replace") for reply in replies]
+
+
+def decode_image(reply: str | bytes) -> np.ndarray:
+    """Decodes an image reply; alpha is dropped, never blended.
+
+    Args:
+        reply: PNG or BMP.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+
+    Raises:
+        RuntimeError: not such an image.
+    """
+    if isinstance(reply, str):
+        raise RuntimeError(f"the endpoint sent text instead of an image: '{reply[:80]}'")
+    try:
+        with Image.open(io.BytesIO(reply), formats=("PNG", "BMP")) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no PNG or BMP: {error}") from error

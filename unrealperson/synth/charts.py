@@ -1,0 +1,186 @@
+"""Where cloth, skin and hair lie in the texture atlas: charts from the neutral base mesh to the atlas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrealperson.synth.sheets import Sheet
+
+HEAD_Z = (0.50, 0.87)
+HAIR_Z = (0.18, 0.87)
+TORSO_Z = (-0.62, 0.64)
+LEG_Z = (-0.83, 0.24)
+WRAP = 1.1
+"""A chart that goes once around a body is this much wider, so that triangles across its seam stay whole."""
+MARGIN = 0.01
+"""Share of the atlas's side that separates the charts of two regions, against bleeding in mipmaps."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the texture atlas, as shares of its side, from the top left."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+REGIONS = {
+    "torso": Region(0.0, 0.0, 0.5, 0.5),
+    "legs": Region(0.5, 0.0, 0.375, 0.5),
+    "sleeve": Region(0.875, 0.0, 0.125, 0.5),
+    "head": Region(0.0, 0.5, 0.375, 0.5),
+    "hair": Region(0.375, 0.5, 0.25, 0.5),
+    "skin": Region(0.625, 0.5, 0.25, 0.25),
+    "shoes": Region(0.625, 0.75, 0.25, 0.25),
+}
+
+
+def grid(region: str, side_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chart coordinates of a region's texels; beyond 0 ... 1 in the margin.
+
+    Args:
+        region: name in `REGIONS`.
+        side_px: side of the atlas in pixels.
+
+    Returns:
+        u to the right and v downwards, each [h, w].
+    """
+    box = REGIONS[region]
+    v, u = np.mgrid[0 : round(box.height * side_px), 0 : round(box.width * side_px)]
+    u = ((u + 0.5) / side_px - MARGIN) / (box.width - 2 * MARGIN)
+    v = ((v + 0.5) / side_px - MARGIN) / (box.height - 2 * MARGIN)
+    return u, v
+
+
+def _place(region: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    box = REGIONS[region]
+    u = box.left + MARGIN + np.clip(u, 0, 1) * (box.width - 2 * MARGIN)
+    v = box.top + MARGIN + np.clip(v, 0, 1) * (box.height - 2 * MARGIN)
+    return np.stack([u, 1 - v], -1)
+
+
+def _around(sheet: Sheet, centre_x: float, squeeze: float) -> np.ndarray:
+    """Turns about the body's axis, 0 at the back ... 1, corners of one triangle on the same turn."""
+    x, y = sheet.template[:, 0] - centre_x, sheet.template[:, 1] / squeeze
+    turn = (np.arctan2(y, x) / (2 * np.pi) + 0.5)[sheet.triangles]
+    return _unwrap(turn)
+
+
+def _unwrap(turn: np.ndarray) -> np.ndarray:
+    crosses = turn.max(1) - turn.min(1) > 0.5
+    return np.where(crosses[:, None] & (turn < 0.5), turn + 1, turn) / WRAP
+
+
+def _height(sheet: Sheet, span: tuple[float, float]) -> np.ndarray:
+    return (span[1] - sheet.template[sheet.triangles, 2]) / (span[1] - span[0])
+
+
+def torso_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of the trunk: around the body from the back, and down.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    return _place("torso", _around(sheet, 0.01, 1.35), _height(sheet, TORSO_Z))
+
+
+def head_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of head and neck: around from the nape, and down.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    return _place("head", _around(sheet, 0.035, 1.0), _height(sheet, HEAD_Z))
+
+
+def hair_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of hair: around the head, and down.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    return _place("hair", _around(sheet, 0.03, 1.0), _height(sheet, HAIR_Z))
+
+
+def skirt_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of a skirt: half around, mirrored, in the place of the trousers.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    x, y = sheet.template[:, 0], np.abs(sheet.template[:, 1]) / 1.35
+    turn = (np.arctan2(y, x) / np.pi)[sheet.triangles]
+    return _place("legs", turn / WRAP, _height(sheet, LEG_Z))
+
+
+def sleeve_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of a sleeve: half around, mirrored, and along the arm.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    turn = np.abs(sheet.guide[sheet.triangles, 2]) / np.pi
+    return _place("sleeve", turn, sheet.guide[sheet.triangles, 1] / 2)
+
+
+def leg_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of a trouser leg: around from the inside, and down, mirrored.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    x, y, z = sheet.template.T
+    axis_y = np.interp(-z, [-0.05, 0.37, 0.745], [0.11, 0.158, 0.22])
+    axis_x = np.interp(-z, [-0.05, 0.37, 0.745], [0.0, 0.032, -0.001])
+    side = np.where(y[sheet.triangles].mean(1) > 0, 1.0, -1.0)[:, None]
+    away_y = side * y[sheet.triangles] - axis_y[sheet.triangles]
+    turn = np.arctan2(away_y, (x - axis_x)[sheet.triangles]) / (2 * np.pi) + 0.25
+    return _place("legs", _unwrap(turn % 1.0), _height(sheet, LEG_Z))
+
+
+def shoe_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of a shoe: from heel to toe, and down.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    x, _, z = sheet.template[sheet.triangles].transpose(2, 0, 1)
+    return _place("shoes", (x + 0.1) / 0.32, (-0.58 - z) / 0.25)
+
+
+def limb_chart(sheet: Sheet) -> np.ndarray:
+    """Texture coordinates of bare arms, legs and hands.
+
+    Args:
+        sheet: the part.
+
+    Returns:
+        [T, 3, 2] of the triangles' corners.
+    """
+    x, y, z = sheet.template[sheet.triangles].transpose(2, 0, 1)
+    return _place("skin", np.clip(np.abs(y) / 0.55 + 0.1 * x, 0, 1), (0.6 - z) / 1.4)

@@ -1,0 +1,122 @@
+"""GLSL programs of the renderer."""
+
+from __future__ import annotations
+
+VERTEX = """#version 330
+uniform mat4 p3d_ModelViewProjectionMatrix, p3d_ModelMatrix, shadow_matrix;
+in vec3 p3d_Vertex, p3d_Normal;
+in vec2 p3d_MultiTexCoord0;
+in vec4 p3d_Color;
+out vec2 uv;
+out vec3 normal, place, tint;
+out vec3 shadow_place;
+void main() {
+    vec4 world = p3d_ModelMatrix * vec4(p3d_Vertex, 1.0);
+    gl_Position = p3d_ModelViewProjectionMatrix * vec4(p3d_Vertex, 1.0);
+    place = world.xyz;
+    normal = mat3(p3d_ModelMatrix) * p3d_Normal;
+    uv = p3d_MultiTexCoord0;
+    tint = p3d_Color.rgb;
+    shadow_place = (shadow_matrix * vec4(world.xyz + 0.02 * normal, 1.0)).xyz * 0.5 + 0.5;
+}
+"""
+"""Places a vertex and hands on what the fragment shaders need."""
+
+LIT = """#version 330
+uniform sampler2D p3d_Texture0;
+uniform sampler2DShadow shadow_map;
+uniform vec3 eye, sun_direction, sun, sky, ground;
+uniform vec4 haze;
+uniform vec2 object;
+uniform float gloss, shadow_texel;
+in vec2 uv;
+in vec3 normal, place, tint, shadow_place;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 number;
+void main() {
+    vec3 n = normalize(gl_FrontFacing ? normal : -normal);
+    float facing = max(dot(n, sun_direction), 0.0);
+    float lit = 0.0;
+    if (facing > 0.0) {
+        vec3 at = shadow_place - vec3(0.0, 0.0, 0.0006);
+        for (int i = 0; i < 4; i++)
+            lit += texture(shadow_map, at + vec3(float(i & 1) - 0.5, float(i >> 1) - 0.5, 0.0) * 1.6 * shadow_texel);
+        lit *= 0.25 * facing;
+    }
+    vec3 albedo = texture(p3d_Texture0, uv).rgb * tint;
+    vec3 ambient = mix(ground, sky, n.z * 0.5 + 0.5);
+    vec3 shade = albedo * (ambient + lit * sun);
+    vec3 sight = eye - place;
+    float distance = length(sight);
+    sight /= distance;
+    if (gloss > 0.0) {
+        float rim = pow(1.0 - max(dot(n, sight), 0.0), 4.0);
+        vec3 mirror = reflect(-sight, n);
+        shade += gloss * (0.05 + 0.6 * rim) * mix(ground, 1.6 * sky, smoothstep(-0.1, 0.4, mirror.z));
+        shade += gloss * lit * sun * pow(max(dot(mirror, sun_direction), 0.0), 40.0);
+    }
+    shade = mix(haze.rgb, shade, exp(-distance * haze.a));
+    shade = shade * (2.51 * shade + 0.03) / (shade * (2.43 * shade + 0.59) + 0.14);
+    color = vec4(sqrt(clamp(shade, 0.0, 1.0)), 1.0);
+    number = vec4(object, 0.0, 1.0);
+}
+"""
+"""Sun with soft shadow, sky and ground light, gloss, haze, tone curve; square root of the colour, object number."""
+
+CONTACT = """#version 330
+in vec2 uv;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 number;
+void main() {
+    vec2 at = 2.0 * uv - 1.0;
+    float near = max(1.0 - dot(at, at), 0.0);
+    color = vec4(0.0, 0.0, 0.0, 0.42 * near * near);
+    number = vec4(0.0);
+}
+"""
+"""Dark spot under a person, where the sky is hidden from the ground."""
+
+DEPTH_VERTEX = """#version 330
+uniform mat4 p3d_ModelViewProjectionMatrix;
+in vec3 p3d_Vertex;
+void main() { gl_Position = p3d_ModelViewProjectionMatrix * vec4(p3d_Vertex, 1.0); }
+"""
+"""Places a vertex, nothing else."""
+
+EMPTY = """#version 330
+void main() {}
+"""
+"""Writes depth alone."""
+
+GEOMETRY = """#version 330
+uniform vec3 eye, forward;
+in vec3 normal, place;
+layout(location = 0) out vec4 surface;
+void main() {
+    surface = vec4(normalize(gl_FrontFacing ? normal : -normal), dot(place - eye, forward));
+}
+"""
+"""World normal and depth along the optical axis."""
+
+RESOLVE = """#version 330
+uniform sampler2D shaded, numbers;
+uniform int samples, columns;
+layout(location = 0) out vec4 color;
+void main() {
+    ivec2 pixel = ivec2(gl_FragCoord.xy);
+    if (pixel.x >= columns) {
+        color = texelFetch(numbers, ivec2(pixel.x - columns, pixel.y) * samples + samples / 2, 0);
+        return;
+    }
+    vec3 sum = vec3(0.0);
+    for (int y = 0; y < samples; y++)
+        for (int x = 0; x < samples; x++) {
+            vec3 root = texelFetch(shaded, pixel * samples + ivec2(x, y), 0).rgb;
+            sum += root * root;
+        }
+    sum /= float(samples * samples);
+    vec3 bright = 1.055 * pow(max(sum, vec3(0.0031308)), vec3(1.0 / 2.4)) - 0.055;
+    color = vec4(mix(12.92 * sum, bright, greaterThan(sum, vec3(0.0031308))), 1.0);
+}
+"""
+"""Left half: mean of the samples of a pixel, sRGB; right half: object number of its middle sample."""

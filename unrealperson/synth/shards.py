@@ -1,0 +1,303 @@
+"""A whole data set: shards captured and cropped side by side, then merged; stopped, it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import io
+import json
+import os
+import queue
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from unrealperson.config import Config, SynthConfig, load_config, save_config
+from unrealperson.crop import Crop, crop_frame
+from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.log import get_logger, track
+from unrealperson.schema import camera_key, person_key
+from unrealperson.synth.capture import Frame, Shard, capture
+
+CONFIG_FILE, REPORT_FILE = "config.toml", "report.json"
+
+_logger = get_logger(__name__)
+_FREE_KEYS = ("workers", "timeout_s")
+"""Keys of [synth] that do not change the output."""
+
+
+class _Stopped(Exception):
+    """Another shard failed, or the user interrupted."""
+
+
+def shards(config: SynthConfig) -> list[Shard]:
+    """Splits the people into batches that walk together.
+
+    Args:
+        config: people and people_per_batch.
+
+    Returns:
+        Shards in order; the last may be smaller.
+    """
+    return [
+        Shard(config.scene, config.version, batch, first, min(config.people_per_batch, config.people - first))
+        for batch, first in enumerate(range(0, config.people, config.people_per_batch))
+    ]
+
+
+def synthesize(config: Config, out: Path) -> Manifest:
+    """Makes a labelled data set, or finishes one that was begun with the same configuration.
+
+    The same configuration gives the same files whatever `workers` is. A shard is there completely or
+    not at all; the manifest is written last.
+
+    Args:
+        config: sections synth and crop count.
+        out: folder to fill: unreal_vX.Y/images/P_cDDD_F.jpg, manifest.parquet, report.json, config.toml,
+            samples/ with one frame and mask per camera, and frames/ with all of them on `keep_frames`.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        ValueError: the folder was begun with another configuration.
+        RuntimeError: the endpoint failed, or another process works in the folder.
+
+    Source: folder layout and names of the authors' data set; identity is (Y, P), camera is (X, D).
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_process(out):
+        _claim(config, out)
+        if not (out / FILE_NAME).is_file():
+            start_s = time.monotonic()
+            work = shards(config.synth)
+            missing = [shard for shard in work if not _finished(out, shard).is_dir()]
+            if len(missing) < len(work):
+                _logger.info("%d of %d shards are there already", len(work) - len(missing), len(work))
+            total = len(missing) * config.synth.instants * config.synth.cameras
+            for _ in track(_run(config, missing, out), label="synth", total=total, unit="frames"):
+                pass
+            _merge(work, out, seconds=time.monotonic() - start_s)
+        shutil.rmtree(out / "shards", ignore_errors=True)
+        return Manifest.read(out)
+
+
+@contextlib.contextmanager
+def _only_process(out: Path) -> Iterator[None]:
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"another process is writing to {out}; wait for it or choose another folder") from error
+        yield
+    finally:
+        os.close(folder)
+
+
+def _claim(config: Config, out: Path) -> None:
+    """Saves the configuration in a new folder, and compares it in one that was begun."""
+    path = out / CONFIG_FILE
+    if not path.is_file():
+        if (out / FILE_NAME).exists():
+            raise ValueError(f"{out} holds a data set of unknown configuration; choose another folder")
+        save_config(config, path)
+        return
+    begun = load_config(path)
+    for section in ("synth", "crop"):
+        old, new = (dataclasses.asdict(getattr(each, section)) for each in (begun, config))
+        for key, value in new.items():
+            if old[key] != value and key not in _FREE_KEYS:
+                raise ValueError(
+                    f"{out} was begun with {section}.{key} = {old[key]!r}, now it is {value!r}; "
+                    "choose another folder or delete this one"
+                )
+
+
+def _finished(out: Path, shard: Shard) -> Path:
+    return out / "shards" / shard.name
+
+
+def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
+    """Makes shards side by side; yields once for each frame."""
+    if not work:
+        return
+    workers = 1 if config.synth.endpoint else config.synth.workers or len(os.sched_getaffinity(0))
+    stop = threading.Event()
+    events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
+    with ThreadPoolExecutor(min(workers, len(work)), thread_name_prefix="shard") as pool:
+        waiting = [pool.submit(_make_shard, config, shard, out, events, stop) for shard in work]
+        for future in waiting:
+            future.add_done_callback(events.put)
+        try:
+            left = len(work)
+            while left:
+                event = events.get()
+                if event is None:
+                    yield
+                else:
+                    event.result()
+                    left -= 1
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _make_shard(
+    config: Config, shard: Shard, out: Path, events: queue.SimpleQueue[Future[None] | None], stop: threading.Event
+) -> None:
+    start_s = time.monotonic()
+    partial = out / f".partial-{shard.name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    files = partial / "files"
+    files.mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    counts: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    with contextlib.closing(capture(config.synth, shard)) as frames:
+        for frame in frames:
+            if stop.is_set():
+                raise _Stopped
+            crops, reasons = crop_frame(frame.image, frame.mask, frame.colors, config.crop, _streams(config, frame))
+            rows += [_write_crop(crop, frame, config, files) for crop in crops]
+            counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(crops))
+            rejected += reasons
+            if config.synth.keep_frames:
+                _write_frame(frame, files / "frames")
+            if frame.number == 0:
+                _write_images(frame, files / "samples")
+            events.put(None)
+    Manifest.from_rows(rows, partial).write()
+    report = {**counts, "rejected": dict(rejected), "seconds": time.monotonic() - start_s}
+    (partial / REPORT_FILE).write_text(json.dumps(report), encoding="utf-8")
+    finished = _finished(out, shard)
+    finished.parent.mkdir(exist_ok=True)
+    partial.rename(finished)
+
+
+def _streams(config: Config, frame: Frame) -> Callable[[int], np.random.Generator]:
+    """A generator of its own for each person of a frame."""
+
+    def stream(person: int) -> np.random.Generator:
+        return np.random.default_rng([config.crop.seed, frame.scene, frame.version, person, frame.camera, frame.number])
+
+    return stream
+
+
+def _write_crop(crop: Crop, frame: Frame, config: Config, files: Path) -> dict[str, Any]:
+    """Writes one crop as JPEG; returns its row."""
+    folder = f"unreal_v{frame.scene}.{frame.version}/images"
+    path = f"{folder}/{crop.person:04d}_c{frame.camera:03d}_{frame.number:06d}.jpg"
+    stream = io.BytesIO()
+    Image.fromarray(crop.image).save(stream, "jpeg", quality=config.crop.quality)
+    (files / folder).mkdir(parents=True, exist_ok=True)
+    (files / path).write_bytes(stream.getvalue())
+    left, top, right, bottom = crop.box
+    truth = frame.people.get(crop.person, {})
+    return {
+        "path": path,
+        "pid": person_key(frame.version, crop.person),
+        "camid": camera_key(frame.scene, frame.camera),
+        "scene": frame.scene,
+        "version": frame.version,
+        "person": crop.person,
+        "camera": frame.camera,
+        "frame": frame.number,
+        "time_s": frame.time_s,
+        "left": left,
+        "top": top,
+        "right": right,
+        "bottom": bottom,
+        "width": right - left,
+        "height": bottom - top,
+        "pixels": crop.pixels,
+        "fill": crop.fill,
+        "light": frame.light,
+        "yaw_deg": truth.get("yaw_deg"),
+        "distance_m": truth.get("distance_m"),
+        "split": "test" if crop.person >= config.synth.people - config.synth.test_people else "train",
+        "seed": config.synth.seed,
+        "sha256": hashlib.sha256(stream.getvalue()).hexdigest(),
+    }
+
+
+def _write_images(frame: Frame, folder: Path) -> str:
+    """Writes the frame's two images as PNG; returns the start of their names."""
+    folder.mkdir(exist_ok=True)
+    stem = f"c{frame.camera:03d}_{frame.number:06d}"
+    Image.fromarray(frame.image).save(folder / f"{stem}_lit.png", compress_level=1)
+    Image.fromarray(frame.mask).save(folder / f"{stem}_mask.png", compress_level=1)
+    return stem
+
+
+def _write_frame(frame: Frame, folder: Path) -> None:
+    stem = _write_images(frame, folder)
+    truth = {
+        "scene": frame.scene,
+        "version": frame.version,
+        "camera": frame.camera,
+        "frame": frame.number,
+        "time_s": frame.time_s,
+        "light": frame.light,
+        "view": dataclasses.asdict(frame.view),
+        "colors": frame.colors,
+        "people": frame.people,
+    }
+    (folder / f"{stem}_truth.json").write_text(json.dumps(truth, sort_keys=True), encoding="utf-8")
+
+
+def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:
+    """Moves the shards' files to their places and writes report and manifest; may be cut off and repeated."""
+    counts: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    tables = []
+    for shard in work:
+        folder = _finished(out, shard)
+        for source in sorted((folder / "files").rglob("*")):
+            if source.is_file():
+                target = out / source.relative_to(folder / "files")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+        part = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        rejected += Counter(part.pop("rejected"))
+        counts += Counter({key: value for key, value in part.items() if key != "seconds"})
+        tables.append(Manifest.read(folder).table)
+    manifest = Manifest(pa.concat_tables(tables), out)
+    lost = [path for path in manifest.path if not (out / path).is_file()]
+    if lost:
+        raise RuntimeError(
+            f"{len(lost)} crops are gone from {out}, the first is {lost[0]}; delete the folder, start again"
+        )
+    report = {
+        "frames": counts["frames"],
+        "people_seen": counts["seen"],
+        "accepted": counts["accepted"],
+        "rejected": dict(sorted(rejected.items())),
+        "identities": len(manifest.identities),
+        "cameras": len(manifest.cameras),
+        "seconds": round(seconds, 3),
+    }
+    partial = out / (REPORT_FILE + ".partial")
+    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / REPORT_FILE)
+    manifest.write()
+    _logger.info(
+        "%d frames, %d sights of people, %d crops, rejected: %s",
+        report["frames"],
+        report["people_seen"],
+        report["accepted"],
+        ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items())) or "none",
+    )

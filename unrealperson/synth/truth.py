@@ -1,0 +1,80 @@
+"""Ground truth about people in an image: boxes, pixels, key points, direction, distance."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unrealperson.synth.cameras import View
+
+if TYPE_CHECKING:
+    from unrealperson.synth.world import Actor
+
+NEAR_M = 0.05
+"""Body points nearer than this to the camera's plane are left out."""
+
+
+def describe_person(
+    actor: Actor,
+    view: View,
+    mask: np.ndarray,  # [H, W, 3] uint8
+    color: tuple[int, int, int],
+) -> dict[str, Any] | None:
+    """What a camera sees of one person.
+
+    Args:
+        actor: the person in the world.
+        view: the camera.
+        mask: [H, W, 3] uint8 object mask of that camera at this instant.
+        color: the person's mask colour.
+
+    Returns:
+        None where the person lies outside the image, otherwise `person`, `full_box` (of the whole body, may reach
+        outside the image) and `visible_box` (xyxy pixels, half-open; None where hidden), `pixels` visible,
+        `keypoints` 17 x (x, y, v) in COCO order with v 0 outside, 1 hidden, 2 visible, `yaw_deg` (0 faces away from
+        the camera, 180 towards it, counter-clockwise seen from above), `speed_mps`, `distance_m`.
+    """
+    height, width = mask.shape[:2]
+    points, depth_m = view.project(actor.positions(), width, height)
+    points = points[depth_m > NEAR_M]
+    if not len(points):
+        return None
+    left, top = points.min(0)
+    right, bottom = points.max(0)
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        return None
+    rows, columns = _pixels_of(mask, color)
+    seen_box = [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1] if len(rows) else None
+    offset_m = np.asarray(actor.position_m, float) - np.asarray(view.position_m, float)
+    towards_deg = math.degrees(math.atan2(offset_m[1], offset_m[0]))
+    return {
+        "person": actor.person.number,
+        "full_box": [round(float(value), 2) for value in (left, top, right, bottom)],
+        "visible_box": seen_box,
+        "pixels": len(rows),
+        "keypoints": _describe_keypoints(actor, view, mask, color),
+        "yaw_deg": round((actor.yaw_deg - towards_deg) % 360.0, 3),
+        "speed_mps": round(float(actor.speed_mps), 4),
+        "distance_m": round(float(np.linalg.norm(offset_m)), 4),
+    }
+
+
+def _pixels_of(mask: np.ndarray, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.nonzero((mask[..., 0] == color[0]) & (mask[..., 1] == color[1]) & (mask[..., 2] == color[2]))
+    return rows, columns
+
+
+def _describe_keypoints(actor: Actor, view: View, mask: np.ndarray, color: tuple[int, int, int]) -> list[list[float]]:
+    """A key point counts as visible where the person's own pixels lie within 2 pixels of it."""
+    height, width = mask.shape[:2]
+    described = []
+    points, depth_m = view.project(actor.keypoints(), width, height)
+    for (x, y), depth in zip(points.tolist(), depth_m.tolist(), strict=True):
+        if depth <= NEAR_M or not (0 <= x < width and 0 <= y < height):
+            described.append([0.0, 0.0, 0])
+            continue
+        near = mask[max(int(y) - 2, 0) : int(y) + 3, max(int(x) - 2, 0) : int(x) + 3]
+        described.append([round(x, 2), round(y, 2), 2 if len(_pixels_of(near, color)[0]) else 1])
+    return described
