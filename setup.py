@@ -40,9 +40,9 @@ class CMakeBuild(build_ext):
             *os.environ.get("CMAKE_ARGS", "").split(),
         ]
         # A build folder made by pip's isolated environment names tools that are gone afterwards.
-        if subprocess.run(configure).returncode != 0:
-            shutil.rmtree(build, ignore_errors=True)
-            subprocess.run(configure, check=True)
+        if build.exists() and subprocess.run(configure).returncode != 0:
+            shutil.rmtree(build)
+        subprocess.run(configure, check=True)
         subprocess.run([program("cmake"), "--build", str(build)], check=True)
 
 

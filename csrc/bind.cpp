@@ -131,7 +131,8 @@ class Array {
     }
 
     void from_dlpack(const py::handle& source) {
-        // The capsule's own destructor releases the tensor: owner_ keeps it, unconsumed, for as long as this view lives.
+        // The capsule's own destructor releases the tensor: owner_ keeps it, unconsumed, for as long as this view
+        // lives.
         owner_ = source.attr("__dlpack__")();
         auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(owner_.ptr(), "dltensor"));
         if (managed == nullptr) throw py::error_already_set();
@@ -354,9 +355,9 @@ void bind_cuda_matrix(const py::object& q, const py::object& g, const py::object
     const float* gn = gn_array.elements<const float>(gallery.rows, true);
     const int kind = static_cast<int>(metric_of(metric));
     py::gil_scoped_release release;
-    check_cuda(up_cuda_distance_matrix(queries, gallery, qn, gn, result, kind, keys, device,
-                                       reinterpret_cast<void*>(stream)),
-               "distance matrix");
+    check_cuda(
+        up_cuda_distance_matrix(queries, gallery, qn, gn, result, kind, keys, device, reinterpret_cast<void*>(stream)),
+        "distance matrix");
 }
 
 void bind_cuda_topk(const py::object& q, const py::object& g, const py::object& query_norm2,

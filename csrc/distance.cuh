@@ -40,12 +40,12 @@ __global__ void row_norms_kernel(Matrix<const float> x, float* norm2, unsigned l
     if (!(sum <= kLargestNorm2)) atomicMin(bad_row, static_cast<unsigned long long>(row));
 }
 
-// product[i][j] = q[q0 + i * kRowThreads + row thread] . g[g0 + j * kColumnThreads + column thread]; rows beyond the end
-// count as zero. Ends with a barrier, after which `staging` is free.
+// product[i][j] = q[q0 + i * kRowThreads + row thread] . g[g0 + j * kColumnThreads + column thread]; rows beyond the
+// end count as zero. Ends with a barrier, after which `staging` is free.
 template <class T>
 __device__ void product_tile(Matrix<const float> q, Matrix<const float> g, int64_t q0, int64_t g0, float* staging,
                              float (&product)[T::kPerQ][T::kPerG]) {
-    float* q_staged = staging;                                // [kDepth, kQueries + 1]
+    float* q_staged = staging;                               // [kDepth, kQueries + 1]
     float* g_staged = staging + kDepth * (T::kQueries + 1);  // [kDepth, kGallery + 1]
     const int column = threadIdx.x % T::kColumnThreads, row = threadIdx.x / T::kColumnThreads;
     for (int i = 0; i < T::kPerQ; ++i)
@@ -106,7 +106,8 @@ __global__ void distance_matrix_kernel(Matrix<const float> q, Matrix<const float
     }
 }
 
-// Puts a candidate into a sorted list of `count` <= k entries, behind its equals; all lanes of one warp call it together.
+// Puts a candidate into a sorted list of `count` <= k entries, behind its equals; all lanes of one warp call it
+// together.
 __device__ inline int insert_sorted(float* list_key, int* list_column, int count, int k, float key, int column) {
     const int lane = threadIdx.x % kWarp;
     int place = 0;

@@ -29,7 +29,9 @@ UP_HOST_DEVICE inline float key_scale(Metric metric, float norm2) {
     return norm2 > 0.0f ? -1.0f / sqrtf(norm2) : 0.0f;
 }
 
-UP_HOST_DEVICE inline float key_bias(Metric metric, float norm2) { return metric == Metric::sqeuclidean ? norm2 : 0.0f; }
+UP_HOST_DEVICE inline float key_bias(Metric metric, float norm2) {
+    return metric == Metric::sqeuclidean ? norm2 : 0.0f;
+}
 
 UP_HOST_DEVICE inline float value_of(Metric metric, float key, float query_norm2) {
     if (metric == Metric::inner_product) return 0.0f - key;
@@ -93,15 +95,14 @@ int64_t up_cuda_topk_limit();
 // norm2 [n]; bad_row [1] becomes the first row whose norm2 is NaN or above kLargestNorm2, or -1.
 int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int device, void* stream);
 // out [q, g] of values, or of keys.
-int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g,
-                            const float* query_norm2, const float* gallery_norm2, Matrix<float> out,
-                            int metric, bool keys, int device, void* stream);
-// values, indices [q, k] with k <= min(up_cuda_topk_limit(), g); part_keys, part_indices [parts, q, k] are scratch, parts
-// <= 32.
-int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g,
-                          const float* query_norm2, const float* gallery_norm2, int metric, int64_t k, int64_t parts,
-                          float* part_keys, int64_t* part_indices, float* values, int64_t* indices, int device,
-                          void* stream);
+int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                            const float* gallery_norm2, Matrix<float> out, int metric, bool keys, int device,
+                            void* stream);
+// values, indices [q, k] with k <= min(up_cuda_topk_limit(), g); part_keys, part_indices [parts, q, k] are scratch,
+// with at most 32 parts.
+int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                          const float* gallery_norm2, int metric, int64_t k, int64_t parts, float* part_keys,
+                          int64_t* part_indices, float* values, int64_t* indices, int device, void* stream);
 }
 
 }  // namespace unrealperson

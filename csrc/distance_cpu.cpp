@@ -1,10 +1,9 @@
-#include "distance.h"
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <limits>
 
+#include "distance.h"
 #include "parallel.h"
 
 // One body a kernel, compiled once for each instruction set: the 16-lane vectors below become one, two or four

@@ -1,10 +1,9 @@
-#include "skin.h"
-
 #include <atomic>
 #include <cmath>
 #include <vector>
 
 #include "parallel.h"
+#include "skin.h"
 
 namespace unrealperson {
 namespace {

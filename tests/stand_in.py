@@ -36,7 +36,7 @@ class StandIn:
                     normals.append(normal)
                     uv.append((0.5 + 0.5 * a, 0.5 + 0.5 * b))
                 faces += [(start, start + 1, start + 2), (start, start + 2, start + 3)]
-        positions = (np.array(corners) + (0, 0, 0.5)) * self.size_m
+        positions = (np.array(corners) + np.array([0, 0, 0.5])) * self.size_m
         weight = np.zeros((24, 4), np.float32)
         weight[:, 0] = 1
         index = np.zeros((24, 4), np.uint8)

@@ -42,6 +42,7 @@ class FakeWorld:
     light: int = 0
     revision: int = 0
     upcoming_light: int = 0
+    full: bool = False
     scene: Any = field(
         default_factory=lambda: SimpleNamespace(
             name="box_street", meshes=[SimpleNamespace(name="Ground", positions=np.array([[-1.0, -2.0, 0], [3, 4, 0]]))]
@@ -53,6 +54,8 @@ class FakeWorld:
         for number in range(self.actor_count if first is None else first, 10**9)[:count]:
             person = SimpleNamespace(number=number, version=1, attributes={"top": "shirt", "height_m": 1.8})
             name = f"MHMainClass_C_{number}"
+            if self.full:
+                raise ValueError(f"no room for {name}")
             self.actors[name] = FakeActor(name, person, (4.0 + number % 3, 2.0 - 1.0 * (number % 5), 0.0))
             self.actor_count = number + 1
             names.append(name)
@@ -123,11 +126,12 @@ def running_simulator(
     )
     with Server(simulator.run, unix=unix) as server:
         simulator.server = server
-        thread = threading.Thread(target=server.serve)
+        thread = threading.Thread(target=server.serve, kwargs={"idle": simulator.idle})
         thread.start()
         try:
             yield SimpleNamespace(
                 server=server,
+                thread=thread,
                 simulator=simulator,
                 world=world,
                 renderer=renderer,

@@ -7,7 +7,8 @@ from learning import make_figures
 
 from unrealperson.config import TrainConfig
 from unrealperson.data import loader
-from unrealperson.data.loader import Images, TrainLoader
+from unrealperson.data.loader import Images, TrainLoader, training_rows
+from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import load_image
 
 CONFIG = TrainConfig(height=64, width=32, cameras_per_batch=2, identities_per_camera=2, images_per_identity=2, pad=2)
@@ -56,3 +57,33 @@ def test_an_epoch_is_a_pure_function_of_configuration_and_number(tmp_path):
     other = list(TrainLoader(manifest, CONFIG).epoch(2))
     assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a.images, b.images) for a, b in zip(first, other, strict=True))
+
+
+def rows(*pairs, split=None) -> Manifest:
+    return Manifest.from_rows(
+        [{"path": f"{i}.png", "pid": pid, "camid": camid, "split": split} for i, (pid, camid) in enumerate(pairs)],
+        "data",
+    )
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (rows((1, 1), (2, 2), split="test"), "split 'train' .there are test.; lower synth.test_people"),
+        (rows(), "no row of data has split 'train' .there are no rows."),
+        (rows((1, 1), (1, 2)), "has 1 known identities; training tells at least 2 apart"),
+        (rows((-1, 1), (-1, 2)), "has 0 known identities"),
+        (rows((1, 1), (1, 1), (2, 1)), "has 1 known camera; a network that recognises people across cameras"),
+        (rows((1, -1), (2, -1)), "has 0 known identities"),
+        (rows((1, 1), (2, 2), (3, 1)), "has one image per identity; training needs several"),
+    ],
+)
+def test_data_that_nothing_can_be_learnt_from_is_refused(manifest, message):
+    with pytest.raises(ValueError, match=message):
+        training_rows(manifest)
+
+
+def test_images_without_identity_or_camera_are_left_out(caplog):
+    chosen = training_rows(rows((1, 1), (1, 2), (2, 1), (2, 2), (-1, 1), (2, -1)))
+    assert len(chosen) == 4
+    assert "2 images without identity or camera are not trained on" in caplog.text

@@ -44,8 +44,8 @@ def test_columns_are_the_format() -> None:
     assert (
         COLUMNS.names
         == (
-            "path pid camid scene version person camera frame time_s left top right bottom width height pixels fill light "
-            "yaw_deg distance_m split seed sha256"
+            "path pid camid scene version person camera frame time_s left top right bottom width height pixels fill "
+            "light yaw_deg distance_m split seed sha256"
         ).split()
     )
     assert [str(COLUMNS.field(name).type) for name in ("path", "pid", "camid", "frame", "time_s", "left", "fill")] == [

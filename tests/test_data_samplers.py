@@ -11,7 +11,12 @@ CAMERA = np.tile(np.repeat(np.arange(3), 4), 6)
 
 def make(label=LABEL, camera=CAMERA, *, seed=0, cameras=4, identities=2, images=3) -> CameraBalancedSampler:
     return CameraBalancedSampler(
-        label, camera, cameras_per_batch=cameras, identities_per_camera=identities, images_per_identity=images, seed=seed
+        label,
+        camera,
+        cameras_per_batch=cameras,
+        identities_per_camera=identities,
+        images_per_identity=images,
+        seed=seed,
     )
 
 

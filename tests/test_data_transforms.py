@@ -29,9 +29,7 @@ def test_the_crop_is_a_shifted_image_on_black():
     padded = np.pad(IMAGES, ((0, 0), (3, 3), (3, 3), (0, 0)))
     shifts = set()
     for image, wide in zip(result, padded, strict=True):
-        found = [
-            (y, x) for y in range(7) for x in range(7) if np.array_equal(wide[y : y + 12, x : x + 8], image)
-        ]
+        found = [(y, x) for y in range(7) for x in range(7) if np.array_equal(wide[y : y + 12, x : x + 8], image)]
         assert len(found) == 1
         shifts.add(found[0])
     assert {y for y, _ in shifts} == {x for _, x in shifts} == set(range(7))

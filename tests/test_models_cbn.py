@@ -69,9 +69,9 @@ def test_training_normalises_each_camera_by_its_own_statistics(cameras, flat):
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
     weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
     inputs = (x, layer.weight, layer.bias)
-    for got, want in zip(
-        torch.autograd.grad((y * weight).sum(), inputs), torch.autograd.grad((expected * weight).sum(), inputs), strict=True
-    ):
+    found = torch.autograd.grad((y * weight).sum(), inputs)
+    wanted = torch.autograd.grad((expected * weight).sum(), inputs)
+    for got, want in zip(found, wanted, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
@@ -85,7 +85,8 @@ def test_gradients_are_exact_in_double_precision():
             return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
 
     x = torch.randn(5, C, 2, 2, dtype=torch.double, generator=torch.Generator().manual_seed(3), requires_grad=True)
-    assert torch.autograd.gradcheck(run, (x, layer.weight.detach().requires_grad_(), layer.bias.detach().requires_grad_()))
+    weight, bias = layer.weight.detach().requires_grad_(), layer.bias.detach().requires_grad_()
+    assert torch.autograd.gradcheck(run, (x, weight, bias))
 
 
 def test_tables_hold_the_mean_of_all_batches_and_the_last_row_that_of_whole_batches():

@@ -60,8 +60,7 @@ def test_photographs_of_clothes_are_recognised(shared):
         pytest.skip(f"optional test data is absent: {folder}")
     with (folder / "labels.csv").open() as stream:
         rows = [(row["image"], {"Pants": 608, "T-Shirt": 610}.get(row["label"])) for row in csv.DictReader(stream)]
-    files = {path.stem: path for path in (folder / "images").iterdir()}
-    chosen = [(files[name], label) for name, label in rows if label and name in files][:24]
+    chosen = [(folder / "images" / name, label) for name, label in rows if label][::25]
     pixels = np.stack([resize(load_image(path), height=224, width=224) for path, _ in chosen])
     stored = torch.load(find_weights(), weights_only=True)
     with torch.inference_mode():
@@ -80,7 +79,7 @@ def test_absent_weights_name_the_package(monkeypatch):
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"layer.weight": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match=r"other.pth does not hold EfficientNet-Lite0: 295 values missing .*1 unknown"):
+    with pytest.raises(ValueError, match=r"other.pth does not hold EfficientNet-Lite0: 294 values missing .*1 unknown"):
         load_imagenet(path)
     path.write_bytes(b"not weights")
     with pytest.raises(ValueError, match=r"other.pth is not a PyTorch state dict"):

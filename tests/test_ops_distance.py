@@ -14,7 +14,16 @@ from unrealperson import ops
 from unrealperson.ops import _native, distance, reference
 
 METRICS = get_args(ops.Metric)
-SHAPES = [(1, 1, 1), (1, 300, 64), (2, 257, 31), (3, 5, 7), (17, 1000, 33), (520, 2100, 16), (1, 70000, 4)]
+SHAPES = [
+    (1, 1, 1),
+    (1, 300, 64),
+    (2, 257, 31),
+    (3, 5, 7),
+    (17, 1000, 33),
+    (520, 2100, 16),
+    (20, 9000, 8),
+    (1, 70000, 4),
+]
 ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
 TOLERANCE = 2e-5
 
@@ -251,7 +260,24 @@ def test_the_gallery_is_never_multiplied_whole(monkeypatch):
 
     monkeypatch.setattr(distance, "_multiplier", spy)
     ops.topk(features(700, 8, 1), features(5000, 8, 2), k=3)
-    assert len(sizes) == 6 and max(sizes) <= distance.BLOCK_QUERIES * distance.BLOCK_GALLERY
+    assert len(sizes) == 4 and max(sizes) <= distance.BLOCK_QUERIES * distance.BLOCK_GALLERY
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_gpu_sort_for_large_k_keeps_the_order(metric, monkeypatch):
+    """The stable sort that a GPU uses beyond the fused kernel's k, its matrices taken from the CPU."""
+    q, g = (torch.from_numpy(whole_numbers(n, 6, n)) for n in (7, 300))
+    values = ops.pairwise_distance(q, g, metric=metric)
+    keys = -values if metric == "inner_product" else values
+    if metric == "cosine":
+        keys = -(q @ g.T) * torch.nan_to_num(1 / g.square().sum(1).sqrt(), posinf=0)
+    gpu = distance._Gpu.__new__(distance._Gpu)
+    gpu.q, gpu.g, gpu.kind, gpu.library = q, g, "torch", torch
+    monkeypatch.setattr(gpu, "_matrix", lambda rows, as_keys: (keys if as_keys else values)[rows])
+    monkeypatch.setattr(distance, "_GPU_SORT_ELEMENTS", 900)
+    found = gpu._sorted(200, ops.TopK(torch.empty(7, 200), torch.empty(7, 200, dtype=torch.int64)))
+    expected = ops.topk(q, g, k=200, metric=metric)
+    assert torch.equal(found.indices, expected.indices) and torch.equal(found.values, expected.values)
 
 
 @pytest.mark.gpu

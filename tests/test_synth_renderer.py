@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from stand_in import make_stand_in
@@ -140,3 +144,18 @@ def test_resize(renderer, world):
 def test_bad_supersample():
     with pytest.raises(ValueError, match="supersample must be at least 1"):
         Renderer(make_scene(1, 0), width=64, height=64, supersample=0)
+
+
+def test_no_graphics_names_the_packages():
+    code = """
+from unrealperson.synth.renderer import Renderer
+from unrealperson.synth.scenes import make_scene
+try:
+    Renderer(make_scene(1, 0), width=64, height=64)
+except RuntimeError as error:
+    print(error)
+"""
+    nothing = {"__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent", "LIBGL_DRIVERS_PATH": "/nonexistent"}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **nothing}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "apt-get install libegl1 libgl1-mesa-dri" in done.stdout

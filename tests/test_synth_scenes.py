@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_paths_keep_clear_of_obstacles():
     scene = make_scene(1, 0)
     for path in scene.paths:
         closed = np.concatenate([path, path[:1]])
-        for start, end in zip(closed, closed[1:], strict=False):
+        for start, end in pairwise(closed):
             for share in np.linspace(0, 1, 20):
                 assert scene.is_free(start + share * (end - start), 0.3)
 
@@ -60,7 +62,7 @@ def test_every_camera_sees_a_path(camera):
     seen = 0
     for path in scene.paths:
         closed = np.concatenate([path, path[:1]])
-        line = np.concatenate([np.linspace(a, b, 20) for a, b in zip(closed, closed[1:], strict=False)])
+        line = np.concatenate([np.linspace(a, b, 20) for a, b in pairwise(closed)])
         pixels, depth_m = view.project(np.column_stack([line, np.full(len(line), 0.9)]), 640, 480)
         inside = (depth_m > 0) & (pixels > 0).all(1) & (pixels[:, 0] < 640) & (pixels[:, 1] < 480)
         seen += bool(inside.any())

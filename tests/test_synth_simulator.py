@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,25 @@ def test_names_keep_their_colour_and_new_ones_get_the_next(client: Any) -> None:
     assert client.request("vget /object/MHMainClass_C_1/color") == first
     assert client.request("vrun ce AddActor one") == "error AddActor takes [FIRST] [COUNT], got 'one'"
     assert client.request("vrun ce AddActor 0 40000").startswith("error The 32768 mask colours are used up")
+
+
+def test_add_actor_answers_at_once_and_makes_people_afterwards(running: SimpleNamespace) -> None:
+    simulator, world = running.simulator, running.world
+    running.server.stop()  # from here on commands run in this thread, and nothing runs in between
+    running.thread.join(10)
+    assert simulator.run("vrun ce AddActor") == b"ok" and world.actors == {}
+    assert simulator.run("vget /objects").decode().split() == ["Sky", "Ground", *PEOPLE]
+    assert simulator.run("vget /object/MHMainClass_C_2/color").decode() == "(R={},G={},B={},A=255)".format(
+        *palette()[4]
+    )
+    assert simulator.idle() is True and list(world.actors) == PEOPLE[:1]
+    assert simulator.run("vget /object/MHMainClass_C_2/mobility") == b"Movable" and list(world.actors) == PEOPLE
+    assert simulator.idle() is False
+    world.full = True
+    assert simulator.run("vrun ce AddActor 3 2") == b"ok"
+    assert simulator.run("vrun ce Resume") == b"error no room for MHMainClass_C_3"
+    assert simulator.run("vrun ce Resume") == b"ok"
+    assert simulator.run("vget /objects").decode().split() == ["Sky", "Ground", *PEOPLE]
 
 
 def test_lit_and_mask_are_rgba_png_with_exact_colours(client: Any) -> None:
@@ -304,8 +324,6 @@ def test_the_clients_own_api_starts_up(running: SimpleNamespace) -> None:
 
 
 def test_a_server_that_does_not_report_its_commands_is_only_warned_about() -> None:
-    import threading
-
     dispatcher = Dispatcher()
     old = {"vget /unrealcv/commands": b"error Can not find a handler for URI 'vget /unrealcv/commands'"}
     with Server(lambda command: old.get(command) or dispatcher.run(command)) as server:

@@ -14,7 +14,7 @@ from unrealperson import checkpoint
 from unrealperson import train as train_module
 from unrealperson.config import Config, TrainConfig, load_config
 from unrealperson.data.manifest import Manifest
-from unrealperson.train import learning_rate, train, training_rows
+from unrealperson.train import learning_rate, train
 
 SETTINGS = TrainConfig(
     height=64, width=32, epochs=2, decay_epoch=1, pad=2,
@@ -88,7 +88,7 @@ def test_another_configuration_or_other_data_is_refused(data, run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     other = dataclasses.replace(SETTINGS, learning_rate=0.5)
-    with pytest.raises(ValueError, match=r"another configuration \(train.learning_rate = 0.01, now 0.5\); choose another"):
+    with pytest.raises(ValueError, match=r"configuration \(train.learning_rate = 0.01, now 0.5\); choose another"):
         train(data, Config(train=other), copy)
     with pytest.raises(ValueError, match="was trained on other data"):
         train(data.select(np.arange(len(data) - 1) + 1), Config(train=SETTINGS), copy)
@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_stops_training(data, tmp_path, monkeypatch):
 
 
 def test_training_learns_the_figures(data, tmp_path):
-    settings = dataclasses.replace(SETTINGS, epochs=8, decay_epoch=7, learning_rate=0.05)
+    settings = dataclasses.replace(SETTINGS, epochs=12, decay_epoch=10, identities_per_camera=4)
     out = train(data, Config(train=settings), tmp_path / "run")
     lines = records(out)
     assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
@@ -112,35 +112,6 @@ def test_training_learns_the_figures(data, tmp_path):
 def test_plain_batch_norm_trains_as_well(data, tmp_path):
     settings = dataclasses.replace(SETTINGS, norm="bn", epochs=1)
     assert np.isfinite(records(train(data, Config(train=settings), tmp_path / "run"))[-1]["loss"])
-
-
-def rows(*pairs, split=None) -> Manifest:
-    return Manifest.from_rows(
-        [{"path": f"{i}.png", "pid": pid, "camid": camid, "split": split} for i, (pid, camid) in enumerate(pairs)], "data"
-    )
-
-
-@pytest.mark.parametrize(
-    ("manifest", "message"),
-    [
-        (rows((1, 1), (2, 2), split="test"), "no row of data has split 'train' .there are test.; lower synth.test_people"),
-        (rows(), "no row of data has split 'train' .there are no rows."),
-        (rows((1, 1), (1, 2)), "has 1 known identities; training tells at least 2 apart"),
-        (rows((-1, 1), (-1, 2)), "has 0 known identities"),
-        (rows((1, 1), (1, 1), (2, 1)), "has 1 known camera; a network that recognises people across cameras"),
-        (rows((1, -1), (2, -1)), "has 0 known identities"),
-        (rows((1, 1), (2, 2), (3, 1)), "has one image per identity; training needs several"),
-    ],
-)
-def test_data_that_nothing_can_be_learnt_from_is_refused(manifest, message):
-    with pytest.raises(ValueError, match=message):
-        training_rows(manifest)
-
-
-def test_images_without_identity_or_camera_are_left_out(caplog):
-    chosen = training_rows(rows((1, 1), (1, 2), (2, 1), (2, 2), (-1, 1), (2, -1)))
-    assert len(chosen) == 4
-    assert "2 images without identity or camera are not trained on" in caplog.text
 
 
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.01), (9, 0.01), (10, 0.001), (14, 0.001)])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -101,9 +101,8 @@ def load_state(run: str | Path) -> RunState:
     known = {field.name for field in dataclasses.fields(RunState)}
     if set(document) != known:
         raise ValueError(f"{path} is damaged: its metadata holds {', '.join(sorted(document))}")
-    return RunState(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
-    )
+    document |= {name: tuple(document[name]) for name in ("identity_keys", "camera_keys")}
+    return RunState(**document)
 
 
 def load_checkpoint(run: str | Path) -> tuple[ReidModel, Config, RunState]:
@@ -122,7 +121,8 @@ def load_checkpoint(run: str | Path) -> tuple[ReidModel, Config, RunState]:
     run = Path(run)
     state = load_state(run)
     config = load_config(run / CONFIG_FILE)
-    model = build_model(config.train, classes=len(state.identity_keys), cameras=len(state.camera_keys), pretrained=False)
+    classes, cameras = len(state.identity_keys), len(state.camera_keys)
+    model = build_model(config.train, classes=classes, cameras=cameras, pretrained=False)
     load_weights(run, model)
     return model.eval(), config, state
 
@@ -139,7 +139,7 @@ def load_weights(run: str | Path, model: ReidModel) -> None:
     """
     path = Path(run) / MODEL_FILE
     with safe_open(path, "pt") as stored:
-        weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+        weights = {name: stored.get_tensor(name) for name in stored.keys()}
     try:
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:
@@ -160,7 +160,7 @@ def load_optimizer(run: str | Path, optimizer: torch.optim.Optimizer, epoch: int
     path = _optimizer_path(Path(run), epoch)
     try:
         optimizer.load_state_dict(torch.load(path, weights_only=True))
-    except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, UnpicklingError, RuntimeError, KeyError, ValueError) as error:
         raise ValueError(f"training cannot go on from {path}: {error}; delete {run} to start again") from error
 
 

@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 from unrealperson.checkpoint import load_checkpoint
 from unrealperson.config import Config, save_config
-from unrealperson.data.loader import Images
+from unrealperson.data.loader import Images, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.transforms import MEAN, STD
 from unrealperson.evaluate.features import estimate_statistics
 from unrealperson.log import get_logger
+from unrealperson.models.cbn import freeze_statistics
 from unrealperson.models.reid import ReidModel
-from unrealperson.train import training_rows
 
 logger = get_logger(__name__)
 
@@ -47,6 +47,7 @@ class FeatureGraph(nn.Module):
     def __init__(self, model: ReidModel, *, mirror: bool) -> None:
         super().__init__()
         self.model = model.eval()
+        self.dimension = model.dimension
         self.mirror = mirror
 
     def forward(self, images: Tensor, camera: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class FeatureGraph(nn.Module):
         if not self.mirror:
             return F.normalize(self.model(x, camera))
         both = self.model(torch.cat([x, x.flip(3)]), torch.cat([camera, camera]))
-        return F.normalize(both.reshape(2, -1, self.model.dimension).sum(0))
+        return F.normalize(both.reshape(2, -1, self.dimension).sum(0))
 
 
 def export(run: str | Path, out: str | Path, config: Config, data: Manifest | None = None) -> dict[str, Any]:
@@ -78,8 +79,6 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
         ValueError: no crops.
         FileNotFoundError: no such run, or its training crops are gone.
         RuntimeError: the ONNX file disagrees with torch, and is not written.
-
-    Source: opens what no released re-identification exporter does, camera batch norm inside the graph.
     """
     model, trained, state = load_checkpoint(run)
     if data is None:
@@ -94,7 +93,8 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
     partial = out.with_name(out.name + ".partial")
     try:
         logger.info("writing the ONNX graph")
-        _write_onnx(graph, partial, config, _metadata(images, keys, model.dimension, trained, out))
+        frozen = FeatureGraph(freeze_statistics(model), mirror=config.evaluate.mirror)
+        _write_onnx(frozen, partial, config, _metadata(images, keys, model.dimension, trained, out))
         report = _parity(graph, partial, images, len(keys))
         if not report["min_cosine"] >= config.export.min_cosine:
             raise RuntimeError(
@@ -131,9 +131,7 @@ def _write_onnx(graph: FeatureGraph, path: Path, config: Config, metadata: dict[
         program.save(path, external_data=False)
 
 
-def _metadata(
-    images: Images, keys: np.ndarray, dimension: int, trained: Config, out: Path
-) -> dict[str, str]:
+def _metadata(images: Images, keys: np.ndarray, dimension: int, trained: Config, out: Path) -> dict[str, str]:
     draft = out.with_name(out.name + ".config.partial")
     save_config(trained, draft)
     text = draft.read_text(encoding="utf-8")

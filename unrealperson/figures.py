@@ -127,6 +127,8 @@ def _curve(
         )
     highest = float(value.max()) if len(value) else 1.0
     axes.set_ylim(0, top if top is not None else 1.05 * highest or 1.0)
+    axes.set_xlim(0, 1.02 * float(step.max()) if len(step) else 1)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("optimiser step")
     axes.set_ylabel(label)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)

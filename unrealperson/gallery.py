@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -383,27 +383,29 @@ def _warn_unknown_cameras(encoder: OnnxEncoder, manifest: Manifest) -> None:
 
 def _write_features(encoder: OnnxEncoder, manifest: Manifest, path: Path, batch_size: int) -> np.ndarray:
     """Writes the vectors of the readable images and returns their rows in the manifest."""
-    stored = np.lib.format.open_memmap(path, "w+", np.float32, (len(manifest), encoder.dimension))
     kept: list[int] = []
     unreadable: list[str] = []
     batches = [range(first, min(first + batch_size, len(manifest))) for first in range(0, len(manifest), batch_size)]
-    for batch in track(batches, label="index", unit="batch"):
-        rows, images = _load_rows(encoder, manifest, batch, unreadable)
-        if rows:
-            stored[len(kept) : len(kept) + len(rows)] = encoder.encode(np.stack(images), manifest.camid[rows])
-            kept += rows
+    with path.open("wb") as stream:
+        _write_header(stream, len(manifest), encoder.dimension)
+        for batch in track(batches, label="index", unit="batch"):
+            rows, images = _load_rows(encoder, manifest, batch, unreadable)
+            if rows:
+                stream.write(encoder.encode(np.stack(images), manifest.camid[rows]).tobytes())
+                kept += rows
+        # Only now is the number of readable images known; numpy pads headers so that their length stays the same.
+        stream.seek(0)
+        _write_header(stream, len(kept), encoder.dimension)
     if unreadable:
         warn_unreadable(unreadable, manifest.root)
-        if not kept:
-            raise ValueError(f"none of the {len(manifest)} images of {manifest.root} is readable")
-        whole = path.with_suffix(".whole")
-        path.rename(whole)
-        shorter = np.lib.format.open_memmap(path, "w+", np.float32, (len(kept), encoder.dimension))
-        shorter[:] = stored[: len(kept)]
-        shorter.flush()
-        whole.unlink()
-    stored.flush()
+    if not kept:
+        raise ValueError(f"none of the {len(manifest)} images of {manifest.root} is readable")
     return np.array(kept, dtype=np.int64)
+
+
+def _write_header(stream: BinaryIO, rows: int, dimension: int) -> None:
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
+    np.lib.format.write_array_header_1_0(stream, shape)
 
 
 def _load_rows(

@@ -41,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class PersonView:
-    """A person in a frame; the box is in percent of the frame's size.
+    """A person in a frame who became a crop; the crop's box is in percent of the frame's size.
 
     Attributes:
         name: such as "P 17".
@@ -50,7 +50,6 @@ class PersonView:
         top: percent.
         width: percent.
         height: percent.
-        accepted: whether the person became a crop.
     """
 
     name: str
@@ -59,12 +58,11 @@ class PersonView:
     top: float
     width: float
     height: float
-    accepted: bool
 
 
 @dataclass(frozen=True)
 class FrameView:
-    """A frame, its instance mask (None for a small view) and the people in it."""
+    """A frame, its instance mask (None for a small view) and the people cropped from it."""
 
     name: str
     lit: Picture | None
@@ -142,7 +140,7 @@ def open_image(path: Path) -> Image.Image | None:
 
 
 def view_frame(lit_path: Path, crops: Manifest | None, album: Album, *, large: bool) -> FrameView:
-    """A frame with the people that its instance mask shows.
+    """A frame with the people who were cropped from it.
 
     Args:
         lit_path: file cDDD_F_lit.png of camera D and frame F; the mask is cDDD_F_mask.png beside it.
@@ -169,29 +167,41 @@ def _small_mask(mask: Image.Image, album: Album) -> Picture | None:
 
 
 def _people(mask: np.ndarray, crops: list[tuple[int, Box]]) -> tuple[PersonView, ...]:
+    """The people who became crops; the mask's other colours are things of the scene, or people without a crop."""
     height, width = mask.shape[:2]
-    code = (mask.astype(np.int64) * (65536, 256, 1)).sum(axis=2)
+    colored = _colored_boxes(mask)
     people = []
-    for value in np.unique(code)[:256]:
-        where = code == value
-        if value == 0 or np.count_nonzero(where) < _MIN_PERSON_PIXELS:
-            continue
-        ys, xs = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
-        box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
-        person = max(crops, key=lambda crop: _overlap(box, crop[1]), default=None)
-        accepted = person is not None and _overlap(box, person[1]) > 0.5
-        people.append(
-            PersonView(
-                name=f"P {person[0]}" if person is not None and accepted else "",
-                color=f"#{value:06x}",
-                left=round(100 * box[0] / width, 2),
-                top=round(100 * box[1] / height, 2),
-                width=round(100 * (box[2] - box[0]) / width, 2),
-                height=round(100 * (box[3] - box[1]) / height, 2),
-                accepted=accepted,
+    for person, crop in sorted(crops):
+        color, box = max(colored, key=lambda pair: _overlap(crop, pair[1]), default=(0, crop))
+        if _overlap(crop, box) > 0.5:
+            people.append(
+                PersonView(
+                    name=f"P {person}",
+                    color=f"#{color:06x}",
+                    left=round(100 * crop[0] / width, 2),
+                    top=round(100 * crop[1] / height, 2),
+                    width=round(100 * (crop[2] - crop[0]) / width, 2),
+                    height=round(100 * (crop[3] - crop[1]) / height, 2),
+                )
             )
-        )
     return tuple(people)
+
+
+def _colored_boxes(mask: np.ndarray) -> list[tuple[int, Box]]:
+    """Each colour but black as 0xRRGGBB, with the tight box of its pixels; specks are left out."""
+    ys, xs = np.nonzero(mask.any(axis=2))
+    colors, label, count = np.unique(
+        (mask[ys, xs].astype(np.int64) * (65536, 256, 1)).sum(axis=1), return_inverse=True, return_counts=True
+    )
+    low = np.full((2, len(colors)), max(mask.shape))
+    high = np.zeros((2, len(colors)), dtype=int)
+    for axis, place in enumerate((xs, ys)):
+        np.minimum.at(low[axis], label, place)
+        np.maximum.at(high[axis], label, place + 1)
+    return [
+        (int(colors[i]), (int(low[0, i]), int(low[1, i]), int(high[0, i]), int(high[1, i])))
+        for i in np.flatnonzero(count >= _MIN_PERSON_PIXELS)
+    ]
 
 
 def _boxes(crops: Manifest | None, camera: int, frame: int) -> list[tuple[int, Box]]:

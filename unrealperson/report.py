@@ -69,10 +69,12 @@ class Gain:
         return None if self.before is None else 100 * (self.after.value - self.before.value)
 
     @property
-    def clear(self) -> bool:
-        """Whether the two 95 % intervals do not touch."""
-        low, high = self.after.low, self.before.high if self.before else None
-        return low is not None and high is not None and low > high
+    def trend(self) -> str:
+        """ "up" or "down" where the two 95 % intervals do not touch, else "unsure"."""
+        if self.before is None or None in (self.before.low, self.before.high, self.after.low, self.after.high):
+            return "unsure"
+        ends = np.array([self.before.low, self.before.high, self.after.low, self.after.high], dtype=float)
+        return "up" if ends[2] > ends[1] else "down" if ends[3] < ends[0] else "unsure"
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ def _gather(folder: Path) -> _Page:
     page.add("timings", lambda: _timings(folder / "timings.json"), demo)
     page.add("parity", lambda: _facts(folder / "model.onnx.parity.json"), export)
     page.add("gallery", lambda: _facts(folder / "gallery/gallery.json"), index)
-    page.add("versions", lambda: _facts(folder / "versions.json"), demo)
+    versions = dict(page.add("versions", lambda: _facts(folder / "versions.json"), demo) or ())
+    made_with = [f"{key} {versions[key]}" for key in ("seed", "unrealperson") if key in versions]
+    page.parts["made_with"] = f"Made with {', '.join(made_with)}." if made_with else ""
     page.parts["configs"] = _configs(folder)
     page.parts["next"] = [
         ("Score it on your own labelled crops", f"unrealperson evaluate --run {place}/run --data YOUR_CROPS"),
@@ -508,7 +512,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "not known"}[value]
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.7g}"
     if isinstance(value, list | dict):
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= 80 else f"{len(value)} entries"
@@ -562,11 +566,13 @@ def _percent(share: float | None, digits: int = 1) -> str:
 
 
 def _points(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
+    rounded = round(points, 1)
+    return f"{rounded:+.1f}".replace("-", "\N{MINUS SIGN}") if rounded else "0.0"
 
 
-def _count(number: float) -> str:
-    return f"{number:,.0f}"
+def _count(number: float, one: str = "", many: str = "") -> str:
+    noun = one if number == 1 else many or f"{one}s"
+    return f"{number:,.0f} {noun}" if one else f"{number:,.0f}"
 
 
 def _duration(seconds: float | None) -> str:

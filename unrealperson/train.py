@@ -22,13 +22,13 @@ from unrealperson.checkpoint import (
     save_checkpoint,
 )
 from unrealperson.config import Config, TrainConfig
-from unrealperson.data.loader import TrainLoader
+from unrealperson.data.loader import TrainLoader, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.log import get_logger, track
 from unrealperson.models import reuse_memory
 from unrealperson.models.cbn import reset_statistics
 from unrealperson.models.reid import ReidModel, build_model
-from unrealperson.schema import UNKNOWN, Batch
+from unrealperson.schema import Batch
 
 logger = get_logger(__name__)
 
@@ -117,41 +117,6 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
                 finished = epoch + 1 == settings.epochs
                 save_checkpoint(out, model, meter.state(epoch + 1), optimizer=None if finished else optimizer)
     return out
-
-
-def training_rows(manifest: Manifest) -> Manifest:
-    """The rows to train on, checked.
-
-    Args:
-        manifest: crops; rows with split "train" are chosen, all where no row has a split.
-
-    Raises:
-        ValueError: nothing to train on, or nothing to learn from it.
-    """
-    split = manifest.split
-    chosen = split == "train" if (split != "").any() else np.ones(len(manifest), dtype=bool)
-    if not chosen.any():
-        raise ValueError(
-            f"no row of {manifest.root} has split 'train' (there are {', '.join(sorted(set(split)))or 'no rows'}); "
-            "lower synth.test_people, or give a data set with a training part"
-        )
-    usable = chosen & (manifest.pid != UNKNOWN) & (manifest.camid != UNKNOWN)
-    if usable.sum() < chosen.sum():
-        logger.warning("%d images without identity or camera are not trained on", chosen.sum() - usable.sum())
-    rows = manifest.select(usable)
-    identities, counts = np.unique(rows.pid, return_counts=True)
-    cameras = np.unique(rows.camid)
-    where = f"the training part of {manifest.root}"
-    if len(identities) < 2:
-        raise ValueError(f"{where} has {len(identities)} known identities; training tells at least 2 apart")
-    if len(cameras) < 2:
-        raise ValueError(
-            f"{where} has {len(cameras)} known camera; a network that recognises people across cameras "
-            "needs images from at least 2"
-        )
-    if counts.max() < 2:
-        raise ValueError(f"{where} has one image per identity; training needs several images of a person")
-    return rows
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:

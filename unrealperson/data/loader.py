@@ -14,7 +14,10 @@ from unrealperson.data.manifest import Manifest
 from unrealperson.data.samplers import CameraBalancedSampler
 from unrealperson.data.sources import load_image
 from unrealperson.data.transforms import augment, normalise, resize
-from unrealperson.schema import Batch
+from unrealperson.log import get_logger
+from unrealperson.schema import UNKNOWN, Batch
+
+logger = get_logger(__name__)
 
 CACHE_BYTES = 2**30
 """Decoded images are kept in memory where all of a manifest's fit in this."""
@@ -110,3 +113,38 @@ class TrainLoader:
         for rows in self.sampler.epoch(number):
             pixels = augment(self.images[rows], rng, flip=self._config.flip, pad=self._config.pad)
             yield Batch(normalise(pixels), torch.from_numpy(self.label[rows]), torch.from_numpy(self.camera[rows]))
+
+
+def training_rows(manifest: Manifest) -> Manifest:
+    """The rows to train on, checked.
+
+    Args:
+        manifest: crops; rows with split "train" are chosen, all where no row has a split.
+
+    Raises:
+        ValueError: nothing to train on, or nothing to learn from it.
+    """
+    split = manifest.split
+    chosen = split == "train" if (split != "").any() else np.ones(len(manifest), dtype=bool)
+    if not chosen.any():
+        raise ValueError(
+            f"no row of {manifest.root} has split 'train' (there are {', '.join(sorted(set(split))) or 'no rows'}); "
+            "lower synth.test_people, or give a data set with a training part"
+        )
+    usable = chosen & (manifest.pid != UNKNOWN) & (manifest.camid != UNKNOWN)
+    if usable.sum() < chosen.sum():
+        logger.warning("%d images without identity or camera are not trained on", chosen.sum() - usable.sum())
+    rows = manifest.select(usable)
+    identities, counts = np.unique(rows.pid, return_counts=True)
+    cameras = np.unique(rows.camid)
+    where = f"the training part of {manifest.root}"
+    if len(identities) < 2:
+        raise ValueError(f"{where} has {len(identities)} known identities; training tells at least 2 apart")
+    if len(cameras) < 2:
+        raise ValueError(
+            f"{where} has {len(cameras)} known camera; a network that recognises people across cameras "
+            "needs images from at least 2"
+        )
+    if counts.max() < 2:
+        raise ValueError(f"{where} has one image per identity; training needs several images of a person")
+    return rows

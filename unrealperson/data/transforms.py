@@ -43,10 +43,10 @@ def augment(images: np.ndarray, rng: np.random.Generator, *, flip: float, pad: i
     Source: the authors' training transforms (flip, pad 10, random crop).
     """
     n, height, width, _ = images.shape
-    mirrored = rng.random(n) < flip
-    shift = rng.integers(-pad, pad + 1, size=(n, 2))
+    mirrored = np.less(rng.random(n), flip)
+    shifts: list[list[int]] = rng.integers(-pad, pad + 1, size=(n, 2)).tolist()
     result = np.zeros_like(images)
-    for image, out, mirror, (down, right) in zip(images, result, mirrored, shift, strict=True):
+    for image, out, mirror, (down, right) in zip(images, result, mirrored, shifts, strict=True):
         source = image[:, ::-1] if mirror else image
         rows, columns = height - abs(down), width - abs(right)
         if rows <= 0 or columns <= 0:

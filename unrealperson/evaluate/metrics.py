@@ -48,13 +48,14 @@ def split_rows(features: Features) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Rows of the queries, the first image of each known identity under each known camera; and rows of the
-        gallery, all images with known identity and camera. A query never meets images of its own identity
-        under its own camera, so it does not meet itself.
+        gallery, all images with known identity. A query never meets images of its own identity under its own
+        camera, so it does not meet itself.
     """
-    known = np.flatnonzero((features.pid != UNKNOWN) & (features.camid != UNKNOWN))
+    named = features.pid != UNKNOWN
+    known = np.flatnonzero(named & (features.camid != UNKNOWN))
     pairs = np.stack([features.pid[known], features.camid[known]], axis=1)
     _, first = np.unique(pairs, axis=0, return_index=True)
-    return known[np.sort(first)], known
+    return known[np.sort(first)], np.flatnonzero(named)
 
 
 def score(features: Features, query: np.ndarray, gallery: np.ndarray) -> Scores:
@@ -86,9 +87,7 @@ def score(features: Features, query: np.ndarray, gallery: np.ndarray) -> Scores:
             f"none of the {len(query)} queries has an image of the same identity under another camera in the gallery; "
             "scoring needs people seen by at least two cameras"
         )
-    found, first, precision, inverse, hits, distance = (
-        np.concatenate(values) for values in zip(*parts, strict=True)
-    )
+    found, first, precision, inverse, hits, distance = (np.concatenate(values) for values in zip(*parts, strict=True))
     if len(found) < len(query):
         skipped["no other camera"] = len(query) - len(found)
     return Scores(found, first, precision, inverse, hits, distance, skipped)
@@ -207,7 +206,7 @@ def _require_scorable(features: Features) -> None:
     if len(identities) == 0:
         raise ValueError(
             "no image has a known identity, so nothing can be scored; name the files as in Market-1501 "
-            "(0001_c1_000123.jpg: identity, camera, frame), or use 'unrealperson index' and 'search', which need no labels"
+            "(0001_c1_000123.jpg: identity, camera, frame), or use 'unrealperson index' and 'search' without labels"
         )
     if (features.camid == UNKNOWN).all():
         raise ValueError(

@@ -10,12 +10,16 @@ Re-identification with Camera-based Batch Normalization" (CBN), ECCV 2020.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class CameraContext:
 
     def __init__(self) -> None:
         self._camera: Tensor | None = None
+        self._rows: dict[int, Tensor] = {}
         self._segments: dict[int, _Segments] = {}
 
     @contextmanager
@@ -43,18 +48,20 @@ class CameraContext:
             camera: [n] int64, one id per image; an id outside a layer's tables means "unknown camera".
         """
         previous = self._camera
-        self._camera, self._segments = camera, {}
+        self._set(camera)
         try:
             yield
         finally:
-            self._camera, self._segments = previous, {}
+            self._set(previous)
 
     def rows(self, cameras: int) -> Tensor:
         """[n] int64 table rows: the ids, and `cameras` where the camera is unknown."""
         if self._camera is None:
             raise RuntimeError("no camera ids are set: run the model inside `with context.use(camera):`")
-        camera = self._camera
-        return torch.where((camera < 0) | (camera >= cameras), cameras, camera)
+        if cameras not in self._rows:
+            camera = self._camera
+            self._rows[cameras] = torch.where((camera < 0) | (camera >= cameras), cameras, camera)
+        return self._rows[cameras]
 
     def segments(self, cameras: int) -> _Segments:
         """The batch as segments of one camera each, worked out once per batch."""
@@ -66,6 +73,10 @@ class CameraContext:
             inverse = None if order is None else torch.argsort(order)
             self._segments[cameras] = _Segments(order, inverse, unique, counts.tolist())
         return self._segments[cameras]
+
+    def _set(self, camera: Tensor | None) -> None:
+        self._camera = camera
+        self._rows, self._segments = {}, {}
 
 
 class CameraBatchNorm2d(nn.Module):
@@ -129,11 +140,16 @@ class CameraBatchNorm2d(nn.Module):
         return y if segments.inverse is None else y[segments.inverse]
 
     def _evaluate(self, x: Tensor) -> Tensor:
+        scale, shift = self.affine_tables()
+        rows = self.context.rows(self.cameras)
+        return x * scale.index_select(0, rows) + shift.index_select(0, rows)
+
+    def affine_tables(self) -> tuple[Tensor, Tensor]:
+        """What evaluation multiplies by and adds, per camera, each [cameras + 1, c] or [cameras + 1, c, 1, 1]."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         shift = self.bias - self.running_mean * scale
-        rows = self.context.rows(self.cameras)
-        shape = (-1, scale.shape[1], *[1] * (x.ndim - 2))
-        return x * scale.index_select(0, rows).view(shape) + shift.index_select(0, rows).view(shape)
+        shape = (*scale.shape, *[1] * (self.dimensions - 2))
+        return scale.view(shape), shift.view(shape)
 
     @torch.no_grad()
     def _update(self, segments: _Segments, mean: Tensor, inverse_std: Tensor, *, values: int) -> None:
@@ -159,6 +175,43 @@ class CameraBatchNorm1d(CameraBatchNorm2d):
     """Batch norm over [n, c] with statistics per camera; see `CameraBatchNorm2d`."""
 
     dimensions = 2
+
+
+class FrozenCameraNorm(nn.Module):
+    """A camera batch-norm layer in evaluation, reduced to two table look-ups and a multiply-add.
+
+    Args:
+        layer: the layer whose statistics are final.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, layer: CameraBatchNorm2d) -> None:
+        super().__init__()
+        self.context = layer.context
+        self.cameras = layer.cameras
+        scale, shift = layer.affine_tables()
+        self.register_buffer("scale", scale.detach().clone())
+        self.register_buffer("shift", shift.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.context.rows(self.cameras)
+        return x * self.scale.index_select(0, rows) + self.shift.index_select(0, rows)
+
+
+def freeze_statistics(model: Model) -> Model:
+    """A copy of a model for evaluation only, its camera batch-norm layers as look-up tables.
+
+    Args:
+        model: a model with camera batch-norm layers, their statistics estimated.
+    """
+    model = copy.deepcopy(model).eval()
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, CameraBatchNorm2d):
+                setattr(parent, name, FrozenCameraNorm(layer))
+    return model
 
 
 def convert_camera_batch_norm(model: nn.Module, cameras: int, *, min_images: int = 2) -> CameraContext:
@@ -242,7 +295,7 @@ class _SegmentNorm(torch.autograd.Function):
     """Batch norm of consecutive segments, each by its own statistics, written in place of a concatenation."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, counts: list[int], eps: float):  # type: ignore[override]
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, counts: list[int], eps: float):
         y = torch.empty_like(x)
         mean = weight.new_empty(len(counts), x.shape[1])
         inverse_std = torch.empty_like(mean)
@@ -256,7 +309,7 @@ class _SegmentNorm(torch.autograd.Function):
         return y, mean, inverse_std
 
     @staticmethod
-    def backward(ctx, grad: Tensor, *unused: Tensor):  # type: ignore[override]
+    def backward(ctx, grad: Tensor, *unused: Tensor):
         x, weight, mean, inverse_std = ctx.saved_tensors
         grad_x = torch.empty_like(x)
         grad_weight = torch.empty_like(mean)

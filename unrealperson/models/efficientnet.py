@@ -7,8 +7,8 @@ convolutions padded as TensorFlow's SAME rule does, batch norm with eps 1e-3.
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ def load_imagenet(weights: str | Path = "") -> EfficientNetLite0:
         raise ValueError(f"no such weight file: {path}; leave train.weights empty to use the installed package")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is not a PyTorch state dict: {error}") from error
     model = EfficientNetLite0()
     names = {_stored_name(name): name for name in model.state_dict()}

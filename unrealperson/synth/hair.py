@@ -27,10 +27,24 @@ def hairline(x: np.ndarray, y: np.ndarray, outfit: Outfit) -> np.ndarray:
 
 
 def scalp_field(template: np.ndarray, outfit: Outfit) -> np.ndarray:
+    """Metres above the hairline.
+
+    Args:
+        template: [n, 3] places on the neutral base mesh.
+        outfit: its fringe lowers the line.
+    """
     return template[:, 2] - hairline(template[:, 0], template[:, 1], outfit)
 
 
 def grow_hair(template: Template, body: Body, outfit: Outfit, top: Sheet) -> list[Sheet]:
+    """Builds the hair of one person; nothing for shaved heads.
+
+    Args:
+        template: the base mesh.
+        body: the person's shape.
+        outfit: names the cut, its length and volume.
+        top: the upper garment's trunk, over which long hair falls.
+    """
     if outfit.hair in ("bald", "cropped"):
         return []
     scale = body.height_m / 1.67
@@ -48,9 +62,14 @@ def grow_hair(template: Template, body: Body, outfit: Outfit, top: Sheet) -> lis
     outer = replace(outer, chart=hair_chart(outer))
     if outfit.hair == "ponytail":
         return [cap, outer]
-    flipped = outer.triangles[:, ::-1]
-    inner = replace(outer, position=outer.position - 0.018 * outer.normal, triangles=flipped, chart=outer.chart[:, ::-1])
-    rim = hem(outer, 0.018)
+    thick_m = 0.018
+    rim = hem(outer, thick_m)
+    inner = replace(
+        outer,
+        position=outer.position - thick_m * outer.normal,
+        triangles=outer.triangles[:, ::-1],
+        chart=outer.chart[:, ::-1],
+    )
     return [cap, replace(rim, chart=hair_chart(rim)), inner]
 
 
@@ -64,7 +83,7 @@ def _back(body: Body, cap: Sheet, top: Sheet, z: np.ndarray) -> np.ndarray:
     for _ in range(3):
         padded = np.concatenate([x[:1], x, x[-1:]])
         x = np.minimum(x, (padded[:-2] + padded[2:]) / 2)
-    return x - 0.012
+    return x - 0.02
 
 
 def _heights(template: Template, body: Body, z: np.ndarray) -> np.ndarray:
@@ -81,6 +100,7 @@ def _curtain(template: Template, body: Body, outfit: Outfit, cap: Sheet, top: Sh
     level = np.linspace(0, 1, rows)[:, None]
     turn = np.linspace(-1, 1, columns)[None] * np.radians(105)
     uneven = 0.012 * np.sin(7 * turn + 40 * outfit.hair_volume) + 0.01 * np.cos(turn * 3)
+    uneven += 0.05 * np.abs(turn / 1.83) ** 6
     rest_z = 0.775 + (outfit.hair_z + uneven - 0.775) * level
     z = _heights(template, body, rest_z)
     middle = z[:, columns // 2]
@@ -133,7 +153,7 @@ def _grid_sheet(template: Template, position: np.ndarray, rest: np.ndarray, rows
     quads = corner + np.array([0, 1, columns + 1, columns])
     triangles = triangles_of(quads)
     weight = np.zeros((len(position), len(template.bone_names)))
-    weight[:, template.bone("head")] = ramp(rest[:, 2], 0.48, 0.64)
+    weight[:, template.bone("head")] = ramp(rest[:, 2], 0.5, 0.62)
     weight[:, template.bone("spine_03")] = 1 - weight[:, template.bone("head")]
     normal = normals(position, triangles)
     return Sheet(position, rest, np.zeros((len(position), 4)), normal, weight, triangles, np.zeros((0, 3, 2)))

@@ -111,6 +111,7 @@ def make_person(seed: int, version: int, number: int) -> Person:
     Raises:
         ValueError: a negative seed or number, or a version that does not exist.
         RuntimeError: the MakeHuman base data is missing.
+
     Source: paper section 3.3; model versions as in the published folders unreal_vX.Y.
     """
     if version not in VERSIONS:
@@ -119,7 +120,7 @@ def make_person(seed: int, version: int, number: int) -> Person:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, number)).spawn(4)]
     body = bodies.random_body(streams[0])
-    outfit = outfits.random_outfit(streams[1], gender=body.gender, age=body.age)
+    outfit = outfits.random_outfit(streams[1], gender=body.gender)
     look = textures.paint(streams[2], body, outfit)
     mesh = garments.dress(body, outfit)
     template = bodies.load_template()

@@ -335,9 +335,13 @@ class Server:
         """Whether a client is connected."""
         return self._session is not None
 
-    def serve(self) -> None:
-        """Runs requests in order and answers them until `stop` is called."""
-        while (request := self._requests.get()) is not None:
+    def serve(self, *, idle: Callable[[], bool] = lambda: False) -> None:
+        """Runs requests in order and answers them until `stop` is called.
+
+        Args:
+            idle: does a piece of work while no request waits; false when there is none left.
+        """
+        while (request := self._next_request(idle)) is not None:
             session, number, command = request
             if session.closed and command.startswith(b"vget"):
                 continue
@@ -352,6 +356,11 @@ class Server:
             except OSError as error:
                 _logger.info("the client went away before its reply: %s", error)
                 self._drop(session)
+
+    def _next_request(self, idle: Callable[[], bool]) -> tuple[_Session, bytes, bytes] | None:
+        while self._requests.empty() and idle():
+            pass
+        return self._requests.get()
 
     def stop(self) -> None:
         """Lets `serve` return once what is already queued has run; any thread may call it."""

@@ -339,9 +339,7 @@ class _Context:
         for buffer in buffers:
             buffer.set_active(False)
 
-    def _make(
-        self, name: str, width: int, height: int, properties: core.FrameBufferProperties
-    ) -> core.GraphicsOutput:
+    def _make(self, name: str, width: int, height: int, properties: core.FrameBufferProperties) -> core.GraphicsOutput:
         size, flags = core.WindowProperties.size(width, height), core.GraphicsPipe.BF_refuse_window
         buffer = self.engine.make_output(self.pipe, name, 0, properties, size, flags, self.gsg, self.host)
         if buffer is None:
@@ -352,9 +350,7 @@ class _Context:
 class _ShadowMap:
     """Depth of the scene as the sun sees it."""
 
-    def __init__(
-        self, context: _Context, root: core.NodePath, bounds: tuple[float, float, float, float]
-    ) -> None:
+    def __init__(self, context: _Context, root: core.NodePath, bounds: tuple[float, float, float, float]) -> None:
         self._context, self._root = context, root
         self._buffer, self._texture = context.make_shadow_buffer(SHADOW_PIXELS)
         self._buffer.set_active(False)
@@ -471,7 +467,7 @@ def _vertices(
 
 
 def _write(data: core.GeomVertexData, array: int, values: np.ndarray) -> None:
-    target = memoryview(data.modify_array(array)).cast("B")  # type: ignore[arg-type]
+    target = memoryview(data.modify_array(array)).cast("B")
     target[:] = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8).data
 
 
@@ -481,7 +477,7 @@ def _geom(data: core.GeomVertexData, faces: np.ndarray) -> core.Geom:
     index = primitive.modify_vertices()
     index.unclean_set_num_rows(faces.size)
     flat = np.ascontiguousarray(faces, np.uint32).reshape(-1)
-    memoryview(index).cast("B")[:] = flat.view(np.uint8).data  # type: ignore[arg-type]
+    memoryview(index).cast("B")[:] = flat.view(np.uint8).data
     geom = core.Geom(data)
     geom.add_primitive(primitive)
     return geom
@@ -518,5 +514,5 @@ def _pixels(texture: core.Texture, height: int, width: int, kind: type[np.generi
     """What was read back, [height, width, 4] BGRA, row 0 on top."""
     if not texture.has_ram_image():
         raise RuntimeError("the graphics driver returned no image")
-    values = np.frombuffer(memoryview(texture.get_ram_image()), kind)  # type: ignore[arg-type]
+    values = np.frombuffer(memoryview(texture.get_ram_image()), kind)
     return values.reshape(height, width, 4)[::-1]

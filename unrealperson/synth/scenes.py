@@ -108,7 +108,8 @@ class Scene:
         low = math.exp(-(elevation - 12.0) / 14.0)
         warm = np.array([1.0, 0.93 - 0.12 * low, 0.82 - 0.28 * low])
         sun = 2.3 * clear * warm * (1.0 - 0.35 * low)
-        sky = (0.62 - 0.22 * clear) * (np.array([0.93, 0.98, 1.06]) * (1 - 0.4 * clear) + 0.4 * clear * np.array([0.72, 0.9, 1.3]))
+        blue = 0.4 * clear
+        sky = (0.62 - 0.22 * clear) * ((1 - blue) * np.array([0.93, 0.98, 1.06]) + blue * np.array([0.72, 0.9, 1.3]))
         ground = 0.22 * sky + 0.09 * sun * math.sin(math.radians(elevation))
         haze = 0.75 * (np.array([0.8, 0.87, 0.95]) if clear > 0.4 else np.array([0.86, 0.88, 0.9]))
         return Light(
@@ -118,7 +119,7 @@ class Scene:
             _triple(sky),
             _triple(ground),
             _triple(haze),
-            0.002 + 0.004 * (1 - clear),
+            0.001 + 0.002 * (1 - clear),
         )
 
     def is_free(self, point: np.ndarray, radius: float) -> bool:

@@ -138,7 +138,7 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
     stop = threading.Event()
     events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
     with ThreadPoolExecutor(min(workers, len(work)), thread_name_prefix="shard") as pool:
-        waiting = [pool.submit(_make_shard, config, shard, out, events, stop) for shard in work]
+        waiting = [pool.submit(_work, config, shard, out, events, stop) for shard in work]
         for future in waiting:
             future.add_done_callback(events.put)
         try:
@@ -147,18 +147,34 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
                 event = events.get()
                 if event is None:
                     yield
-                else:
+                    continue
+                left -= 1
+                with contextlib.suppress(_Stopped):
                     event.result()
-                    left -= 1
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _make_shard(
+def _work(
     config: Config, shard: Shard, out: Path, events: queue.SimpleQueue[Future[None] | None], stop: threading.Event
 ) -> None:
+    """Makes a shard, unless another has failed; a failure stops the others after their current frame."""
+    try:
+        if stop.is_set():
+            raise _Stopped
+        for _ in _make_shard(config, shard, out):
+            events.put(None)
+            if stop.is_set():
+                raise _Stopped
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
+    """Captures and crops a shard; yields after each frame."""
     start_s = time.monotonic()
     partial = out / f".partial-{shard.name}"
     shutil.rmtree(partial, ignore_errors=True)
@@ -169,8 +185,6 @@ def _make_shard(
     rejected: Counter[str] = Counter()
     with contextlib.closing(capture(config.synth, shard)) as frames:
         for frame in frames:
-            if stop.is_set():
-                raise _Stopped
             crops, reasons = crop_frame(frame.image, frame.mask, frame.colors, config.crop, _streams(config, frame))
             rows += [_write_crop(crop, frame, config, files) for crop in crops]
             counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(crops))
@@ -179,7 +193,7 @@ def _make_shard(
                 _write_frame(frame, files / "frames")
             if frame.number == 0:
                 _write_images(frame, files / "samples")
-            events.put(None)
+            yield
     Manifest.from_rows(rows, partial).write()
     report = {**counts, "rejected": dict(rejected), "seconds": time.monotonic() - start_s}
     (partial / REPORT_FILE).write_text(json.dumps(report), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Welded triangle sheets over a body, and what tailoring does to them: cut, hem, drape, widen, chart, weld.
+"""Triangle sheets over a body, and what tailoring does to them: cut, hem, drape, widen, weld.
 
 Every vertex remembers its place on the neutral base mesh, so cut lines and texture charts fit every body.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.body import Body, Template, load_template
+from unrealperson.synth.body import Body, Template, load_template, strongest_weights
+
+_CROTCH_Z = -0.045
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,14 @@ class _Guides:
         along: [V] position along the arm; 0 shoulder, 1 elbow, 2 wrist.
         around: [V] angle about the arm's axis in radians.
         head: [V] share of weights of the head.
+        weight: [V, B] bone weights.
     """
 
     arm: np.ndarray
     along: np.ndarray
     around: np.ndarray
     head: np.ndarray
-    dense: np.ndarray
+    weight: np.ndarray
 
 
 @lru_cache(maxsize=1)
@@ -103,7 +107,7 @@ def _guides() -> _Guides:
     front /= np.linalg.norm(front)
     around = np.arctan2(away @ np.cross(direction, front), away @ front)
     head = dense[:, [n == "head" for n in names]].sum(1)
-    return _Guides(*(a.astype(np.float32) for a in (arm, along, around, head)), dense)
+    return _Guides(arm=arm, along=along, around=around, head=head, weight=dense)
 
 
 @lru_cache(maxsize=1)
@@ -113,9 +117,9 @@ def skin_faces() -> np.ndarray:
     rows = template.faces_of("body")
     centre = template.uv[template.quad_uv[rows]].mean(1)
     # Two islands of the UV map lie inside the head; the rim of the mouth stays.
-    mouth = (centre[:, 0] > 0.75) & (centre[:, 1] < 0.16)
+    mouth = (centre[:, 0] > 0.75) & (centre[:, 1] < 0.144)
     mouth &= template.vertices[template.quads[rows], 0].mean(1) < 0.125
-    sockets = (centre[:, 0] < 0.16) & (np.abs(centre[:, 1] - 0.59) < 0.06)
+    sockets = (centre[:, 0] < 0.155) & (np.abs(centre[:, 1] - 0.59) < 0.045)
     quads = template.quads[rows[~(mouth | sockets)]]
     point, guides = template.vertices, _guides()
     hand = (guides.arm > 0.5) & (guides.along > 1.9)
@@ -132,10 +136,24 @@ def skin_faces() -> np.ndarray:
 
 
 def sheet_from(template: Template, body: Body, *groups: str) -> Sheet:
+    """The sheet of whole groups of the base mesh.
+
+    Args:
+        template: the base mesh.
+        body: the person's shape.
+        groups: names out of `body.GROUPS`.
+    """
     return sheet_of(template, body, triangles_of(template.quads[template.faces_of(*groups)]))
 
 
 def sheet_of(template: Template, body: Body, faces: np.ndarray) -> Sheet:
+    """The sheet of chosen triangles of the base mesh.
+
+    Args:
+        template: the base mesh.
+        body: the person's shape.
+        faces: [T, 3] vertices of the base mesh.
+    """
     used, inverse = np.unique(faces, return_inverse=True)
     triangles = inverse.reshape(faces.shape)
     guides = _guides()
@@ -145,27 +163,47 @@ def sheet_of(template: Template, body: Body, faces: np.ndarray) -> Sheet:
         template.vertices[used].astype(np.float64),
         np.stack([guides.arm[used], guides.along[used], guides.around[used], guides.head[used]], 1).astype(np.float64),
         normals(position, triangles),
-        guides.dense[used].astype(np.float64),
+        guides.weight[used].astype(np.float64),
         triangles,
         np.zeros((0, 3, 2)),
     )
 
 
 def triangles_of(quads: np.ndarray) -> np.ndarray:
+    """Splits quads; a quad that repeats its third corner is one triangle.
+
+    Args:
+        quads: [F, 4] int.
+    """
     return np.concatenate([quads[:, [0, 1, 2]], quads[quads[:, 3] != quads[:, 2]][:, [0, 2, 3]]])
 
 
 def normals(position: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Area-weighted vertex normals, upwards where a vertex has no area.
+
+    Args:
+        position: [n, 3] metres.
+        triangles: [T, 3] int.
+
+    Returns:
+        [n, 3] of unit length.
+    """
     corner = position[triangles]
     face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     total = np.stack(
         [np.bincount(triangles.ravel(), np.repeat(face[:, axis], 3), len(position)) for axis in range(3)], 1
     )
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.where(length > 1e-12, total / np.maximum(length, 1e-12), [0.0, 0.0, 1.0])
 
 
 def cut(sheet: Sheet, field: np.ndarray) -> Sheet:
-    """Keeps the part of a sheet where the field is positive, with new vertices along the cut line."""
+    """Keeps the part of a sheet where the field is positive, with new vertices along the cut line.
+
+    Args:
+        sheet: what is cut; its chart is kept as it is.
+        field: [n] value of each vertex.
+    """
     t = sheet.triangles
     inside = field > 0
     count = inside[t].sum(1)
@@ -188,12 +226,20 @@ def cut(sheet: Sheet, field: np.ndarray) -> Sheet:
             np.stack([e10, two[:, 2], e20], 1),
         ]
     )
-    grown = [
-        np.concatenate([x, x[a] * (1 - share) + x[b] * share])
-        for x in (sheet.position, sheet.template, sheet.guide, sheet.normal, sheet.weight)
-    ]
     used, inverse = np.unique(triangles, return_inverse=True)
-    return Sheet(*(x[used] for x in grown), inverse.reshape(-1, 3), sheet.chart)
+
+    def grown(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([values, values[a] * (1 - share) + values[b] * share])[used]
+
+    return replace(
+        sheet,
+        position=grown(sheet.position),
+        template=grown(sheet.template),
+        guide=grown(sheet.guide),
+        normal=grown(sheet.normal),
+        weight=grown(sheet.weight),
+        triangles=inverse.reshape(-1, 3),
+    )
 
 
 def _roll_first(triangles: np.ndarray, marked: np.ndarray) -> np.ndarray:
@@ -202,7 +248,12 @@ def _roll_first(triangles: np.ndarray, marked: np.ndarray) -> np.ndarray:
 
 
 def hem(sheet: Sheet, depth: float) -> Sheet:
-    """Turns the open edges of a sheet inwards, so that clothes have thickness and no view under them."""
+    """Turns the open edges of a sheet inwards, so that clothes have thickness and no view under them.
+
+    Args:
+        sheet: without a chart.
+        depth: metres.
+    """
     t = sheet.triangles
     edges = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])
     code = edges.min(1) * len(sheet.position) + edges.max(1)
@@ -225,7 +276,13 @@ def hem(sheet: Sheet, depth: float) -> Sheet:
 
 
 def smooth(sheet: Sheet, values: np.ndarray, times: int) -> np.ndarray:
-    """Averages values with those of the neighbouring vertices."""
+    """Averages values with those of the neighbouring vertices.
+
+    Args:
+        sheet: gives the neighbours.
+        values: [n, k] value of each vertex.
+        times: how often.
+    """
     t = sheet.triangles
     edges = np.unique(np.sort(np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]]), 1), axis=0)
     ends = np.concatenate([edges, edges[:, ::-1]])
@@ -238,15 +295,24 @@ def smooth(sheet: Sheet, values: np.ndarray, times: int) -> np.ndarray:
 
 
 def drape(sheet: Sheet, offset: float, fall: float) -> Sheet:
-    """Moves cloth outwards; below the chest it falls towards the vertical instead of hugging the body."""
-    position = sheet.position + offset * sheet.normal
+    """Moves cloth outwards; below the chest it falls towards the vertical instead of hugging the body.
+
+    Args:
+        sheet: the cloth, lying on the body.
+        offset: metres between body and cloth.
+        fall: 0 follows the body ... 1 falls straight.
+    """
+    # On the shoulders cloth rests on the body.
+    below = ramp(sheet.guide[:, 1], 0.3, 0.8) * (sheet.guide[:, 0] > 0.5)
+    resting = ramp(sheet.template[:, 2], 0.44, 0.53) * (1 - below)
+    position = sheet.position + (offset * (1 - 0.55 * resting))[:, None] * sheet.normal
     torso = sheet.guide[:, 0] < 0.5
     axis = np.array([np.median(position[torso, 0]), 0.0])
     away = position[:, :2] - axis
     radius = np.linalg.norm(away, axis=1)
     sector = np.mod(np.round(np.arctan2(away[:, 1], away[:, 0]) / (2 * np.pi) * 32), 32).astype(int)
     level = np.clip(((0.46 - sheet.template[:, 2]) / 0.03).astype(int), -1, 19)
-    hangs = torso & (level >= 0) & (sheet.template[:, 2] > CROTCH_Z - 0.05)
+    hangs = torso & (level >= 0) & (sheet.template[:, 2] > _CROTCH_Z - 0.05)
     reach = np.zeros((20, 32))
     np.maximum.at(reach, (level[hangs], sector[hangs]), radius[hangs])
     for row in range(1, 20):
@@ -262,11 +328,19 @@ def drape(sheet: Sheet, offset: float, fall: float) -> Sheet:
 
 
 def widen(sheet: Sheet, body: Body, limb: tuple[str, str, str], least: float, share: np.ndarray) -> Sheet:
-    """Pushes cloth away from the axis of a limb, at least to a radius, where share is above zero."""
+    """Pushes cloth away from the axis of a limb, at least to a radius.
+
+    Args:
+        sheet: the cloth.
+        body: gives the joints.
+        limb: names of three bones from the trunk outwards, without the side.
+        least: wanted radius in metres.
+        share: [n] 0 leaves a vertex alone ... 1 pushes it all the way.
+    """
     template = load_template()
     left = sheet.template[:, 1] > 0
     nearest, shortest = np.zeros_like(sheet.position), np.full(len(left), np.inf)
-    for first, second in zip(limb, limb[1:], strict=False):
+    for first, second in pairwise(limb):
         a, b = (
             np.where(left[:, None], body.joints[template.bone(f"{n}_l")], body.joints[template.bone(f"{n}_r")])
             for n in (first, second)
@@ -282,40 +356,46 @@ def widen(sheet: Sheet, body: Body, limb: tuple[str, str, str], least: float, sh
 
 
 def ramp(value: np.ndarray, start: float, end: float) -> np.ndarray:
-    """Smooth step from 0 at start to 1 at end."""
+    """Smooth step.
+
+    Args:
+        value: where.
+        start: here and before it is 0.
+        end: here and beyond it is 1; may lie below start.
+    """
     t = np.clip((value - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def weld(parts: list[Sheet]) -> Mesh:
-    positions, normals, uvs, faces, index, weight = [], [], [], [], [], []
+    """Joins charted parts into one mesh that stands on the ground.
+
+    Normals are smooth within a part; a vertex is split only where its texture coordinates differ.
+
+    Args:
+        parts: at least one, each with a chart.
+    """
+    pieces: list[tuple[np.ndarray, ...]] = []
     start = 0
     for part in parts:
-        normal = normals(part.position, part.triangles)
         corner = part.chart.reshape(-1, 2)
-        code = np.round(corner * 8192).astype(np.int64) @ np.array([1 << 14, 1]) + (
-            part.triangles.reshape(-1).astype(np.int64) << 28
-        )
+        code = np.round(corner * 8192).astype(np.int64) @ np.array([1 << 14, 1])
+        code += part.triangles.reshape(-1).astype(np.int64) << 28
         _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
         source = part.triangles.reshape(-1)[first]
-        order = np.argsort(-part.weight[source], axis=1, kind="stable")[:, :4]
-        share = np.take_along_axis(part.weight[source], order, 1)
-        positions.append(part.position[source])
-        normals.append(normal[source])
-        uvs.append(corner[first])
-        faces.append(inverse.reshape(-1, 3) + start)
-        index.append(order)
-        weight.append(share / share.sum(1, keepdims=True))
+        index, weight = strongest_weights(part.weight[source])
+        normal = normals(part.position, part.triangles)[source]
+        pieces.append((part.position[source], normal, corner[first], inverse.reshape(-1, 3) + start, index, weight))
         start += len(first)
-    position = np.concatenate(positions)
-    lift = -float(position[:, 2].min())
-    position[:, 2] += lift
+    position, normal, uv, faces, index, weight = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    lift_m = -float(position[:, 2].min())
+    position[:, 2] += lift_m
     return Mesh(
         position.astype(np.float32),
-        np.concatenate(normals).astype(np.float32),
-        np.concatenate(uvs).astype(np.float32),
-        np.concatenate(faces).astype(np.uint32),
-        np.concatenate(index).astype(np.uint8),
-        np.concatenate(weight).astype(np.float32),
-        lift,
+        normal.astype(np.float32),
+        uv.astype(np.float32),
+        faces.astype(np.uint32),
+        index,
+        weight,
+        lift_m,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -47,6 +48,8 @@ _modes: dict[str, What] = {
     "depth": "depth",
 }
 _min_size, _max_size = 64, 4096
+_NAME = PERSON_CLASS + "_"
+_needs_no_people = re.compile(r"vget /(unrealcv/.*|objects *|cameras *|object/[^ ]*/color *)$")
 
 
 @dataclass
@@ -101,6 +104,8 @@ class Simulator:
         self._hidden: dict[str, Actor] = {}
         self._colors: dict[str, tuple[int, int, int]] = {}
         self._images: dict[tuple[int, str], np.ndarray] = {}
+        self._pending: list[str] = []
+        self._failure = ""
         self._dispatcher = Dispatcher()
         self.server: Server | None = None
         for name in (SKY, *self._static, *world.actors):
@@ -118,7 +123,29 @@ class Simulator:
         """
         if not command.startswith("vget"):
             self._images.clear()
+        if not _needs_no_people.match(command):
+            while self.idle():
+                pass
+            if self._failure:
+                failure, self._failure = self._failure, ""
+                return f"error {failure}".encode()
         return self._dispatcher.run(command)
+
+    def idle(self) -> bool:
+        """Makes the next person whom AddActor promised, for a server that has nothing else to do.
+
+        Returns:
+            Whether more people wait.
+        """
+        if self._pending:
+            name = self._pending.pop(0)
+            try:
+                self._world.spawn(1, first=int(name.removeprefix(_NAME)))
+            except ValueError as error:
+                _logger.warning("AddActor failed: %s", error)
+                self._failure = str(error)
+                self._pending.clear()
+        return bool(self._pending)
 
     def _add_commands(self) -> None:
         add = self._dispatcher.add
@@ -232,20 +259,25 @@ class Simulator:
             self._resume()
 
     def _add_people(self, arguments: Sequence[str]) -> None:
-        """AddActor [FIRST] [COUNT]: without arguments the next `people` numbers, as the original's event."""
+        """AddActor [FIRST] [COUNT]: without arguments the next `people` numbers, as the original's event.
+
+        The reply comes at once and people are made afterwards: clients give up after 15 s.
+        """
         if len(arguments) > 2 or not all(argument.isdecimal() for argument in arguments):
             raise CommandError(f"AddActor takes [FIRST] [COUNT], got '{' '.join(arguments)}'")
         first = int(arguments[0]) if arguments else None
         count = int(arguments[1]) if len(arguments) == 2 else self._people
         if len(self._colors) + count > PALETTE_SIZE:
             raise CommandError(f"The {PALETTE_SIZE} mask colours are used up; restart the simulator")
-        for name in self._world.spawn(count, first=first):
+        first = self._world.actor_count if first is None else first
+        self._pending = [f"{_NAME}{number}" for number in range(first, first + count)]
+        for name in self._pending:
             self._annotate(name)
 
     # --- objects
 
     def _names(self) -> list[str]:
-        return [SKY, *self._static, *self._world.actors, *self._hidden]
+        return [SKY, *self._static, *self._world.actors, *self._hidden, *self._pending]
 
     def _annotate(self, name: str) -> None:
         """Gives a name its colour for the lifetime of the server; the first name is black."""
@@ -261,7 +293,7 @@ class Simulator:
         return actor
 
     def _require(self, name: str) -> None:
-        if name != SKY and name not in self._static:
+        if name != SKY and name not in self._static and name not in self._pending:
             self._actor(name)
 
     def _color(self, name: str) -> str:
@@ -480,7 +512,7 @@ def serve_simulator(
     with Server(simulator.run, port=port, unix=unix) as server:
         simulator.server = server
         (on_ready or _log_ready)(server)
-        server.serve()
+        server.serve(idle=simulator.idle)
 
 
 def _log_ready(server: Server) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from unrealperson.synth import surfaces
 from unrealperson.synth.scenes import Mesh
@@ -29,13 +31,13 @@ class _Solid:
         self._count = 0
 
     def add(
-        self, positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, color: np.ndarray, faces: np.ndarray
+        self, positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, color: ArrayLike, faces: np.ndarray
     ) -> None:
         colors = np.broadcast_to(np.asarray(color, np.float32), positions.shape)
         self._parts.append((positions, normals, uv, colors, np.asarray(faces) + self._count))
         self._count += len(positions)
 
-    def quad(self, corners: np.ndarray, color: Sequence[float] = (1, 1, 1), uv: np.ndarray | None = None) -> None:
+    def quad(self, corners: np.ndarray, color: ArrayLike = (1, 1, 1), uv: np.ndarray | None = None) -> None:
         """A flat face; corners counter-clockwise as seen from outside, the first one at uv 0, 0."""
         corners = np.asarray(corners, float)
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
@@ -44,15 +46,16 @@ class _Solid:
             uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
         self.add(corners, np.tile(normal, (4, 1)), np.asarray(uv, float), color, np.array([[0, 1, 2], [0, 2, 3]]))
 
-    def floor(self, x0: float, y0: float, x1: float, y1: float, z: float, color: Sequence[float]) -> None:
-        """A level rectangle."""
-        self.quad(np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]]), color)
+    def floor(self, x0: float, y0: float, x1: float, y1: float, z: float, color: ArrayLike) -> None:
+        """A level rectangle; its texture covers one metre."""
+        flat = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        self.quad(np.column_stack([flat, np.full(4, z)]), color, flat)
 
     def box(
         self,
         center: Sequence[float],
         size: Sequence[float],
-        color: Sequence[float] = (1, 1, 1),
+        color: ArrayLike = (1, 1, 1),
         *,
         yaw_deg: float = 0.0,
         taper: float = 1.0,
@@ -77,14 +80,16 @@ class _Solid:
                 uv,
             )
         uv = np.array([[0, 0], [2 * x, 0], [2 * x, 2 * y], [0, 2 * y]]) / tile_m
-        self.quad(np.array([corner(-1, -1, True), corner(1, -1, True), corner(1, 1, True), corner(-1, 1, True)]), color, uv)
+        self.quad(
+            np.array([corner(-1, -1, True), corner(1, -1, True), corner(1, 1, True), corner(-1, 1, True)]), color, uv
+        )
 
     def tube(
         self,
-        start: Sequence[float],
-        end: Sequence[float],
+        start: ArrayLike,
+        end: ArrayLike,
         radius: float,
-        color: Sequence[float] = (1, 1, 1),
+        color: ArrayLike = (1, 1, 1),
         *,
         end_radius: float | None = None,
         sides: int = 10,
@@ -102,7 +107,9 @@ class _Solid:
         positions = np.concatenate([a + ring * radius, b + top])
         share = np.linspace(0, 1, sides + 1)
         length = np.linalg.norm(b - a)
-        uv = np.concatenate([np.stack([share, np.zeros_like(share)], 1), np.stack([share, np.full_like(share, length)], 1)])
+        uv = np.concatenate(
+            [np.stack([share, np.zeros_like(share)], 1), np.stack([share, np.full_like(share, length)], 1)]
+        )
         i = np.arange(sides)
         low, high = i, i + sides + 1
         faces = np.concatenate([np.stack([low, low + 1, high + 1], 1), np.stack([low, high + 1, high], 1)])
@@ -112,7 +119,7 @@ class _Solid:
             self.add(b + top[:-1], np.tile(axis, (sides, 1)), 0.5 + 0.5 * ring[:-1, :2], np.asarray(color), fan)
 
     def ball(
-        self, center: Sequence[float], radii: Sequence[float], color: Sequence[float], *, rough: np.ndarray | None = None
+        self, center: Sequence[float], radii: Sequence[float], color: ArrayLike, *, rough: np.ndarray | None = None
     ) -> None:
         """An ellipsoid of 8 x 14 faces; `rough` [9, 15] scales its radius."""
         polar, around = np.meshgrid(np.linspace(0, np.pi, 9), np.linspace(0, 2 * np.pi, 15), indexing="ij")
@@ -157,11 +164,22 @@ def build_street(
 
 
 def _paths() -> tuple[np.ndarray, ...]:
-    west, east = CROSSINGS_M
+    west = CROSSINGS_M[0]
     return (
-        np.array([[-8.5, -0.8], [8.5, -0.8], [9.3, 3.0], [8.5, 6.7], [-8.5, 6.7], [-9.3, 3.0]]),
+        np.array([[-8.5, -0.8], [8.5, -0.8], [9.3, 3.0], [8.5, 6.1], [-8.5, 6.1], [-9.3, 3.0]]),
         np.array([[-5.5, 1.2], [0.0, 0.8], [5.5, 1.2], [6.4, 3.2], [5.5, 5.1], [0.0, 5.5], [-5.5, 5.1], [-6.4, 3.2]]),
-        np.array([[west, 1.2], [west, -10.4], [0.5, -11.2], [east, -10.4], [east, 1.2], [3.5, 2.7], [-2.5, 2.7]]),
+        np.array(
+            [
+                [west - 0.6, 0.9],
+                [west - 0.6, -9.8],
+                [west + 0.6, -9.8],
+                [west + 0.6, 0.9],
+                [0.0, 2.0],
+                [4.5, 3.1],
+                [0.0, 4.2],
+                [west, 3.4],
+            ]
+        ),
         np.array([[-8.0, 0.6], [0.0, 2.6], [8.0, 0.6], [8.6, 3.0], [8.0, 5.8], [0.0, 3.5], [-8.0, 5.8], [-8.6, 3.0]]),
     )
 
@@ -193,7 +211,9 @@ def _ground(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
     for y, facing in ((KERB_NORTH_M, -1), (KERB_SOUTH_M, 1)):
         for x in np.arange(-40.0, 40.0, 1.0):
             tone = rng.uniform(0.75, 1.0)
-            kerbs.box((x + 0.5, y - facing * 0.08, road_z), (0.985, 0.2, KERB_HEIGHT_M + 0.012), (tone, tone, tone * 0.98))
+            kerbs.box(
+                (x + 0.5, y - facing * 0.08, road_z), (0.985, 0.2, KERB_HEIGHT_M + 0.012), (tone, tone, tone * 0.98)
+            )
     meshes.append(kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.62, 0.61, 0.59))))
     paint = _Solid()
     z = road_z + 0.006
@@ -223,15 +243,15 @@ def _ground(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
     for crossing in CROSSINGS_M:
         bands.floor(crossing - 1.5, KERB_NORTH_M + 0.15, crossing + 1.5, KERB_NORTH_M + 0.95, 0.005, (0.85, 0.62, 0.3))
         bands.floor(crossing - 1.5, KERB_SOUTH_M - 0.95, crossing + 1.5, KERB_SOUTH_M - 0.15, 0.005, (0.85, 0.62, 0.3))
-    meshes.append(bands.mesh("Bands", surfaces.slabs(rng, (0.6, 0.58, 0.56), 4, 24, 256)))
+    meshes.append(bands.mesh("Bands", surfaces.slabs(rng, (0.6, 0.58, 0.56), 6, 6, 256)))
     litter = _Solid()
     for _ in range(260):
         x, y = rng.uniform(-14, 14), rng.uniform(KERB_NORTH_M, NORTH_M)
         u = rng.uniform(-0.07, 0.07, 2)
-        tone = rng.uniform(0.4, 1.0) * np.array([[0.35, 0.2, 0.08], [0.3, 0.3, 0.1], [0.1, 0.09, 0.08]][int(rng.integers(3))])
+        leaf = rng.choice([[0.35, 0.2, 0.08], [0.3, 0.3, 0.1], [0.1, 0.09, 0.08]]) * rng.uniform(0.4, 1.0)
         corners = np.array([[x, y, 0.006], [x + u[0], y + u[1], 0.006], [x, y, 0.006], [x - u[1], y + u[0], 0.007]])
         corners[2] = corners[1] + corners[3] - corners[0]
-        litter.quad(corners, tone)
+        litter.quad(corners, leaf)
     meshes.append(litter.mesh("Litter", painted))
     return meshes
 
@@ -241,7 +261,14 @@ def _smooth(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _buildings(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
-    walls = [(0.62, 0.5, 0.4), (0.52, 0.34, 0.28), (0.7, 0.66, 0.58), (0.48, 0.48, 0.47), (0.66, 0.6, 0.48), (0.56, 0.42, 0.36)]
+    walls = [
+        (0.62, 0.5, 0.4),
+        (0.52, 0.34, 0.28),
+        (0.7, 0.66, 0.58),
+        (0.48, 0.48, 0.47),
+        (0.66, 0.6, 0.48),
+        (0.56, 0.42, 0.36),
+    ]
     meshes = []
     for side, y, facing in (("North", NORTH_M, -1), ("South", SOUTH_M, 1)):
         x = -42.0
@@ -258,9 +285,13 @@ def _buildings(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
             upper = _Solid()
             upper.quad(np.array([[x0, y, low], [x1, y, low], [x1, y, top], [x0, y, top]]))
             back = y - facing * 10.0
-            upper.quad(np.array([[x0, y, top], [x1, y, top], [x1, back, top], [x0, back, top]]), (0.5,) * 3, np.zeros((4, 2)))
+            upper.quad(
+                np.array([[x0, y, top], [x1, y, top], [x1, back, top], [x0, back, top]]), (0.5,) * 3, np.zeros((4, 2))
+            )
             wall = walls[int(rng.integers(len(walls)))]
-            meshes.append(upper.mesh(name, surfaces.facade(rng, wall, round((top - low) / 3.1), max(int(wide / 1.9), 2))))
+            meshes.append(
+                upper.mesh(name, surfaces.facade(rng, wall, round((top - low) / 3.1), max(int(wide / 1.9), 2)))
+            )
             trim = _Solid()
             out = y + facing * 0.12
             for post in (x0, x1):
@@ -322,8 +353,23 @@ def _props(rng: np.random.Generator, painted: np.ndarray) -> tuple[list[Mesh], l
     for number, (x, y) in enumerate(((-10.8, 3.4), (10.9, 3.2)), 1):
         meshes += _planter(rng, f"Planter_{number}", x, y, leaves)
         obstacles += [(x - 0.35, y, 0.55), (x + 0.35, y, 0.55)]
-    paints = [(0.32, 0.03, 0.03), (0.5, 0.5, 0.52), (0.03, 0.035, 0.05), (0.05, 0.09, 0.2), (0.6, 0.6, 0.58), (0.12, 0.13, 0.13)]
-    cars = ((-12.0, -4.0), (-17.5, -4.0), (0.8, -4.0), (12.0, -4.0), (17.6, -4.0), (-10.4, -8.0), (0.2, -8.0), (11.8, -8.0))
+    paints = [
+        (0.32, 0.03, 0.03),
+        (0.5, 0.5, 0.52),
+        (0.03, 0.035, 0.05),
+        (0.05, 0.09, 0.2),
+        (0.6, 0.6, 0.58),
+        (0.12, 0.13, 0.13),
+    ]
+    cars = (
+        (-12.0, -4.0),
+        (-17.5, -4.0),
+        (0.2, -8.0),
+        (12.0, -4.0),
+        (17.6, -4.0),
+        (-10.4, -8.0),
+        (11.8, -8.0),
+    )
     for number, (x, y) in enumerate(cars, 1):
         meshes.append(_car(f"Car_{number}", x, y, paints[int(rng.integers(len(paints)))], painted, 1 if y > -6 else -1))
         obstacles += [(x + offset, y, 0.95) for offset in (-1.4, -0.5, 0.5, 1.4)]
@@ -343,8 +389,13 @@ def _props(rng: np.random.Generator, painted: np.ndarray) -> tuple[list[Mesh], l
     for number, (x, y) in enumerate(((-0.9, 7.8), (9.9, 6.0), (-6.9, 7.9)), 1):
         board = _Solid()
         tone = rng.choice([[0.05, 0.05, 0.05], [0.35, 0.06, 0.05], [0.05, 0.15, 0.1]])
-        board.box((x, y, 0), (0.6, 0.42, 1.0), tone, taper=0.55)
-        board.box((x, y, 0.25), (0.42, 0.36, 0.5), (0.8, 0.78, 0.7), taper=0.75)
+        for side in (-1, 1):
+            for half, low, high, out, color in ((0.3, 0.0, 1.0, 0.0, tone), (0.25, 0.12, 0.92, 0.01, (0.6, 0.58, 0.5))):
+                near, far = y + side * (0.05 + out), y + side * (0.3 + out)
+                at_low, at_high = far + (near - far) * low, far + (near - far) * high
+                corners = [(x - half, at_low, low), (x + half, at_low, low), (x + half, at_high, high)]
+                corners.append((x - half, at_high, high))
+                board.quad(np.array(corners if side < 0 else corners[::-1]), color)
         meshes.append(board.mesh(f"Board_{number}", painted))
         obstacles.append((x, y, 0.38))
     for number, (x, y) in enumerate(((-12.6, 5.4), (-12.9, 1.0), (12.8, 5.6), (12.9, 1.2)), 1):
@@ -353,9 +404,7 @@ def _props(rng: np.random.Generator, painted: np.ndarray) -> tuple[list[Mesh], l
     return meshes, obstacles
 
 
-def _bicycle(
-    name: str, x: float, y: float, yaw_deg: float, paint: Sequence[float], painted: np.ndarray
-) -> Mesh:
+def _bicycle(name: str, x: float, y: float, yaw_deg: float, paint: Sequence[float], painted: np.ndarray) -> Mesh:
     bicycle = _Solid()
     cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
 
@@ -364,11 +413,13 @@ def _bicycle(
 
     for hub in (-0.52, 0.52):
         rim = [at(hub + 0.33 * math.cos(a), 0.34 + 0.33 * math.sin(a)) for a in np.linspace(0, 2 * np.pi, 15)]
-        for start, end in zip(rim, rim[1:], strict=False):
+        for start, end in pairwise(rim):
             bicycle.tube(start, end, 0.022, (0.02,) * 3, sides=5, cap=False)
         for angle in np.linspace(0, np.pi, 6)[:-1]:
             across = 0.32 * math.cos(angle), 0.32 * math.sin(angle)
-            bicycle.tube(at(hub - across[0], 0.34 - across[1]), at(hub + across[0], 0.34 + across[1]), 0.004, (0.4,) * 3, sides=3)
+            bicycle.tube(
+                at(hub - across[0], 0.34 - across[1]), at(hub + across[0], 0.34 + across[1]), 0.004, (0.4,) * 3, sides=3
+            )
     crank, saddle, head, front, rear = (-0.08, 0.3), (-0.22, 0.85), (0.36, 0.82), (0.52, 0.34), (-0.52, 0.34)
     for a, b in ((crank, saddle), (crank, head), (saddle, head), (head, front), (saddle, rear), (crank, rear)):
         bicycle.tube(at(*a), at(*b), 0.02, paint, sides=6)
@@ -410,18 +461,22 @@ def _tree(
     for _ in range(5):
         tip = np.array([x, y, 4.4]) + rng.uniform(-1, 1, 3) * (1.1, 1.1, 0.7)
         trunk.tube((x + lean[0], y + lean[1], 2.8), tip, 0.06, (0.7,) * 3, end_radius=0.03, cap=False)
-        for _ in range(70):
+        for _ in range(130):
             spread = rng.normal(0, 1, 3)
             at = tip + spread * (0.55, 0.55, 0.4)
             u, v = rng.normal(0, 1, (2, 3))
-            u *= rng.uniform(0.12, 0.22) / np.linalg.norm(u)
-            v *= rng.uniform(0.08, 0.18) / np.linalg.norm(v)
+            u *= rng.uniform(0.1, 0.17) / np.linalg.norm(u)
+            v *= rng.uniform(0.06, 0.14) / np.linalg.norm(v)
             shade = rng.uniform(0.45, 1.0) * (1 + 0.2 * spread[2])
             patch = rng.uniform(0, 1, 2) + np.array([[0, 0], [0.3, 0], [0.3, 0.3], [0, 0.3]])
             crown.quad(np.array([at - u, at - v, at + u, at + v]), (shade, shade, shade), patch)
     grate = _Solid()
     grate.floor(x - 0.6, y - 0.6, x + 0.6, y + 0.6, 0.004, (0.12, 0.1, 0.08))
-    return [trunk.mesh(f"{name}_Trunk", bark), crown.mesh(f"{name}_Crown", leaves), grate.mesh(f"{name}_Grate", painted)]
+    return [
+        trunk.mesh(f"{name}_Trunk", bark),
+        crown.mesh(f"{name}_Crown", leaves),
+        grate.mesh(f"{name}_Grate", painted),
+    ]
 
 
 def _planter(rng: np.random.Generator, name: str, x: float, y: float, leaves: np.ndarray) -> list[Mesh]:
@@ -433,7 +488,10 @@ def _planter(rng: np.random.Generator, name: str, x: float, y: float, leaves: np
         rough[:, -1] = rough[:, 0]
         tone = rng.uniform(0.7, 1.1)
         shrub.ball((x + offset, y, 0.65), (0.3, 0.36, rng.uniform(0.3, 0.45)), (tone,) * 3, rough=rough)
-    return [tub.mesh(f"{name}_Tub", surfaces.slabs(rng, (0.6, 0.58, 0.55), 3, 2, 128)), shrub.mesh(f"{name}_Shrub", leaves)]
+    return [
+        tub.mesh(f"{name}_Tub", surfaces.slabs(rng, (0.6, 0.58, 0.55), 3, 2, 128)),
+        shrub.mesh(f"{name}_Shrub", leaves),
+    ]
 
 
 def _car(name: str, x: float, y: float, paint: Sequence[float], painted: np.ndarray, heading: int) -> Mesh:
@@ -447,7 +505,13 @@ def _car(name: str, x: float, y: float, paint: Sequence[float], painted: np.ndar
         for sy in (-0.8, 0.8):
             car.tube((x + sx, y + sy - 0.1, low + 0.32), (x + sx, y + sy + 0.1, low + 0.32), 0.32, rubber, sides=16)
             outer = y + sy + math.copysign(0.105, sy)
-            car.tube((x + sx, outer, low + 0.32), (x + sx, outer + math.copysign(0.01, sy), low + 0.32), 0.2, (0.35,) * 3, sides=12)
+            car.tube(
+                (x + sx, outer, low + 0.32),
+                (x + sx, outer + math.copysign(0.01, sy), low + 0.32),
+                0.2,
+                (0.35,) * 3,
+                sides=12,
+            )
     for sy in (-0.62, 0.62):
         car.box((x + 2.13 * heading, y + sy, low + 0.55), (0.06, 0.34, 0.16), (0.8, 0.8, 0.75))
         car.box((x - 2.13 * heading, y + sy, low + 0.58), (0.06, 0.3, 0.16), (0.35, 0.02, 0.02))

@@ -182,7 +182,14 @@ def shop_front(rng: np.random.Generator, size: int = 512) -> np.ndarray:
         size: side in pixels.
     """
     body = rng.choice(
-        [[0.16, 0.2, 0.24], [0.3, 0.14, 0.12], [0.13, 0.22, 0.17], [0.6, 0.57, 0.5], [0.24, 0.23, 0.22], [0.7, 0.68, 0.64]]
+        [
+            [0.16, 0.2, 0.24],
+            [0.3, 0.14, 0.12],
+            [0.13, 0.22, 0.17],
+            [0.6, 0.57, 0.5],
+            [0.24, 0.23, 0.22],
+            [0.7, 0.68, 0.64],
+        ]
     )
     value = plaster(rng, body, size).astype(np.float32) / 255
     sign = rng.choice([[0.75, 0.72, 0.65], [0.2, 0.25, 0.4], [0.5, 0.16, 0.14], [0.14, 0.14, 0.15], [0.2, 0.38, 0.3]])
@@ -217,7 +224,8 @@ def _pane(rng: np.random.Generator, high: int, wide: int, *, display: bool = Fal
         room += np.linspace(0.12, 0.0, high)[:, None, None] * np.array([1.0, 0.9, 0.7])
         for _ in range(wide // 16):
             left, tall = int(rng.integers(0, max(wide - 14, 1))), int(rng.integers(20, max(high * 2 // 3, 21)))
-            room[high - tall :, left : left + int(rng.integers(8, 34))] = (rng.uniform(0.1, 0.45) + rng.uniform(-0.06, 0.06, 3)) * rng.uniform(0.5, 1)
+            goods = rng.uniform(0.08, 0.4) + rng.uniform(-0.05, 0.05, 3)
+            room[high - tall :, left : left + int(rng.integers(8, 34))] = goods
     elif rng.random() < 0.5:
         room[: int(high * rng.uniform(0.2, 1.0))] = rng.uniform(0.35, 0.7) * np.array([1.0, 0.97, 0.9])
     slope = np.linspace(-1, 1, wide)[None] * rng.uniform(-1, 1) + np.linspace(1, -1, high)[:, None]

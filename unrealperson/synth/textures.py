@@ -16,23 +16,23 @@ _CROTCH_Z, _KNEE_Z = -0.045, -0.37
 
 # sRGB 0 ... 1 and how often it is worn as (top, bottom, shoes).
 _CLOTH = {
-    "black": ((0.07, 0.07, 0.075), (20, 30, 34)),
+    "black": ((0.07, 0.07, 0.075), (24, 32, 34)),
     "charcoal": ((0.17, 0.17, 0.18), (9, 12, 8)),
     "grey": ((0.42, 0.42, 0.43), (9, 9, 9)),
     "light grey": ((0.66, 0.66, 0.66), (6, 3, 6)),
-    "white": ((0.87, 0.87, 0.86), (12, 2.5, 22)),
+    "white": ((0.81, 0.81, 0.80), (12, 2.5, 22)),
     "beige": ((0.74, 0.66, 0.54), (5, 8, 3)),
     "brown": ((0.32, 0.22, 0.15), (4, 5, 11)),
     "navy": ((0.10, 0.13, 0.24), (11, 12, 5)),
     "blue": ((0.19, 0.31, 0.58), (6, 3, 2)),
     "light blue": ((0.56, 0.68, 0.82), (5, 1.5, 0)),
-    "red": ((0.66, 0.13, 0.15), (5, 1, 2)),
-    "burgundy": ((0.36, 0.10, 0.15), (3, 2, 1)),
-    "pink": ((0.83, 0.55, 0.62), (3, 1, 1.5)),
+    "red": ((0.66, 0.13, 0.15), (4.5, 0.4, 1.5)),
+    "burgundy": ((0.36, 0.10, 0.15), (3, 1.2, 1)),
+    "pink": ((0.80, 0.56, 0.62), (3, 0.6, 1)),
     "green": ((0.20, 0.40, 0.25), (3, 1, 0.5)),
     "olive": ((0.34, 0.35, 0.22), (4, 5, 0)),
-    "yellow": ((0.84, 0.68, 0.20), (2.5, 0.5, 0.5)),
-    "orange": ((0.82, 0.42, 0.16), (2, 0.5, 0.5)),
+    "yellow": ((0.80, 0.66, 0.26), (2.2, 0.3, 0.3)),
+    "orange": ((0.74, 0.39, 0.17), (1.5, 0.15, 0.4)),
     "purple": ((0.36, 0.23, 0.46), (2.5, 0.5, 0)),
     "teal": ((0.12, 0.43, 0.45), (2, 0.5, 0)),
 }
@@ -160,8 +160,8 @@ def _cloth_tone(rng: np.random.Generator, use: int) -> tuple[str, np.ndarray]:
     odds = np.array([worn[use] for _, worn in _CLOTH.values()], np.float64)
     name = str(rng.choice(list(_CLOTH), p=odds / odds.sum()))
     tone = np.array(_CLOTH[name][0])
-    tone = tone.mean() + (tone - tone.mean()) * rng.uniform(0.75, 1.15)
-    return name, np.clip(tone * rng.uniform(0.82, 1.15) * (1 + rng.normal(0, 0.03, 3)), 0.03, 0.92)
+    tone = tone.mean() + (tone - tone.mean()) * rng.uniform(0.65, 1.05)
+    return name, np.clip(tone * rng.uniform(0.82, 1.15) * (1 + rng.normal(0, 0.03, 3)), 0.03, 0.88)
 
 
 def _bottom_tone(rng: np.random.Generator, outfit: Outfit) -> tuple[str, np.ndarray]:
@@ -185,9 +185,9 @@ def _contrast(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
 
 def _pattern_odds(top: str) -> list[float]:
     plain, stripes, plaid, block, small, motif, gradient, opened = {
-        "t-shirt": (42, 16, 2, 8, 9, 18, 5, 0),
-        "shirt": (42, 13, 26, 3, 12, 0, 4, 0),
-        "sweater": (56, 14, 2, 12, 6, 6, 4, 0),
+        "t-shirt": (56, 15, 2, 8, 9, 18, 5, 0),
+        "shirt": (50, 11, 24, 3, 9, 0, 4, 0),
+        "sweater": (62, 14, 2, 12, 6, 6, 4, 0),
         "jacket": (50, 0, 3, 14, 2, 0, 3, 28),
         "coat": (64, 0, 6, 2, 2, 0, 2, 24),
     }[top]
@@ -207,7 +207,7 @@ class _Scale:
 def _pattern_scale(rng: np.random.Generator) -> _Scale:
     return _Scale(
         float(rng.uniform(0.03, 0.11)), float(rng.uniform(0.3, 0.6)), float(rng.uniform(0, 0.1)),
-        float(rng.uniform(0.02, 0.06)), int(rng.integers(1 << 31)),
+        float(rng.uniform(0.014, 0.04)), int(rng.integers(1 << 31)),
     )
 
 
@@ -307,7 +307,7 @@ def _leg_folds(rng: np.random.Generator, turn: np.ndarray, z: np.ndarray, outfit
 def _denim(rng: np.random.Generator, cloth: np.ndarray, turn: np.ndarray, z: np.ndarray) -> np.ndarray:
     front = np.exp(-(((turn - 0.28) / 0.12) ** 2)) + 0.7 * np.exp(-(((turn - 0.78) / 0.12) ** 2))
     worn = rng.uniform(0, 0.16) * front * np.exp(-(((z + 0.2) / 0.25) ** 2))
-    grain = rng.normal(0, 0.05, z.shape)
+    grain = rng.normal(0, 0.03, z.shape)
     seam = 1 - 0.25 * (np.abs(turn - 0.5) < 0.008)
     pocket = 1 - 0.2 * ((np.abs(turn - 0.75) < 0.08) & (np.abs(np.abs(z - 0.03) - 0.06) < 0.004))
     return (cloth + worn[..., None]) * ((1 + grain) * seam * pocket)[..., None]
@@ -320,8 +320,9 @@ def _shoes(rng: np.random.Generator, tone: np.ndarray, outfit: Outfit) -> np.nda
     if outfit.shoes == "trainers":
         if rng.random() < 0.5:
             _, accent = _cloth_tone(rng, 2)
-            image = np.where((np.abs(x - 0.05 - (z + 0.77)) < 0.012)[..., None], accent, image)
-        image = np.where(((x > 0.06) & (z > -0.775))[..., None], 0.75 * image + 0.1, image)
+            mark = (np.abs(x - 0.03 - 0.6 * (z + 0.78)) < 0.008) & (z < -0.765) | (x < -0.045)
+            image = np.where(mark[..., None], accent, image)
+        image = np.where(((np.abs(x - 0.075) < 0.02) & (z > -0.772))[..., None], 0.8 * image + 0.08, image)
         sole = np.array([0.8, 0.8, 0.78]) if rng.random() < 0.6 else tone * 0.4
     else:
         sole = tone * 0.35

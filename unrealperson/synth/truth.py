@@ -38,6 +38,7 @@ def describe_person(
     """
     height, width = mask.shape[:2]
     points, depth_m = view.project(actor.positions(), width, height)
+    whole = bool((depth_m > NEAR_M).all())
     points = points[depth_m > NEAR_M]
     if not len(points):
         return None
@@ -45,8 +46,12 @@ def describe_person(
     right, bottom = points.max(0)
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         return None
-    rows, columns = _pixels_of(mask, color)
-    seen_box = [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1] if len(rows) else None
+    x, y = (max(int(left) - 2, 0), max(int(top) - 2, 0)) if whole else (0, 0)
+    near = mask[y : int(bottom) + 3, x : int(right) + 3] if whole else mask
+    rows, columns = _pixels_of(near, color)
+    seen_box = None
+    if len(rows):
+        seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
     offset_m = np.asarray(actor.position_m, float) - np.asarray(view.position_m, float)
     towards_deg = math.degrees(math.atan2(offset_m[1], offset_m[0]))
     return {

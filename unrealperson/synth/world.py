@@ -137,7 +137,9 @@ class World:
         if lights < 1:
             raise ValueError(f"lights must be at least 1 step, got {lights}")
         if make is None:
-            from unrealperson.synth.person import make_person as make
+            from unrealperson.synth.person import make_person
+
+            make = make_person
         self.scene = scene
         self.seed = seed
         self.version = version
@@ -253,7 +255,7 @@ class World:
             _node=node,
             _velocity=(0.0, 0.0) if standing else (heading[0] * person.speed_mps, heading[1] * person.speed_mps),
             _stop_in_s=rng.exponential(25.0),
-            _stands_for_s=rng.uniform(1.0, 6.0) if standing else 0.0,
+            _stands_for_s=rng.uniform(1.0, 4.0) if standing else 0.0,
         )
 
     def _along(self, path: int, node: int, direction: int, lane: float) -> tuple[np.ndarray, np.ndarray]:
@@ -348,7 +350,7 @@ class World:
         actor._stop_in_s -= STEP_S
         if actor._stop_in_s <= 0:
             actor._stop_in_s = actor._rng.exponential(25.0)
-            actor._stands_for_s = actor._rng.uniform(2.0, 7.0)
+            actor._stands_for_s = actor._rng.uniform(1.5, 5.0)
         slow = actor.speed_mps < 0.25 * actor.person.speed_mps
         actor._slow_s = actor._slow_s + STEP_S if slow else 0.0
         if actor._slow_s > STUCK_S:

@@ -1,0 +1,49 @@
+"""Skinning one person against numpy and torch, with the bytes that have to move beside each time.
+
+Run: python -m pytest bench/bench_skin.py --benchmark-columns=min,median,rounds
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unrealperson import ops
+
+VERTICES, BONES = 17_000, 53
+
+
+def mesh() -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(0)
+    weight = rng.random((VERTICES, 4), dtype=np.float32)
+    return (
+        rng.standard_normal((VERTICES, 3), dtype=np.float32),
+        rng.standard_normal((VERTICES, 3), dtype=np.float32),
+        rng.integers(0, BONES, (VERTICES, 4)).astype(np.uint8),
+        weight / weight.sum(1, keepdims=True),
+        rng.standard_normal((BONES, 3, 4), dtype=np.float32),
+    )
+
+
+def numpy_skin(positions, normals, index, weight, bones):
+    blend = (bones[index] * weight[:, :, None, None]).sum(1)
+    posed = (blend[:, :, :3] @ positions[:, :, None])[:, :, 0] + blend[:, :, 3]
+    turned = (blend[:, :, :3] @ normals[:, :, None])[:, :, 0]
+    return posed, turned / np.linalg.norm(turned, axis=1, keepdims=True)
+
+
+def torch_skin(positions, normals, index, weight, bones):
+    blend = (bones[index.long()] * weight[:, :, None, None]).sum(1)
+    posed = torch.baddbmm(blend[:, :, 3:], blend[:, :, :3], positions[:, :, None])[:, :, 0]
+    turned = (blend[:, :, :3] @ normals[:, :, None])[:, :, 0]
+    return posed, torch.nn.functional.normalize(turned, dim=1)
+
+
+@pytest.mark.parametrize(("who", "run"), [("ours", ops.skin), ("numpy", numpy_skin), ("torch", torch_skin)])
+def bench_skin(benchmark, who, run):
+    benchmark.group = f"skin {VERTICES} vertices"
+    arrays = mesh() if who != "torch" else tuple(torch.from_numpy(x) for x in mesh())
+    benchmark.pedantic(run, arrays, rounds=20, warmup_rounds=2)
+    benchmark.extra_info["floor_bytes"] = VERTICES * (4 * 12 + 4 + 16)
+    benchmark.extra_info["gb_per_s"] = round(benchmark.extra_info["floor_bytes"] / benchmark.stats.stats.min / 1e9, 2)

@@ -1,0 +1,248 @@
+"""Data sets from shards: layout, resumption, refusal, and one small set made for real."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unrealperson.config import Config, CropConfig, SynthConfig, load_config
+from unrealperson.data.manifest import Manifest
+from unrealperson.synth import shards as module
+from unrealperson.synth.cameras import View
+from unrealperson.synth.capture import Frame, Shard
+from unrealperson.synth.shards import shards, synthesize
+
+
+def settings(**changes: object) -> Config:
+    values = {"people": 5, "test_people": 2, "people_per_batch": 2, "cameras": 2, "instants": 2, "workers": 2}
+    synth = SynthConfig(width=200, height=160, **(values | changes))  # type: ignore[arg-type]
+    return Config(synth=synth, crop=CropConfig(min_pixels=500))
+
+
+def fake_capture(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+    """People as rectangles; the second of a batch stands at the frame's edge."""
+    people = range(shard.first, shard.first + shard.count)
+    colors = {person: (255, 10 * person, 60) for person in people}
+    for instant in range(config.instants):
+        for camera in range(1, config.cameras + 1):
+            number = shard.batch * config.instants + instant
+            image = np.random.default_rng([camera, number]).integers(0, 255, (160, 200, 3), dtype=np.uint8)
+            mask = np.zeros_like(image)
+            for order, person in enumerate(people):
+                mask[30:110, 100 * order : 100 * order + 40] = colors[person] if order else (0, 0, 0)
+                mask[30:110, 20 + 140 * order : 60 + 140 * order] = colors[person]
+            yield Frame(
+                scene=shard.scene,
+                version=shard.version,
+                camera=camera,
+                number=number,
+                time_s=number * config.interval_s,
+                light=instant,
+                image=image,
+                mask=mask,
+                colors=colors,
+                people={people[0]: {"person": people[0], "yaw_deg": 90.0, "distance_m": 5.5}},
+                view=View((0.0, 0.0, 3.0), 0.0, 0.0),
+            )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "capture", fake_capture)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("people", "batch", "expected"),
+    [(5, 2, [(0, 2), (2, 2), (4, 1)]), (4, 2, [(0, 2), (2, 2)]), (1, 24, [(0, 1)])],
+)
+def test_people_are_split_into_batches(people: int, batch: int, expected: list[tuple[int, int]]) -> None:
+    made = shards(SynthConfig(people=people, test_people=0, people_per_batch=batch, scene=3, version=2))
+    assert [(shard.first, shard.count) for shard in made] == expected
+    assert [shard.batch for shard in made] == list(range(len(expected)))
+    assert {(shard.scene, shard.version) for shard in made} == {(3, 2)}
+    assert len({shard.name for shard in made}) == len(made)
+
+
+@pytest.mark.usefixtures("fake")
+def test_layout_rows_and_report(tmp_path: Path) -> None:
+    config = settings()
+    manifest = synthesize(config, tmp_path / "set")
+    assert {path.name for path in (tmp_path / "set").iterdir()} == {
+        "config.toml",
+        "manifest.parquet",
+        "report.json",
+        "samples",
+        "unreal_v1.1",
+    }
+    assert load_config(tmp_path / "set" / "config.toml") == config
+    assert len(manifest) == 3 * 2 * 2  # the first person of each of 3 batches, at 2 instants, from 2 cameras
+    row = manifest.table.to_pylist()[-1]
+    assert row["path"] == "unreal_v1.1/images/0004_c002_000005.jpg"
+    expected = {"pid": 1_000_004, "camid": 1_002, "scene": 1, "version": 1, "person": 4, "camera": 2, "frame": 5}
+    expected |= {"time_s": 10.0, "light": 1, "yaw_deg": 90.0, "distance_m": 5.5, "split": "test", "seed": 0}
+    assert {key: row[key] for key in expected} == expected
+    assert row["pixels"] == 3200 and row["width"] == row["right"] - row["left"] and row["left"] >= 20 - 4
+    for index, digest in enumerate(manifest.column("sha256")):
+        data = manifest.image_path(index).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+        with Image.open(manifest.image_path(index)) as image:
+            assert image.size == (manifest.column("width")[index], manifest.column("height")[index])
+    assert set(manifest.split[manifest.column("person") < 3]) == {"train"}
+    report = json.loads((tmp_path / "set" / "report.json").read_text())
+    assert report.pop("seconds") >= 0
+    assert report == {
+        "frames": 12,
+        "people_seen": 20,
+        "accepted": 12,
+        "rejected": {"border": 8},
+        "identities": 3,
+        "cameras": 2,
+    }
+    assert sorted(path.name for path in (tmp_path / "set" / "samples").iterdir()) == [
+        f"c00{camera}_000000_{kind}.png" for camera in (1, 2) for kind in ("lit", "mask")
+    ]
+
+
+@pytest.mark.usefixtures("fake")
+def test_enlargement_differs_between_people_cameras_and_frames_but_not_between_runs(tmp_path: Path) -> None:
+    one = synthesize(settings(workers=1), tmp_path / "one")
+    many = synthesize(settings(workers=3), tmp_path / "many")
+    assert one.sha256() == many.sha256() and list(one.column("sha256")) == list(many.column("sha256"))
+    boxes = {tuple(row[side] for side in ("left", "top", "right", "bottom")) for row in one.table.to_pylist()}
+    assert len(boxes) > 6
+    other = dataclasses.replace(settings(), crop=CropConfig(min_pixels=500, seed=1))
+    assert synthesize(other, tmp_path / "other").sha256() != one.sha256()
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def breaks(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+        started.append(shard.batch)
+        for count, frame in enumerate(fake_capture(config, shard)):
+            if shard.batch == 1 and count == 3:
+                raise RuntimeError("the endpoint closed the connection")
+            yield frame
+
+    monkeypatch.setattr(module, "capture", breaks)
+    with pytest.raises(RuntimeError, match="the endpoint closed the connection"):
+        synthesize(settings(workers=1), tmp_path / "set")
+    assert started == [0, 1] and not (tmp_path / "set" / "manifest.parquet").exists()
+    assert [path.name for path in (tmp_path / "set" / "shards").iterdir()] == ["v1.1_00000"]
+
+    def resumed(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+        started.append(shard.batch)
+        return fake_capture(config, shard)
+
+    monkeypatch.setattr(module, "capture", resumed)
+    manifest = synthesize(settings(workers=1), tmp_path / "set")
+    assert started == [0, 1, 1, 2]
+    monkeypatch.setattr(module, "capture", fake_capture)
+    whole = synthesize(settings(), tmp_path / "whole")
+    assert manifest.sha256() == whole.sha256()
+    ours, theirs = files(tmp_path / "set"), files(tmp_path / "whole")
+    assert ours.keys() == theirs.keys()
+    assert {name for name in ours if ours[name] != theirs[name]} <= {"report.json", "config.toml"}
+
+
+@pytest.mark.parametrize("moved", [1, 5, 100])
+def test_a_merge_that_was_cut_off_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
+    monkeypatch.setattr(module, "capture", fake_capture)
+    replace, done = Path.replace, []
+
+    def cut_off(self: Path, target: Path) -> Path:
+        if self.suffix == ".jpg":
+            done.append(self)
+            if len(done) > moved:
+                raise KeyboardInterrupt
+        elif self.name == "report.json.partial":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", cut_off)
+        synthesize(settings(), tmp_path / "set")
+    monkeypatch.setattr(module, "capture", None)
+    manifest = synthesize(settings(), tmp_path / "set")
+    assert len(manifest) == 12 and all(manifest.image_path(row).is_file() for row in range(12))
+    assert not (tmp_path / "set" / "shards").exists()
+    assert synthesize(settings(workers=7), tmp_path / "set").sha256() == manifest.sha256()
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_changed_configuration_is_refused(tmp_path: Path) -> None:
+    synthesize(settings(), tmp_path)
+    with pytest.raises(ValueError, match=r"was begun with synth\.people = 5, now it is 6; choose another folder"):
+        synthesize(settings(people=6), tmp_path)
+    changed = dataclasses.replace(settings(), crop=CropConfig(min_pixels=501))
+    with pytest.raises(ValueError, match=r"was begun with crop\.min_pixels = 500, now it is 501"):
+        synthesize(changed, tmp_path)
+    (tmp_path / "config.toml").unlink()
+    with pytest.raises(ValueError, match="holds a data set of unknown configuration"):
+        synthesize(settings(), tmp_path)
+
+
+@pytest.mark.usefixtures("fake")
+def test_lost_crops_and_a_second_process_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_merge", lambda *arguments, **named: None)
+    monkeypatch.setattr(module.shutil, "rmtree", lambda *arguments, **named: None)
+    with pytest.raises(FileNotFoundError):
+        synthesize(settings(), tmp_path)
+    monkeypatch.undo()
+    next((tmp_path / "shards" / "v1.1_00001").rglob("*.jpg")).unlink()
+    with pytest.raises(RuntimeError, match=r"1 crops are gone from .*, the first is unreal_v1.1/images/0002_c001"):
+        synthesize(settings(), tmp_path)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeError, match="another process is writing to"):
+            synthesize(settings(), tmp_path)
+    finally:
+        os.close(folder)
+
+
+@pytest.mark.usefixtures("fake")
+def test_all_frames_are_kept_on_demand(tmp_path: Path) -> None:
+    synthesize(settings(keep_frames=True, cameras=1), tmp_path)
+    names = {path.name for path in (tmp_path / "frames").iterdir()}
+    assert names == {f"c001_{f:06d}_{end}" for f in range(6) for end in ("lit.png", "mask.png", "truth.json")}
+    truth = json.loads((tmp_path / "frames" / "c001_000002_truth.json").read_text())
+    assert (truth["scene"], truth["version"], truth["camera"], truth["frame"]) == (1, 1, 1, 2)
+    assert truth["colors"] == {"2": [255, 20, 60], "3": [255, 30, 60]} and truth["people"]["2"]["distance_m"] == 5.5
+
+
+def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
+    for name in ("panda3d", "unrealcv", "anny"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"synthesis needs {name}: pip install 'unrealperson[synth]'")
+    synth = SynthConfig(
+        people=4, test_people=2, people_per_batch=2, cameras=2, instants=2, lights=2, width=320, height=240, workers=1
+    )
+    crop = CropConfig(min_pixels=60, border=1, min_area=60)
+    one = synthesize(Config(synth=synth, crop=crop), tmp_path / "one")
+    two = synthesize(Config(synth=dataclasses.replace(synth, workers=2), crop=crop), tmp_path / "two")
+    assert len(one) >= 3 and one.sha256() == two.sha256()
+    assert files(tmp_path / "one" / "unreal_v1.1") == files(tmp_path / "two" / "unreal_v1.1")
+    assert files(tmp_path / "one" / "samples") == files(tmp_path / "two" / "samples")
+    assert np.isfinite(one.column("distance_m")).all() and (one.column("yaw_deg") >= 0).all()
+    assert Manifest.read(tmp_path / "one").summary() == one.summary()
+    with Image.open(tmp_path / "one" / "samples" / "c001_000000_lit.png") as lit:
+        assert lit.size == (320, 240) and np.asarray(lit).std() > 10
