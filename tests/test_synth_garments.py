@@ -21,7 +21,12 @@ def _square() -> sheets.Sheet:
     position = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float64)
     triangles = np.array([[0, 1, 2], [0, 2, 3]])
     return sheets.Sheet(
-        position, position, np.zeros((4, 4)), np.tile([0.0, 0, 1], (4, 1)), np.ones((4, 2)) / 2, triangles,
+        position,
+        position,
+        np.zeros((4, 4)),
+        np.tile([0.0, 0, 1], (4, 1)),
+        np.ones((4, 2)) / 2,
+        triangles,
         np.zeros((0, 3, 2)),
     )
 

@@ -59,8 +59,11 @@ def test_arrays_have_the_promised_types_and_ranges(people: list[Person]):
         vertices = len(person.positions)
         assert 4_000 < vertices <= 12_000
         for name, dtype, columns in (
-            ("positions", np.float32, 3), ("normals", np.float32, 3), ("uv", np.float32, 2),
-            ("bone_index", np.uint8, 4), ("bone_weight", np.float32, 4),
+            ("positions", np.float32, 3),
+            ("normals", np.float32, 3),
+            ("uv", np.float32, 2),
+            ("bone_index", np.uint8, 4),
+            ("bone_weight", np.float32, 4),
         ):
             value = getattr(person, name)
             assert value.shape == (vertices, columns) and value.dtype == dtype, name
@@ -96,8 +99,7 @@ def test_the_standing_foot_hardly_slides(people: list[Person]):
     for person in people[:5]:
         ankle = KEYPOINTS.index("left_ankle")
         x = [
-            person.keypoints(person.bones(phase))[ankle, 0] + phase * person.stride_m
-            for phase in (0.12, 0.2, 0.3, 0.4)
+            person.keypoints(person.bones(phase))[ankle, 0] + phase * person.stride_m for phase in (0.12, 0.2, 0.3, 0.4)
         ]
         assert max(x) - min(x) < 0.12
 

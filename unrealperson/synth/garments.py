@@ -167,5 +167,3 @@ def _shoes(shell: Sheet, outfit: Outfit, scale: float) -> Sheet:
     sheet = cut(sheet, _shoe_field(sheet.template, sheet.guide, outfit))
     sheet = hem(sheet, 0.02)
     return replace(sheet, chart=shoe_chart(sheet))
-
-

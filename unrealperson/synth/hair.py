@@ -56,8 +56,10 @@ def grow_hair(template: Template, body: Body, outfit: Outfit, top: Sheet) -> lis
     cap = replace(cap, chart=hair_chart(cap))
     if outfit.hair in ("short", "medium"):
         return [cap]
-    outer = _tail(template, body, outfit, cap, top) if outfit.hair == "ponytail" else _curtain(
-        template, body, outfit, cap, top
+    outer = (
+        _tail(template, body, outfit, cap, top)
+        if outfit.hair == "ponytail"
+        else _curtain(template, body, outfit, cap, top)
     )
     outer = replace(outer, chart=hair_chart(outer))
     if outfit.hair == "ponytail":

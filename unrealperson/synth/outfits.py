@@ -61,8 +61,6 @@ class Outfit:
         return self.bottom.endswith("skirt")
 
 
-
-
 # Name -> share among women, share among men.
 _TOPS = {"t-shirt": (33, 35), "shirt": (18, 22), "sweater": (19, 16), "jacket": (18, 20), "coat": (12, 7)}
 _BOTTOMS = {

@@ -125,9 +125,7 @@ def make_person(seed: int, version: int, number: int) -> Person:
     mesh = garments.dress(body, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)
-    skeleton = gaits.Skeleton(
-        tuple(str(name) for name in template.bone_names), template.parents, body.joints + lift
-    )
+    skeleton = gaits.Skeleton(tuple(str(name) for name in template.bone_names), template.parents, body.joints + lift)
     gait = gaits.random_gait(streams[3], weight=body.weight, age=body.age)
     speed_mps = float(np.clip(streams[3].normal(1.3 - 0.25 * max(0.0, body.age - 60) / 20, 0.14), 0.8, 1.6))
     wanted_m = (0.68 if outfit.bottom == "long skirt" else 0.78) * body.height_m * (speed_mps / 1.3) ** 0.6

@@ -36,10 +36,20 @@ _CLOTH = {
     "purple": ((0.36, 0.23, 0.46), (2.5, 0.5, 0)),
     "teal": ((0.12, 0.43, 0.45), (2, 0.5, 0)),
 }
-_DENIM = {"dark denim": (0.13, 0.16, 0.24), "denim": (0.25, 0.33, 0.46), "light denim": (0.48, 0.57, 0.68),
-          "black denim": (0.10, 0.10, 0.11)}
-_HAIR = {"black": (0.055, 0.05, 0.05), "dark brown": (0.12, 0.08, 0.06), "brown": (0.24, 0.16, 0.10),
-         "blond": (0.56, 0.44, 0.27), "red": (0.38, 0.18, 0.10), "grey": (0.55, 0.54, 0.53)}
+_DENIM = {
+    "dark denim": (0.13, 0.16, 0.24),
+    "denim": (0.25, 0.33, 0.46),
+    "light denim": (0.48, 0.57, 0.68),
+    "black denim": (0.10, 0.10, 0.11),
+}
+_HAIR = {
+    "black": (0.055, 0.05, 0.05),
+    "dark brown": (0.12, 0.08, 0.06),
+    "brown": (0.24, 0.16, 0.10),
+    "blond": (0.56, 0.44, 0.27),
+    "red": (0.38, 0.18, 0.10),
+    "grey": (0.55, 0.54, 0.53),
+}
 _SKIN = {"african": (0.33, 0.215, 0.16), "asian": (0.80, 0.61, 0.48), "caucasian": (0.83, 0.645, 0.545)}
 
 
@@ -73,8 +83,11 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit) -> Look:
 
     top_name, top = _cloth_tone(rng, 0)
     words["top_color"] = top_name
-    pattern = str(rng.choice(["plain", "stripes", "plaid", "block", "print", "motif", "gradient", "open"],
-                             p=_pattern_odds(outfit.top)))
+    pattern = str(
+        rng.choice(
+            ["plain", "stripes", "plaid", "block", "print", "motif", "gradient", "open"], p=_pattern_odds(outfit.top)
+        )
+    )
     words["top_pattern"] = pattern
     second = _contrast(rng, top)
     third = _contrast(rng, top)
@@ -206,8 +219,11 @@ class _Scale:
 
 def _pattern_scale(rng: np.random.Generator) -> _Scale:
     return _Scale(
-        float(rng.uniform(0.03, 0.11)), float(rng.uniform(0.3, 0.6)), float(rng.uniform(0, 0.1)),
-        float(rng.uniform(0.014, 0.04)), int(rng.integers(1 << 31)),
+        float(rng.uniform(0.03, 0.11)),
+        float(rng.uniform(0.3, 0.6)),
+        float(rng.uniform(0, 0.1)),
+        float(rng.uniform(0.014, 0.04)),
+        int(rng.integers(1 << 31)),
     )
 
 
@@ -336,9 +352,7 @@ def _hair_strands(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
     return tone * (1 + 0.8 * strands + 0.15 * (0.5 - v))[..., None]
 
 
-def _head(
-    rng: np.random.Generator, body: Body, skin: np.ndarray, hair: np.ndarray, outfit: Outfit
-) -> np.ndarray:
+def _head(rng: np.random.Generator, body: Body, skin: np.ndarray, hair: np.ndarray, outfit: Outfit) -> np.ndarray:
     """Face, ears, neck and scalp on a cylinder about the head's axis."""
     u, v = _grid("head")
     turn = (u * WRAP - 0.5) * 2 * np.pi
