@@ -10,8 +10,8 @@ from unrealperson.synth.capture import launch_simulator
 
 
 def main(out: Path) -> None:
-    with launch_simulator(SynthConfig(people=4, people_per_batch=4, test_people=0)) as endpoint:
-        client = Client(endpoint)
+    with launch_simulator(SynthConfig(people=4, people_per_batch=4, test_people=0)) as simulator:
+        client = Client(simulator.address)
         client.connect()
         client.request("vrun ce AddActor")
         people = [name for name in client.request("vget /objects").split() if name.startswith("MH")]
