@@ -67,13 +67,14 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
     stages = _Stages(out / "timings.json")
     data, run, model = out / "data", out / "run", out / "model.onnx"
 
-    with stages.stage("synth"):
-        manifest = synthesize(config, data)
+    with stages.stage("synth", done=(data / "manifest.parquet").is_file(), resumes=True) as needed:
+        manifest = synthesize(config, data) if needed else Manifest.read(data)
     with stages.stage("evaluate before", done=(out / "before" / "metrics.json").is_file()) as needed:
         if needed:
             evaluate_run(None, data, out / "before", config)
-    with stages.stage("train"):
-        train(manifest, config, run)
+    with stages.stage("train", done=_is_trained(run, config.train.epochs), resumes=True) as needed:
+        if needed:
+            train(manifest, config, run)
     with stages.stage("evaluate after", done=(out / "after" / "metrics.json").is_file()) as needed:
         if needed:
             evaluate_run(run, data, out / "after", config)
@@ -114,6 +115,12 @@ def _next_commands(out: Path, real: Path | None, query: Path) -> list[str]:
         else f"unrealperson demo --out {out} --real {own}",
         f"unrealperson index --model {out / 'model.onnx'} --data {own} --out my_gallery",
     ]
+
+
+def _is_trained(run: Path, epochs: int) -> bool:
+    from unrealperson.checkpoint import MODEL_FILE, load_state
+
+    return (run / MODEL_FILE).is_file() and load_state(run).epoch >= epochs
 
 
 def _score_real(config: Config, crops: Manifest, run: Path, out: Path) -> None:
@@ -189,23 +196,30 @@ class _Stages:
         self._timings: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
 
     @contextmanager
-    def stage(self, name: str, *, done: bool = False) -> Iterator[bool]:
-        """Yields whether the stage has to run."""
+    def stage(self, name: str, *, done: bool = False, resumes: bool = False) -> Iterator[bool]:
+        """Yields whether the stage has to run.
+
+        Args:
+            name: key of the timing.
+            done: an earlier start finished it.
+            resumes: it goes on where an earlier start was stopped, so that the times add up.
+        """
         if done:
             yield False
             return
         logger.info("== %s", name)
-        with _Meter() as meter:
-            yield True
-        earlier = self._timings.get(name, {"wall_s": 0.0})
-        # A stage that an earlier start finished returns at once; its own time is the one to keep.
-        if meter.wall_s >= earlier["wall_s"] or name not in self._timings:
+        earlier = self._timings.get(name, {}) if resumes else {}
+        meter = _Meter()
+        try:
+            with meter:
+                yield True
+        finally:
             self._timings[name] = {
-                "wall_s": round(meter.wall_s, 2),
-                "cpu_s": round(meter.cpu_s, 2),
-                "peak_pss_mb": round(meter.peak_pss_mb, 1),
+                "wall_s": round(meter.wall_s + earlier.get("wall_s", 0.0), 2),
+                "cpu_s": round(meter.cpu_s + earlier.get("cpu_s", 0.0), 2),
+                "peak_pss_mb": round(max(meter.peak_pss_mb, earlier.get("peak_pss_mb", 0.0)), 1),
             }
-        self.save()
+            self.save()
 
     def save(self) -> None:
         _write_json(self._path, self._timings)
