@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import logging
 import subprocess
@@ -75,32 +74,28 @@ def test_command_line_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert (seen[0].synth.people, seen[0].synth.seed, seen[0].train.epochs) == (31, 7, 2)
 
 
-def test_json_log_lines() -> None:
+def test_json_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure_logging(as_json=True)
-    stream = io.StringIO()
-    logging.getLogger(log.ROOT).handlers[0].setStream(stream)  # type: ignore[attr-defined]
     log.get_logger("unrealperson.x").info("made %d", 3)
-    line = json.loads(stream.getvalue())
+    line = json.loads(capsys.readouterr().err)
     assert (line["message"], line["level"], line["logger"]) == ("made 3", "info", "unrealperson.x")
 
 
-def test_quiet_hides_information_and_keeps_warnings() -> None:
+def test_quiet_hides_information_and_keeps_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure_logging(quiet=True)
-    stream = io.StringIO()
-    logging.getLogger(log.ROOT).handlers[0].setStream(stream)  # type: ignore[attr-defined]
     log.get_logger("unrealperson.x").info("hidden")
     log.get_logger("unrealperson.x").warning("shown")
-    assert stream.getvalue() == "warning: shown\n"
+    assert capsys.readouterr().err == "warning: shown\n"
 
 
-def test_track_yields_everything_and_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_track_yields_everything_and_tells_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     log.configure_logging()
-    stream = io.StringIO()
-    logging.getLogger(log.ROOT).handlers[0].setStream(stream)  # type: ignore[attr-defined]
     clock = iter(range(0, 1000, 6))
     monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
     assert list(log.track([1, 2, 3, 4], label="frames", unit="frame")) == [1, 2, 3, 4]
-    assert "frames: 2 of 4 frame, 12 s gone, 12 s left" in stream.getvalue()
+    assert "frames: 2 of 4 frame, 12 s gone, 12 s left" in capsys.readouterr().err
 
 
 def test_importing_the_command_line_does_not_import_torch() -> None:

@@ -32,7 +32,7 @@ def configure_logging(*, verbose: bool = False, quiet: bool = False, as_json: bo
         quiet: only warnings and errors, no progress.
         as_json: one JSON object per line instead of text.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter())
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]
@@ -110,6 +110,17 @@ class _TextFormatter(logging.Formatter):
         mark = "" if record.levelno <= logging.INFO else record.levelname.lower() + ": "
         text = mark + record.getMessage()
         return text + "\n" + self.formatException(record.exc_info) if record.exc_info else text
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to what sys.stderr is now: a progress bar takes its place while it is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except OSError:
+            self.handleError(record)
 
 
 class _JsonFormatter(logging.Formatter):
