@@ -1,5 +1,6 @@
 """Builds the native module with CMake; everything else about the package stands in pyproject.toml."""
 
+import glob
 import os
 import shutil
 import subprocess
@@ -46,4 +47,6 @@ class CMakeBuild(build_ext):
         subprocess.run([program("cmake"), "--build", str(build)], check=True)
 
 
-setup(ext_modules=[Extension("unrealperson.ops._C", sources=[])], cmdclass={"build_ext": CMakeBuild})
+# `depends` is what brings these files into the source distribution.
+native = Extension("unrealperson.ops._C", sources=[], depends=["CMakeLists.txt", *sorted(glob.glob("csrc/*"))])
+setup(ext_modules=[native], cmdclass={"build_ext": CMakeBuild})

@@ -1,6 +1,6 @@
 """Cropper: the pass over the mask and a whole frame, against a numpy statement and the original's pixel loop.
 
-Run: pytest bench/bench_crop.py
+Run: make bench
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def measure_loop(mask: np.ndarray, colors: np.ndarray, tolerance: int) -> np.nda
 
 
 @pytest.mark.parametrize("shape", FRAMES.values(), ids=FRAMES)
-def test_measure(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) -> None:
+def bench_measure(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) -> None:
     mask, colors = make_frame(*shape)
     measure_people(mask, colors)
     result = benchmark(measure_people, mask, colors)
@@ -70,7 +70,7 @@ def test_measure(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) 
 
 
 @pytest.mark.parametrize("shape", list(FRAMES.values())[:1], ids=list(FRAMES)[:1])
-def test_numpy(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) -> None:
+def bench_numpy(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) -> None:
     mask, colors = make_frame(*shape)
     result = benchmark.pedantic(measure_numpy, (mask, colors, 3), rounds=3)
     seen = result[:, 0] > 0
@@ -78,7 +78,7 @@ def test_numpy(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) ->
 
 
 @pytest.mark.parametrize("method", [measure_people, measure_numpy, measure_loop], ids=["numba", "numpy", "loop"])
-def test_small_frame(benchmark: BenchmarkFixture, method: object) -> None:
+def bench_small_frame(benchmark: BenchmarkFixture, method: object) -> None:
     mask, colors = make_frame(*SMALL)
     if method is measure_people:
         result = benchmark(measure_people, mask, colors, tolerance=3)
@@ -88,7 +88,7 @@ def test_small_frame(benchmark: BenchmarkFixture, method: object) -> None:
 
 
 @pytest.mark.parametrize("shape", FRAMES.values(), ids=FRAMES)
-def test_frame(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) -> None:
+def bench_frame(benchmark: BenchmarkFixture, shape: tuple[int, int, int, int]) -> None:
     mask, table = make_frame(*shape)
     colors = {person: tuple(color) for person, color in enumerate(table.tolist())}
     image = np.random.default_rng(1).integers(0, 256, mask.shape, dtype=np.uint8)

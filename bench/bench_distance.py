@@ -1,6 +1,6 @@
 """Distances and nearest neighbours against torch and numpy, with the floor of the product beside each time.
 
-Run: OMP_NUM_THREADS=2 python -m pytest bench/bench_distance.py --benchmark-columns=min,median,rounds
+Run: make bench
 """
 
 from __future__ import annotations

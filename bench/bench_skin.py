@@ -1,6 +1,6 @@
 """Skinning one person against numpy and torch, with the bytes that have to move beside each time.
 
-Run: python -m pytest bench/bench_skin.py --benchmark-columns=min,median,rounds
+Run: make bench
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import subprocess
@@ -7,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from unrealperson import __version__, log
-from unrealperson.cli import VERBS, main
+from unrealperson.cli import DEMO_CONFIG, VERBS, _one_line, main
+from unrealperson.config import Config, load_config, save_config
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +68,53 @@ def test_mistakes_end_with_a_message_and_status_2(
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["synth", "--out", "words.txt/x"], "words.txt/x cannot be made: a file is where a folder is needed"),
+        (["synth", "--out", "words.txt"], "words.txt cannot be made: a file is where a folder is needed"),
+        (["evaluate", "--data", "crops", "--out", "words.txt"], "words.txt cannot be made: a file is where"),
+        (["evaluate", "--data", "crops", "--run", "words.txt"], "words.txt is a file; give the folder of the run"),
+        (["extract", "--data", "crops", "--out", "crops"], "crops is a folder; give the file to write, such as"),
+        (["export", "--run", "run", "--out", "crops"], "crops is a folder; give the file to write, such as"),
+        (["report", "--data", "crops", "--out", "crops"], "crops is a folder; give the file to write, such as crops/r"),
+        (["index", "--model", "crops", "--data", "crops", "--out", "g"], "crops is a folder; give the .onnx file"),
+        (["search", "--gallery", "crops", "a.jpg"], "crops is no gallery: it holds no gallery.json; make one with"),
+        (["simulate", "--port", "99999"], "cannot listen on 127.0.0.1:99999: bind(): port must be 0-65535"),
+    ],
+)
+def test_a_file_for_a_folder_or_the_other_way_round_gets_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("words")
+    (tmp_path / "crops").mkdir()
+    Image.new("RGB", (32, 64)).save(tmp_path / "crops" / "0001_c1_1.png")
+    assert main(arguments) == 2
+    text = capsys.readouterr().err
+    (line,) = [line for line in text.splitlines() if line.startswith("unrealperson: error: ")]
+    assert message in line and "Traceback" not in text
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("verb", "resumes"), [("simulate", False), ("evaluate", False), ("train", True)])
+def test_ctrl_c_promises_to_go_on_only_where_it_does(
+    verb: str, resumes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VERBS[verb], "execute", stopped)
+    needed = {"simulate": [], "evaluate": ["--data", "x"], "train": ["--data", "x", "--out", "y"]}
+    assert main([verb, *needed[verb]]) == 130
+    assert ("goes on where it was" in capsys.readouterr().err) is resumes
+
+
+def test_paths_in_messages_are_the_final_ones() -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "out/.gallery.partial/features.npy")
+    assert _one_line(error) == "out/gallery/features.npy cannot be used: No space left on device"
+
+
 def test_command_line_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(VERBS["synth"], "execute", lambda verb: seen.append(verb.resolved()))
@@ -72,6 +122,24 @@ def test_command_line_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_text("[synth]\npeople = 30\nseed = 7\n[train]\nepochs = 2\n")
     assert main(["synth", "--config", str(path), "--out", "x", "--synth.people", "31"]) == 0
     assert (seen[0].synth.people, seen[0].synth.seed, seen[0].train.epochs) == (31, 7, 2)
+
+
+def test_demo_begins_with_its_own_settings_and_keeps_those_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(VERBS["demo"], "execute", lambda verb: seen.append(verb.resolved()))
+    other = tmp_path / "other.toml"
+    other.write_text("[synth]\npeople = 30\n")
+    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    assert seen[-1] == load_config(DEMO_CONFIG) != Config()
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--config", str(other), "--train.epochs", "2"]) == 0
+    assert (seen[-1].synth.people, seen[-1].train.epochs) == (30, 2)
+    (tmp_path / "demo").mkdir()
+    save_config(seen[-1], tmp_path / "demo" / "config.toml")
+    for out in (["--out", str(tmp_path / "demo")], [f"--out={tmp_path / 'demo'}"]):
+        assert main(["demo", *out, "--real", "crops"]) == 0
+        assert seen[-1] == seen[1]
 
 
 def test_json_log_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,9 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("synth = 3\n", r"'synth' must be a section, written \[synth\]"),
         ("[synth\n", "is not valid TOML"),
         ("version = 9\n", "has format version 9; this release reads version 1"),
+        ("[train]\nmin_images = 1\n", "train.min_images must be at least 2, got 1"),
+        ("[evaluate]\nmin_statistics_images = 1\n", "evaluate.min_statistics_images must be at least 2, got 1"),
+        ("[evaluate]\nbootstrap = -1\n", "evaluate.bootstrap must not be negative, got -1"),
         ("[export]\nopset = 11\n", "export.opset must be at least 18, got 11"),
     ],
 )

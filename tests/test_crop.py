@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from unrealperson import crop as crop_module
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
 from unrealperson.crop import REASONS, Crop, KeptFrame, crop_folder, crop_frame, measure_people, write_crops
 from unrealperson.data.manifest import Manifest
@@ -351,6 +352,10 @@ def test_bad_frame_folders(kept: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"c002_000001_truth.json is missing or damaged: KeyError\('scene'\)"):
         crop_folder(kept, out, CropConfig())
     assert not out.exists()
+    truth = json.loads((kept / "c001_000001_truth.json").read_text()) | {"scene": "/../.."}
+    (kept / "c002_000001_truth.json").write_text(json.dumps(truth))
+    with pytest.raises(ValueError, match=r"c002_000001_truth.json is missing or damaged: TypeError"):
+        crop_folder(kept, out, CropConfig())
     (kept / "c002_000001_truth.json").unlink()
     with pytest.raises(ValueError, match="is missing or damaged: FileNotFoundError"):
         crop_folder(kept, out, CropConfig())
@@ -363,3 +368,15 @@ def test_crop_is_a_value() -> None:
     crop = Crop(1, (0, 0, 2, 3), np.zeros((3, 2, 3), np.uint8), 6, 1.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         crop.person = 2  # type: ignore[misc]
+
+
+def test_compiles_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = crop_module.numba.njit
+
+    def refusing(*, nogil: bool, cache: bool = False):
+        if cache:
+            raise RuntimeError("cannot cache function")
+        return real(nogil=nogil)
+
+    monkeypatch.setattr(crop_module.numba, "njit", refusing)
+    assert crop_module._compiled(lambda x: x + 1)(2) == 3

@@ -165,6 +165,13 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     assert load_image(path).shape == (30, 20, 3)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "GIF"])
+def test_other_formats_are_not_read_whatever_their_name(tmp_path: Path, kind: str) -> None:
+    Image.new("RGB", (6, 9)).save(tmp_path / "a.jpg", kind)
+    with pytest.raises(ValueError, match=r"a\.jpg is not a readable image"):
+        load_image(tmp_path / "a.jpg")
+
+
 def test_too_large_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.png", width=40, height=60)
     assert load_image(path, max_pixels=2400).shape == (60, 40, 3)
@@ -202,8 +209,10 @@ def test_damaged_files_give_one_kind_of_error(tmp_path: Path, suffix: str) -> No
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"gone\.jpg is not a readable image: .*No such file"):
+    with pytest.raises(ValueError, match=r"there is no image .*gone\.jpg"):
         load_image(tmp_path / "gone.jpg")
+    with pytest.raises(ValueError, match=r"is a folder; give an image file"):
+        load_image(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "images", "identities"), [("cuhk03_100", 938, 100), ("two_camera_74", 1184, 74)])

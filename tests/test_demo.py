@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from unrealperson.cli import main
 from unrealperson.data.manifest import Manifest
+from unrealperson.demo import _next_commands
 
 SMALL = """
 [synth]
@@ -79,6 +81,10 @@ def test_metrics_are_of_held_out_people(demo: Path) -> None:
         metrics = json.loads((demo / name / "metrics.json").read_text())
         assert metrics["identities"] <= 4
         assert 0 < metrics["map"] <= 1
+        assert metrics["data"] == str((demo / "data").absolute())
+        assert metrics["model"] == "efficientnet_lite0" + (
+            " + CBN, trained" if name == "after" else ", ImageNet weights, untrained"
+        )
         low, high = metrics["interval"]["map"]
         assert low <= metrics["map"] <= high
     test_pids = set(manifest.pid[manifest.split == "test"].tolist())
@@ -184,3 +190,10 @@ def test_two_syntheses_are_identical(demo: Path, config: Path, tmp_path: Path) -
     first, second = Manifest.read(demo / "data"), Manifest.read(again)
     assert first.path == second.path
     assert first.column("sha256").tolist() == second.column("sha256").tolist()
+
+
+def test_next_commands_can_be_copied() -> None:
+    lines = _next_commands(Path("my demo"), Path("own crops"), Path("my demo/a.jpg"))
+    assert [shlex.split(line)[:2] for line in lines] == [["unrealperson", v] for v in ("search", "evaluate", "index")]
+    assert lines[0] == "unrealperson search --gallery 'my demo/gallery' 'my demo/a.jpg'"
+    assert _next_commands(Path("d"), None, Path("q"))[1] == "unrealperson demo --out d --real DIR_OF_CROPS"

@@ -94,7 +94,7 @@ def test_a_healthy_machine_without_a_gpu(tmp_path):
     assert "software" in named(findings, "GL renderer").found
     assert named(findings, "native module").found == "version 0.1.0, cuda no, paths avx2, scalar"
     assert named(findings, "torch").found == "2.13.0+cpu, built for CPUs"
-    assert named(findings, "faiss").command == f"{PIP} install faiss-cpu"
+    assert named(findings, "cupy").command == f"{PIP} install cupy-cuda13x"
     assert len({finding.name for finding in findings}) == len(findings)
 
 

@@ -121,6 +121,15 @@ def test_metrics_summarise_the_queries_and_their_intervals():
     assert "rank-1" in text and "12 queries of 6 identities, 24 gallery images, 2 cameras" in text
 
 
+def test_more_queries_of_the_same_people_do_not_make_a_score_surer():
+    line = make_features([0, 1, 10, 14, 11, 20, 21], [1, 1, 2, 2, 3, 4, 4], [1, 2, 1, 2, 1, 1, 2])
+    gallery = np.arange(7)
+    once = evaluate(line, EvaluateConfig(bootstrap=200), query=np.array([0, 2, 5]), gallery=gallery)
+    often = evaluate(line, EvaluateConfig(bootstrap=200), query=np.repeat([0, 2, 5], 20), gallery=gallery)
+    assert once["interval"]["map"] == pytest.approx(often["interval"]["map"])
+    assert once["interval"]["map"][1] - once["interval"]["map"][0] > 0.1
+
+
 def test_perfect_features_score_one_and_skipped_queries_are_counted():
     features = make_features([0, 0, 5, 5, 9], [1, 1, 2, 2, 3], [1, 2, 1, 2, 1])
     metrics = evaluate(features, CONFIG)
@@ -197,10 +206,19 @@ def test_a_camera_with_few_images_uses_the_statistics_of_all(model, figures, cap
     few = figures.select(np.flatnonzero((figures.camid == 1) | (figures.frame == 0)))
     keys = estimate_statistics(model, pixels_of(few), CONFIG)
     assert keys.tolist() == [1, 2]
-    assert "1 cameras have fewer than 4 images and use the statistics of all images: 2 (3 images)" in caplog.text
+    assert "cameras with fewer than 4 images use the statistics of all images: 2 (3 images)" in caplog.text
     assert torch.equal(model.neck.running_mean[1], model.neck.running_mean[2])
     assert not torch.equal(model.neck.running_mean[0], model.neck.running_mean[2])
     assert model.neck.images[2].item() == len(few)
+
+
+def test_too_few_images_altogether_use_the_statistics_of_training(figures, caplog):
+    model = build_model(TrainConfig(), classes=1, cameras=0, pretrained=False)
+    trained = model.neck.running_mean[-1].uniform_().clone()
+    features = extract(model, pixels_of(figures.select([0, 9])), EvaluateConfig(min_statistics_images=3))
+    assert "2 images are too few for batch-norm statistics of their own (3 are needed)" in caplog.text
+    assert model.neck.running_mean.tolist() == [trained.tolist()] * 3
+    assert np.isfinite(features.vectors).all()
 
 
 def test_images_without_camera_use_the_statistics_of_all(model, figures):
@@ -219,6 +237,7 @@ def test_evaluation_writes_scores_features_and_rankings(figures, tmp_path):
     ]  # fmt: skip
     assert json.loads((tmp_path / "scores" / "metrics.json").read_text()) == metrics
     assert metrics["model"] == "efficientnet_lite0, ImageNet weights, untrained"
+    assert metrics["data"] == str(figures.root.absolute())
     assert metrics["queries"] == 6 and metrics["identities"] == 3
     assert len(Features.load(tmp_path / "scores" / "features.npz")) == 18
     assert len(json.loads((tmp_path / "scores" / "ranking.json").read_text())) == 6

@@ -15,6 +15,7 @@ from unrealperson import export as export_module
 from unrealperson.config import Config, EvaluateConfig, TrainConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.sources import read_images
 from unrealperson.evaluate import extract_run
 from unrealperson.export import export
 from unrealperson.train import train
@@ -29,9 +30,7 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Manifest:
-    manifest = make_figures(tmp_path_factory.mktemp("figures"))
-    manifest.write()
-    return manifest
+    return read_images(make_figures(tmp_path_factory.mktemp("figures")).root)  # without a manifest file
 
 
 @pytest.fixture(scope="module")

@@ -215,8 +215,11 @@ def test_unreadable_images_are_left_out(
     assert gallery.manifest.path == tuple(manifest.path[i] for i in kept)
     assert gallery.features.shape == (8, DIMENSION)
     assert gallery.search_image(crops / manifest.path[9], k=1, camid=2)[0].path == manifest.path[9]
-    assert f"skipped 1 unreadable images: {manifest.path[7]}" in caplog.text
-    assert f"skipped 1 unreadable images: {manifest.path[4]}" in caplog.text
+    assert f"skipped 2 unreadable images: {manifest.path[4]}, {manifest.path[7]}" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "unrealperson"):
+        assert len(Gallery.build(model, manifest, crops / "gallery", CONFIG)) == 8
+    assert f"skipped 2 unreadable images: {manifest.path[4]}, {manifest.path[7]}" in caplog.text
     for path in manifest.path:
         (crops / path).write_bytes(b"words")
     with pytest.raises(ValueError, match=r"none of the 10 images of .*crops is readable"):
@@ -285,7 +288,7 @@ def test_moves_together_with_its_images(model: Path, crops: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("gallery.json", None, "is no gallery: it holds no valid gallery.json"),
+        ("gallery.json", None, "is no gallery: it holds no gallery.json; make one with"),
         ("gallery.json", b"{", "is no gallery: it holds no valid gallery.json"),
         ("gallery.json", b'{"format_version": 9}', "has format version 9; this release reads version 1: index the"),
         ("gallery.json", b'{"format_version": 1, "root": ""}', "gallery.json lacks dimension, images, model_sha256"),

@@ -252,9 +252,9 @@ def test_the_same_folder_gives_the_same_bytes(demo, page, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["again.html"]
 
 
-def test_an_empty_folder_names_the_commands(tmp_path):
+def test_a_folder_with_nothing_finished_names_the_commands(tmp_path):
     folder = tmp_path / "my demo"
-    folder.mkdir()
+    (folder / "run").mkdir(parents=True)
     parsed = report(folder)[1]
     place = f"'{folder}'"
     for verb in ("synth", "train", "evaluate", "export", "index", "demo"):
@@ -268,6 +268,12 @@ def test_an_empty_folder_names_the_commands(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(ValueError, match=r"there is no folder .*unrealperson demo --out"):
         write_report(tmp_path / "absent", tmp_path / "report.html")
+
+
+def test_another_folder(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(ValueError, match="holds nothing that 'unrealperson demo' makes"):
+        write_report(tmp_path, tmp_path / "report.html")
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,14 @@ def test_a_taken_port_is_named() -> None:
         Server(str.encode, port=server.port)
 
 
+def test_a_long_false_number_is_refused_at_once() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.add("vset /camera/[uint]/pose [float] [float]", lambda *arguments: None, "")
+    start_s = time.monotonic()
+    assert dispatcher.run("vset /camera/0/pose 1 " + "1" * 200_000 + "x").startswith(b"error No handler found")
+    assert time.monotonic() - start_s < 2.0
+
+
 def test_dispatcher_follows_the_templates() -> None:
     dispatcher = Dispatcher()
     calls: list[tuple[object, ...]] = []

@@ -196,8 +196,32 @@ def test_a_changed_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"was begun with crop\.min_pixels = 500, now it is 501"):
         synthesize(changed, tmp_path)
     (tmp_path / "config.toml").unlink()
-    with pytest.raises(ValueError, match="holds a data set of unknown configuration"):
+    with pytest.raises(ValueError, match=r"is not empty and holds no config\.toml of"):
         synthesize(settings(), tmp_path)
+
+
+def test_a_start_that_failed_does_not_bind_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"synth\.endpoint must be host:port"):
+        synthesize(settings(endpoint="localhost"), tmp_path)
+    monkeypatch.setattr(module, "capture", fake_capture)
+    synthesize(settings(), tmp_path)
+    assert load_config(tmp_path / "config.toml") == settings()
+
+
+def test_own_pictures_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "me.jpg").touch()
+    with pytest.raises(ValueError, match=r"is not empty and holds no config\.toml of"):
+        synthesize(settings(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["me.jpg"]
+
+
+def test_a_set_without_crops_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "capture", fake_capture)
+    config = dataclasses.replace(settings(), crop=CropConfig(min_pixels=10**6))
+    assert len(synthesize(config, tmp_path)) == 0
+    assert "nobody could be cropped; give more people" in caplog.text
 
 
 @pytest.mark.usefixtures("fake")

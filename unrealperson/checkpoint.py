@@ -35,7 +35,7 @@ class RunState:
         identity_keys: global identity of each class.
         camera_keys: global camera of each camera index.
         data_sha256: hash of the training manifest's rows.
-        data_root: folder of the training manifest.
+        data_root: absolute path of the folder of the training images.
         step: finished steps.
         seconds: training time so far.
     """
@@ -88,6 +88,8 @@ def load_state(run: str | Path) -> RunState:
         ValueError: not a checkpoint, or one of another format version.
     """
     path = Path(run) / MODEL_FILE
+    if Path(run).is_file():
+        raise ValueError(f"{run} is a file; give the folder of the run (OUT of 'unrealperson train')")
     if not path.is_file():
         raise FileNotFoundError(f"{run} holds no trained model ({MODEL_FILE}); make one with 'unrealperson train'")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ logger = get_logger(__name__)
 
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
+DEMO_CONFIG = Path(__file__).with_name("demo.toml")
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
@@ -48,9 +50,16 @@ class _Verb:
     """Write log lines as JSON objects."""
 
     summary: ClassVar[str]
+    resumes: ClassVar[bool] = False
+    """Whether the same command goes on where it was stopped."""
 
     def execute(self) -> int | None:
         raise NotImplementedError
+
+    @classmethod
+    def base_config(cls, arguments: list[str]) -> Path | None:
+        """The file whose settings hold where the command line names no --config; None: the defaults."""
+        return None
 
     def resolved(self) -> Config:
         """The configuration file with the sections of this verb in place of its own."""
@@ -112,10 +121,12 @@ class Synth(_Verb):
 
     Writes OUT/manifest.parquet and OUT/unreal_vX.Y/images/. Stopped at any moment, the same
     command goes on where it was. The same configuration and seed give the same crops.
+
     Example: unrealperson synth --out data --synth.people 100 --synth.cameras 6
     """
 
     summary: ClassVar[str] = "people, scene and cameras -> labelled crops"
+    resumes: ClassVar[bool] = True
     out: Path
     """Folder of the data set."""
     synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
@@ -154,10 +165,12 @@ class Train(_Verb):
     """Trains a re-identification network with camera-based batch norm.
 
     Stopped at any moment, the same command goes on at the last finished epoch.
+
     Example: unrealperson train --data data --out runs/first --train.epochs 15
     """
 
     summary: ClassVar[str] = "crops -> a trained network"
+    resumes: ClassVar[bool] = True
     data: Path
     """Data set: a folder with a manifest, or of images named as in Market-1501."""
     out: Path
@@ -168,7 +181,7 @@ class Train(_Verb):
         from unrealperson.data.sources import read_images
         from unrealperson.train import train
 
-        train(read_images(self.data), self.resolved(), self.out)
+        train(read_images(self.data, skip_unreadable=True), self.resolved(), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +204,7 @@ class Extract(_Verb):
         from unrealperson.data.sources import read_images
         from unrealperson.evaluate import extract_run
 
+        _require_no_folder(self.out, "features.npz")
         manifest = read_images(self.data, skip_unreadable=True)
         features = extract_run(self.run, manifest, self.resolved())
         features.save(self.out)
@@ -225,6 +239,7 @@ class Export(_Verb):
     """Writes a network as ONNX; refuses if ONNX Runtime does not give what torch gives.
 
     The graph holds one table of batch-norm statistics per camera of --data.
+
     Example: unrealperson export --run runs/first --data my_crops --out model.onnx
     """
 
@@ -242,6 +257,7 @@ class Export(_Verb):
         from unrealperson.data.sources import read_images
         from unrealperson.export import export
 
+        _require_no_folder(self.out, "model.onnx")
         manifest = None if self.data is None else read_images(self.data, skip_unreadable=True)
         export(self.run, self.out, self.resolved(), manifest)
 
@@ -289,7 +305,7 @@ class Search(_Verb):
 
         gallery = Gallery.open(self.gallery)
         for rank, hit in enumerate(gallery.search_image(self.image, k=self.search.k, camid=self.camera), 1):
-            print(f"{rank:3d}  {hit.similarity:6.4f}  {hit.path}")
+            print(f"{rank:3d}  {hit.similarity:7.4f}  {hit.path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +324,7 @@ class Report(_Verb):
     def execute(self) -> None:
         from unrealperson.report import write_report
 
+        _require_no_folder(self.out, "report.html")
         logger.info("the report is at %s", write_report(self.data, self.out))
 
 
@@ -315,12 +332,14 @@ class Report(_Verb):
 class Demo(_Verb):
     """Runs every stage in small, from nothing to a report; with --real it ends on your own crops.
 
-    Stopped at any moment, the same command goes on at the stage where it was.
-    Examples: unrealperson demo --out demo
-              unrealperson demo --out demo --real my_crops
+    Stopped at any moment, the same command goes on at the stage where it was. Settings that the command
+    line leaves out are those that OUT was begun with; in a new folder, those of a run of some minutes.
+
+    Example: unrealperson demo --out demo --real my_crops
     """
 
     summary: ClassVar[str] = "all of it in small, ending with a report"
+    resumes: ClassVar[bool] = True
     out: Path = Path("demo")
     """Folder for everything that is made."""
     real: OptionalPath = None
@@ -331,6 +350,11 @@ class Demo(_Verb):
     evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
     export: Annotated[ExportConfig, VALUED] = field(default_factory=ExportConfig)
     search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
+
+    @classmethod
+    def base_config(cls, arguments: list[str]) -> Path:
+        begun = Path(_value(arguments, "--out") or cls.out, "config.toml")
+        return begun if begun.is_file() else DEMO_CONFIG
 
     def execute(self) -> None:
         from unrealperson.demo import run_demo
@@ -387,7 +411,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0) if not isinstance(stop.code, str) else 2
     except KeyboardInterrupt:
-        print("\nunrealperson: stopped; the same command goes on where it was", file=sys.stderr)
+        hint = "; the same command goes on where it was" if VERBS[name].resumes else ""
+        print(f"\nunrealperson: stopped{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone; what it did not read is not an error.
@@ -410,7 +435,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(name: str, arguments: list[str]) -> _Verb:
     verb = VERBS[name]
-    config = load_config(_config_path(arguments))
+    config = load_config(_value(arguments, "--config") or verb.base_config(arguments))
     sections = {section.name for section in dataclasses.fields(Config)}
     default: dict[str, Any] = {}
     for key in dataclasses.fields(verb):
@@ -427,12 +452,13 @@ def _parse(name: str, arguments: list[str]) -> _Verb:
     )
 
 
-def _config_path(arguments: list[str]) -> str | None:
+def _value(arguments: list[str], flag: str) -> str | None:
+    """What a flag is given, before the defaults of the other flags are known."""
     for position, argument in enumerate(arguments):
-        if argument == "--config" and position + 1 < len(arguments):
+        if argument == flag and position + 1 < len(arguments):
             return arguments[position + 1]
-        if argument.startswith("--config="):
-            return argument.removeprefix("--config=")
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
     return None
 
 
@@ -448,10 +474,22 @@ def _overview() -> str:
     )
 
 
+def _require_no_folder(out: Path, example: str) -> None:
+    # Only the last step writes the file; the mistake must not cost the minutes before it.
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; give the file to write, such as {out / example}")
+
+
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        text = f"{error.strerror}: {error.filename}"
+        # Files are written under another name first; the user knows the final one.
+        path = re.sub(r"(^|/)\.?([^/]+)\.partial(?=/|$)", r"\1\2", os.fsdecode(error.filename))
+        text = f"{path} cannot be used: {error.strerror}"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            text = f"{path} cannot be made: a file is where a folder is needed; choose another path"
+        elif isinstance(error, PermissionError):
+            text = f"{path} cannot be used: {error.strerror}; choose another path or change its permissions"
     return text or type(error).__name__
 
 

@@ -162,6 +162,7 @@ class TrainConfig:
             _require(getattr(self, name) >= 1, f"train.{name} must be at least 1, got {getattr(self, name)}")
         _require(0 <= self.flip <= 1, f"train.flip must lie in 0 ... 1, got {self.flip}")
         _require(self.pad >= 0, f"train.pad must not be negative, got {self.pad}")
+        _require(self.min_images >= 2, f"train.min_images must be at least 2, got {self.min_images}")
 
     @property
     def batch_size(self) -> int:
@@ -184,7 +185,7 @@ class EvaluateConfig:
     ranks: tuple[int, ...] = (1, 5, 10)
     """Ranks of the cumulative matching characteristic."""
     bootstrap: int = 1000
-    """Resamples of the queries for the 95 % intervals."""
+    """Resamples of the identities for the 95 % intervals; 0 leaves them out."""
     seed: int = 0
     """Seed of the statistics' image sample and of the bootstrap."""
 
@@ -193,6 +194,11 @@ class EvaluateConfig:
         _require(
             self.statistics_images >= 2, f"evaluate.statistics_images must be at least 2, got {self.statistics_images}"
         )
+        _require(
+            self.min_statistics_images >= 2,
+            f"evaluate.min_statistics_images must be at least 2, got {self.min_statistics_images}",
+        )
+        _require(self.bootstrap >= 0, f"evaluate.bootstrap must not be negative, got {self.bootstrap}")
         _require(bool(self.ranks) and min(self.ranks) >= 1, f"evaluate.ranks must be 1 or more, got {self.ranks}")
 
 
@@ -269,21 +275,30 @@ def load_config(path: str | Path | None = None) -> Config:
     return Config(**built)
 
 
-def save_config(config: Config, path: str | Path) -> None:
-    """Writes a `Config` as TOML that `load_config` reads back unchanged.
+def format_config(config: Config) -> str:
+    """A `Config` as TOML that `load_config` reads back unchanged.
 
     Args:
-        config: what to save.
-        path: file to write; it appears complete or not at all.
+        config: what to write.
     """
     lines = [f"version = {CONFIG_VERSION}"]
     for section in dataclasses.fields(config):
         lines += ["", f"[{section.name}]"]
         values = getattr(config, section.name)
         lines += [f"{key.name} = {_toml(getattr(values, key.name))}" for key in dataclasses.fields(values)]
+    return "\n".join(lines) + "\n"
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Writes what `format_config` gives.
+
+    Args:
+        config: what to save.
+        path: file to write; it appears complete or not at all.
+    """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.write_text(format_config(config), encoding="utf-8")
     partial.replace(path)
 
 

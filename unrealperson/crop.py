@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import operator
 import shutil
 import time
 from collections import Counter
@@ -246,7 +247,7 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
         ValueError: no frames in it, a damaged one, or `out` is taken.
     """
     start_s = time.monotonic()
-    frames, out = Path(frames), Path(out).absolute()
+    frames, out = Path(frames), Path(out)
     if not frames.is_dir():
         raise FileNotFoundError(f"there is no folder {frames}; give OUT/frames of 'unrealperson synth'")
     lit_paths = sorted(frames.glob(f"*{_LIT}"))
@@ -256,6 +257,7 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists; choose another folder")
+    out = out.absolute()
     beside = frames.absolute().parent / "config.toml"
     config = load_config(beside) if beside.is_file() else Config()
     synth = config.synth if beside.is_file() else None
@@ -286,8 +288,26 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
     (partial / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     save_config(dataclasses.replace(config, crop=rules), partial / "config.toml")
     partial.rename(out)
-    _logger.info("%d frames, %d crops, rejected: %s", report["frames"], len(manifest), report["rejected"] or "none")
+    log_counts(report)
     return Manifest.read(out)
+
+
+def log_counts(report: Mapping[str, Any]) -> None:
+    """Logs what became of the people that the frames show.
+
+    Args:
+        report: content of report.json.
+    """
+    rejected = ", ".join(f"{count} {reason}" for reason, count in report["rejected"].items())
+    _logger.info(
+        "%d frames show people %d times: %d crops, rejected: %s",
+        report["frames"],
+        report["people_seen"],
+        report["accepted"],
+        rejected or "none",
+    )
+    if not report["accepted"]:
+        _logger.warning("nobody could be cropped; give more people, instants or pixels, or lower crop.min_pixels")
 
 
 _LIT, _MASK, _TRUTH = "_lit.png", "_mask.png", "_truth.json"
@@ -299,10 +319,11 @@ def _read_frame(lit: Path) -> KeptFrame:
     try:
         truth = json.loads(truth_path.read_text(encoding="utf-8"))
         return KeptFrame(
-            scene=truth["scene"],
-            version=truth["version"],
-            camera=truth["camera"],
-            number=truth["frame"],
+            # Whole numbers or nothing: they become names of folders and files.
+            scene=operator.index(truth["scene"]),
+            version=operator.index(truth["version"]),
+            camera=operator.index(truth["camera"]),
+            number=operator.index(truth["frame"]),
             time_s=truth["time_s"],
             light=truth["light"],
             image=load_image(lit),
@@ -355,7 +376,14 @@ def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"
 
 
-@numba.njit(cache=True, nogil=True)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder for the cache can be written: each process compiles anew
+        return numba.njit(nogil=True)(function)
+
+
+@_compiled
 def _measure(mask, colors, tolerance):  # uint8 [H, W, 3], uint8 [n, 3], int -> int64 [n, 5]
     height, width = mask.shape[0], mask.shape[1]
     start, listed = _list_by_cell(colors, tolerance)
@@ -386,7 +414,7 @@ def _measure(mask, colors, tolerance):  # uint8 [H, W, 3], uint8 [n, 3], int -> 
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def _list_by_cell(colors, tolerance):  # people of cell c: listed[start[c]:start[c + 1]]
     start = np.zeros(_CELLS + 1, np.int32)
     listed = np.empty(8 * len(colors), np.int32)
@@ -409,7 +437,7 @@ def _list_by_cell(colors, tolerance):  # people of cell c: listed[start[c]:start
     return start, listed
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled
 def _cell(r, g, b):
     width = 8 - _CELL_BITS
     return (

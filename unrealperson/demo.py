@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import threading
 import time
@@ -63,6 +64,8 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
 
     # Bad input of the last stage must not cost the minutes of the ones before.
     crops = None if real is None else read_images(real, skip_unreadable=True)
+    if crops is not None and not len(crops):
+        raise ValueError(f"the manifest of {real} lists no crop")
     _claim(out, config)
     stages = _Stages(out / "timings.json")
     data, run, model = out / "data", out / "run", out / "model.onnx"
@@ -87,7 +90,7 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
             index_images(model, held_out, out / "gallery", config.search)
     with stages.stage("search"):
         query = held_out.image_path(0)
-        hits = Gallery.open(out / "gallery").search_image(query, k=config.search.k, camid=int(held_out.camid[0]))
+        hits = Gallery.open(out / "gallery").search_image(query, k=config.search.k + 1, camid=int(held_out.camid[0]))
     if crops is not None:
         with stages.stage("real"):
             _score_real(config, crops, run, out / "real")
@@ -98,8 +101,8 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
 
     for name in ("before", "after"):
         logger.info("%s training:\n%s", name, format_metrics(json.loads((out / name / "metrics.json").read_text())))
-    logger.info("search with %s, most similar first:", query.name)
-    for hit in hits[:3]:
+    logger.info("search with %s, the most similar others first:", query.name)
+    for hit in [hit for hit in hits if hit.path != held_out.path[0]][:3]:
         logger.info("  %.4f  %s", hit.similarity, hit.path)
     logger.info("\nthe report is at %s", report.resolve())
     logger.info("next:\n%s", "\n".join(f"  {line}" for line in _next_commands(out, real, query)))
@@ -107,14 +110,13 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
 
 
 def _next_commands(out: Path, real: Path | None, query: Path) -> list[str]:
-    own = real or Path("DIR_OF_CROPS")
-    return [
-        f"unrealperson search --gallery {out / 'gallery'} {query}",
-        f"unrealperson evaluate --run {out / 'run'} --data {own}"
-        if real
-        else f"unrealperson demo --out {out} --real {own}",
-        f"unrealperson index --model {out / 'model.onnx'} --data {own} --out my_gallery",
-    ]
+    own = real or "DIR_OF_CROPS"
+    commands: tuple[tuple[object, ...], ...] = (
+        ("search", "--gallery", out / "gallery", query),
+        ("evaluate", "--run", out / "run", "--data", own) if real else ("demo", "--out", out, "--real", own),
+        ("index", "--model", out / "model.onnx", "--data", own, "--out", "my_gallery"),
+    )
+    return [shlex.join(("unrealperson", *map(str, command))) for command in commands]
 
 
 def _is_trained(run: Path, epochs: int) -> bool:
@@ -171,7 +173,7 @@ def _search_samples(gallery: Any, crops: Manifest, config: Config, out: Path) ->
             }
         )
     _write_json(out / "ranking.json", ranking)
-    _write_json(out / "search.json", {"data": str(crops.root), "images": len(crops)})
+    _write_json(out / "search.json", {"data": str(crops.root.absolute()), "images": len(crops)})
 
 
 def _claim(out: Path, config: Config) -> None:

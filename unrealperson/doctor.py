@@ -49,11 +49,7 @@ _SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "software")
 
 _OPTIONAL = (
     # shown name, distributions of which one is enough, what it is for, what pip installs
-    ("DALI", ("nvidia-dali-cuda130", "nvidia-dali-cuda120"), "faster loading", "nvidia-dali-cuda130"),
     ("cupy", ("cupy-cuda13x", "cupy-cuda12x", "cupy"), "ops on GPU arrays", "cupy-cuda13x"),
-    ("ray", ("ray",), "synthesis on many machines", "ray"),
-    ("faiss", ("faiss-cpu", "faiss-gpu"), "approximate search of large galleries", "faiss-cpu"),
-    ("Milvus", ("pymilvus",), "galleries in a Milvus server or file", "pymilvus milvus-lite"),
 )
 
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrealperson.checkpoint import load_checkpoint
-from unrealperson.config import Config, save_config
+from unrealperson.config import Config, format_config
 from unrealperson.data.loader import Images, training_rows
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.sources import read_images
 from unrealperson.data.transforms import MEAN, STD
 from unrealperson.evaluate.features import estimate_statistics
 from unrealperson.log import get_logger
@@ -82,7 +83,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
     """
     model, trained, state = load_checkpoint(run)
     if data is None:
-        data = training_rows(Manifest.read(state.data_root))
+        data = training_rows(read_images(state.data_root, skip_unreadable=True))
     if len(data) == 0:
         raise ValueError("there is no crop to take camera statistics from; give a data set with images")
     images = Images(data, height=trained.train.height, width=trained.train.width)
@@ -94,7 +95,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
     try:
         logger.info("writing the ONNX graph")
         frozen = FeatureGraph(freeze_statistics(model), mirror=config.evaluate.mirror)
-        _write_onnx(frozen, partial, config, _metadata(images, keys, model.dimension, trained, out))
+        _write_onnx(frozen, partial, config, _metadata(images, keys, model.dimension, trained))
         report = _parity(graph, partial, images, len(keys))
         if not report["min_cosine"] >= config.export.min_cosine:
             raise RuntimeError(
@@ -106,7 +107,9 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    logger.info("%s: smallest cosine to torch %.7f over %s images", out, report["min_cosine"], report["images"])
+    logger.info(
+        "ONNX Runtime agrees with torch: smallest cosine %.7f over %s images", report["min_cosine"], report["images"]
+    )
     return report
 
 
@@ -131,18 +134,14 @@ def _write_onnx(graph: FeatureGraph, path: Path, config: Config, metadata: dict[
         program.save(path, external_data=False)
 
 
-def _metadata(images: Images, keys: np.ndarray, dimension: int, trained: Config, out: Path) -> dict[str, str]:
-    draft = out.with_name(out.name + ".config.partial")
-    save_config(trained, draft)
-    text = draft.read_text(encoding="utf-8")
-    draft.unlink()
+def _metadata(images: Images, keys: np.ndarray, dimension: int, trained: Config) -> dict[str, str]:
     return {
         "unrealperson.format_version": FORMAT_VERSION,
         "unrealperson.cameras": json.dumps(keys.tolist()),
         "unrealperson.height": str(images.height),
         "unrealperson.width": str(images.width),
         "unrealperson.dimension": str(dimension),
-        "unrealperson.config": text,
+        "unrealperson.config": format_config(trained),
         "unrealperson.data_sha256": images.manifest.sha256(),
         "unrealperson.licence": LICENCE,
     }

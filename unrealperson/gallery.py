@@ -52,6 +52,8 @@ class OnnxEncoder:
             ValueError: not a model of 'unrealperson export', or one of another format version.
         """
         self.path = Path(path)
+        if self.path.is_dir():
+            raise ValueError(f"{path} is a folder; give the .onnx file that 'unrealperson export' wrote")
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no model {self.path}; make one with 'unrealperson export'")
         self._session = _open_session(self.path, threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS))
@@ -192,8 +194,8 @@ class Gallery:
         Raises:
             ValueError: `out` is taken, no image is readable, or the model is unfit.
         """
+        _require_free(Path(out), overwrite)
         out = Path(out).absolute()
-        _require_free(out, overwrite)
         if not len(manifest):
             raise ValueError(f"there is no image to index below {manifest.root}")
         encoder = OnnxEncoder(model)
@@ -336,10 +338,11 @@ def index_images(
         FileNotFoundError: no such model or folder.
         ValueError: `out` is taken, no image is readable, or the model is unfit.
     """
-    _require_free(Path(out).absolute(), overwrite)
+    _require_free(Path(out), overwrite)
+    OnnxEncoder(model)  # a wrong model must not cost the reading of many images
     manifest = data if isinstance(data, Manifest) else read_images(data, skip_unreadable=True)
     gallery = Gallery.build(model, manifest, out, config, overwrite=overwrite)
-    logger.info("%s: %s, %d numbers each", out, gallery.manifest.summary(), gallery.encoder.dimension)
+    logger.info("indexed %s, %d numbers each", gallery.manifest.summary(), gallery.encoder.dimension)
     return gallery
 
 
@@ -370,7 +373,8 @@ def _require_free(out: Path, overwrite: bool) -> None:
 
 
 def _warn_unknown_cameras(encoder: OnnxEncoder, manifest: Manifest) -> None:
-    strange = int(np.count_nonzero(~np.isin(manifest.camid, encoder.cameras)))
+    # Where a model was exported for images without cameras, its one table is theirs.
+    strange = int(np.count_nonzero(~np.isin(manifest.camid, encoder.cameras or (UNKNOWN,))))
     if strange:
         logger.warning(
             "%d of %d images come from cameras whose statistics the model lacks; it uses those of all its cameras. "
@@ -388,7 +392,7 @@ def _write_features(encoder: OnnxEncoder, manifest: Manifest, path: Path, batch_
     batches = [range(first, min(first + batch_size, len(manifest))) for first in range(0, len(manifest), batch_size)]
     with path.open("wb") as stream:
         _write_header(stream, len(manifest), encoder.dimension)
-        for batch in track(batches, label="index", unit="batch"):
+        for batch in track(batches, label="index", unit="batches"):
             rows, images = _load_rows(encoder, manifest, batch, unreadable)
             if rows:
                 stream.write(encoder.encode(np.stack(images), manifest.camid[rows]).tobytes())
@@ -425,6 +429,10 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
         version = facts["format_version"]
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{folder} is no gallery: it holds no gallery.json; make one with 'unrealperson index'"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is no gallery: it holds no valid gallery.json ({error!r})") from error
     if version != FORMAT_VERSION:

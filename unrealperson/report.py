@@ -29,6 +29,7 @@ MAX_FILE_BYTES = 32 * 2**20
 MAX_PAGE_BYTES = 6 * 10**6
 _TEXT_BYTES = 10**6  # of the page's bytes, what is left to text and charts
 _SHEET_ROWS, _SHEET_COLUMNS, _SAMPLES, _HITS = 12, 8, 8, 10
+_MADE = ("data", "before", "after", "run", "model.onnx", "gallery", "real", "timings.json")
 _REASONS = {
     "few_pixels": "too small: too few pixels of the person",
     "border": "cut off: too near the edge of the frame",
@@ -135,11 +136,13 @@ def write_report(folder: Path, out: Path) -> Path:
         The path of the page.
 
     Raises:
-        ValueError: `folder` is not a folder.
+        ValueError: `folder` is not a folder, or has nothing of a demo in it.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; 'unrealperson demo --out {folder}' makes one")
+    if not any((folder / name).exists() for name in _MADE):
+        raise ValueError(f"{folder} holds nothing that 'unrealperson demo' makes; give the folder of a demo")
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)

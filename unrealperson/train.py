@@ -68,7 +68,7 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
         identity_keys=tuple(loader.identity_keys.tolist()),
         camera_keys=tuple(loader.camera_keys.tolist()),
         data_sha256=rows.sha256(),
-        data_root=str(manifest.root),
+        data_root=str(manifest.root.absolute()),
     )
     if resumed:
         earlier = load_state(out)

@@ -139,11 +139,11 @@ def training_rows(manifest: Manifest) -> Manifest:
     cameras = np.unique(rows.camid)
     where = f"the training part of {manifest.root}"
     if len(identities) < 2:
-        raise ValueError(f"{where} has {len(identities)} known identities; training tells at least 2 apart")
+        known = "1 known identity" if len(identities) == 1 else "no known identity"
+        raise ValueError(f"{where} has {known}; training tells at least 2 apart")
     if len(cameras) < 2:
         raise ValueError(
-            f"{where} has {len(cameras)} known camera; a network that recognises people across cameras "
-            "needs images from at least 2"
+            f"{where} has 1 known camera; a network that recognises people across cameras needs images from at least 2"
         )
     if counts.max() < 2:
         raise ValueError(f"{where} has one image per identity; training needs several images of a person")

@@ -51,7 +51,8 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifes
 
     Args:
         folder: folder of images at any depth, or a manifest file.
-        skip_unreadable: leave out files that are no readable image, with a warning, instead of failing.
+        skip_unreadable: decode every file and leave out those that are no readable image, with a warning; without
+            it an image whose header is broken is an error, and damage further on shows when it is used.
 
     Returns:
         The images in the order of their paths, with their size where they have no manifest of their own.
@@ -75,7 +76,7 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifes
     rows, unreadable = [], []
     for path in track(paths, label="images", unit="img"):
         try:
-            width, height = _image_size(folder / path)
+            width, height = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
         except ValueError as error:
             if not skip_unreadable:
                 raise
@@ -123,10 +124,11 @@ def warn_unreadable(paths: list[str], folder: str | Path) -> None:
         folder: where they lie.
     """
     shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-    logger.warning("%s: skipped %d unreadable images: %s", folder, len(paths), shown)
+    logger.warning("%s: skipped %d unreadable %s: %s", folder, len(paths), "images" if paths[1:] else "image", shown)
 
 
 _EXIF_ORIENTATION = 0x0112
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")  # whatever a file is named: Pillow's EPS runs a program
 
 
 def _image_size(path: Path) -> tuple[int, int]:
@@ -136,10 +138,19 @@ def _image_size(path: Path) -> tuple[int, int]:
         return (height, width) if turned else (width, height)
 
 
+def _decoded_size(path: Path) -> tuple[int, int]:
+    height, width = load_image(path).shape[:2]
+    return width, height
+
+
 @contextmanager
 def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; give an image file")
+    if not Path(path).exists():
+        raise ValueError(f"there is no image {path}")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ValueError(f"it has {image.width} x {image.height} pixels; at most {max_pixels} are read")
             yield image

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from unrealperson.checkpoint import load_checkpoint
-from unrealperson.config import Config, save_config
+from unrealperson.checkpoint import CONFIG_FILE, load_checkpoint
+from unrealperson.config import Config, load_config, save_config
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
@@ -68,6 +68,8 @@ def evaluate_manifest(
     Raises:
         ValueError: nothing to score; the message says what the data lack.
     """
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)  # what cannot be written must not cost the minutes before
     split = manifest.split
     divided = {"query", "gallery"} <= set(split)
     if divided:
@@ -87,12 +89,11 @@ def evaluate_manifest(
     scores = score(features, query, gallery)
     metrics = summarise(features, scores, config.evaluate, gallery=len(gallery))
     metrics |= {
-        "model": f"{config.train.backbone}, ImageNet weights, untrained" if run is None else str(run),
-        "data": str(manifest.root),
+        "model": _model_name(run, config),
+        "data": str(manifest.root.absolute()),
     }
     if out is not None:
         out = Path(out)
-        out.mkdir(parents=True, exist_ok=True)
         save_config(config, out / "config.toml")
         features.save(out / "features.npz")
         _write_json(out / "ranking.json", ranking(features, scores))
@@ -130,6 +131,13 @@ def load_model(run: str | Path | None, config: Config) -> tuple[ReidModel, Confi
         return build_model(config.train, classes=1, cameras=0).eval(), config
     model, stored, _ = load_checkpoint(run)
     return model, stored
+
+
+def _model_name(run: str | Path | None, config: Config) -> str:
+    if run is None:
+        return f"{config.train.backbone}, ImageNet weights, untrained"
+    trained = load_config(Path(run) / CONFIG_FILE).train
+    return f"{trained.backbone} + {trained.norm.upper()}, trained"
 
 
 def _write_json(path: Path, value: Any) -> None:

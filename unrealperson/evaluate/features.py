@@ -64,7 +64,8 @@ def estimate_statistics(
     A camera's sample is cut into batches of nearly equal size, every other image mirrored, and the
     batches' statistics are averaged. The authors' code drops the last, incomplete batch, so a camera with fewer images
     than one batch gets no statistics at all; and it sees query and gallery images apart, here they are pooled.
-    A camera with too few images gets the statistics of all images mixed, as does an unknown camera.
+    A camera with too few images gets the statistics of all images mixed, as does an unknown camera; where there
+    are too few images altogether, the statistics that the network was trained with stay.
 
     Args:
         model: the network; nothing is done where it has plain batch norm.
@@ -83,13 +84,19 @@ def estimate_statistics(
         return keys
     reuse_memory()
     resize_tables(model, len(keys))
+    if len(images) < config.min_statistics_images:
+        logger.warning(
+            "%d images are too few for batch-norm statistics of their own (%d are needed): those of training are used",
+            len(images), config.min_statistics_images,
+        )  # fmt: skip
+        return keys
     rng = np.random.default_rng(config.seed)
     few = [int(row) for row in np.flatnonzero(counts < config.min_statistics_images)]
     if few:
         named = ", ".join(f"{keys[row]} ({counts[row]} images)" for row in few[:8])
         logger.warning(
-            "%d cameras have fewer than %d images and use the statistics of all images: %s%s",
-            len(few), config.min_statistics_images, named, ", ..." if len(few) > 8 else "",
+            "cameras with fewer than %d images use the statistics of all images: %s%s",
+            config.min_statistics_images, named, ", ..." if len(few) > 8 else "",
         )  # fmt: skip
     samples = [(row, np.flatnonzero(manifest.camid == key)) for row, key in enumerate(keys) if row not in few]
     if with_unknown or few or (manifest.camid == UNKNOWN).any():

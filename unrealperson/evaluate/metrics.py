@@ -142,7 +142,7 @@ def summarise(features: Features, scores: Scores, config: EvaluateConfig, *, gal
         "cmc": {str(rank): mean[f"cmc@{rank}"] for rank in config.ranks},
         "map": mean["map"],
         "minp": mean["minp"],
-        "interval": _intervals(values, config) if config.bootstrap else {},
+        "interval": _intervals(values, features.pid[scores.query], config) if config.bootstrap else {},
     }
 
 
@@ -244,9 +244,12 @@ def _score_block(features: Features, query: np.ndarray, gallery: np.ndarray) -> 
     return query[chosen], first, precision, matches / last, hits, near
 
 
-def _intervals(values: dict[str, np.ndarray], config: EvaluateConfig) -> dict[str, list[float]]:
+def _intervals(values: dict[str, np.ndarray], pid: np.ndarray, config: EvaluateConfig) -> dict[str, list[float]]:
+    """Identities are drawn, each with all of its queries: queries of one person succeed and fail together."""
     rng = np.random.default_rng(config.seed)
     table = np.stack(list(values.values()), axis=1)
-    means = np.stack([table[rng.integers(len(table), size=len(table))].mean(0) for _ in range(config.bootstrap)])
+    identities, owner = np.unique(pid, return_inverse=True)
+    draws = rng.multinomial(len(identities), np.full(len(identities), 1 / len(identities)), size=config.bootstrap)
+    means = np.stack([np.average(table, axis=0, weights=draw[owner]) for draw in draws])
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return {name: [float(a), float(b)] for name, a, b in zip(values, low, high, strict=True)}

@@ -33,6 +33,8 @@ from unrealperson.synth.cameras import View, camera_sensors, camera_views, to_un
 PERSON_PREFIX = "MH"
 """Only objects whose names start with it are persons."""
 
+FIRST_CONTACT_S = 15.0
+"""Longest wait for the first greeting of an endpoint: a wrong address must not cost a whole `timeout_s`."""
 SETTLE_S = 0.2
 """A game engine's camera follows its pawn only while the game runs: wait so long before Pause."""
 
@@ -115,7 +117,7 @@ class Endpoint:
         self._address = address
         self._timeout_s = timeout_s
         self._client: Any = None
-        self._replace_client()
+        self._replace_client(min(timeout_s, FIRST_CONTACT_S))
 
     def __enter__(self) -> Endpoint:
         return self
@@ -147,7 +149,7 @@ class Endpoint:
             replies = self._ask(list(commands))
         except TimeoutError as error:
             _logger.warning("%s; connecting again", error)
-            self._replace_client()
+            self._replace_client(self._timeout_s)
             if not all(command.startswith(("vget", "vset")) for command in commands):
                 raise RuntimeError(f"{error}; it may or may not have been carried out") from error
             try:
@@ -186,9 +188,9 @@ class Endpoint:
             raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'")
         return replies
 
-    def _replace_client(self) -> None:
+    def _replace_client(self, timeout_s: float) -> None:
         """Connects a new client and checks that it gets its own replies."""
-        deadline_s = time.monotonic() + self._timeout_s
+        deadline_s = time.monotonic() + timeout_s
         self.close()
         while True:
             problem = self._connect(max(deadline_s - time.monotonic(), 0.1))

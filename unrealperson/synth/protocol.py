@@ -50,7 +50,8 @@ _request = re.compile(rb"(\d+):(.*)", re.DOTALL)
 _placeholders = {
     "str": (r"([^ ]*)", str),
     "uint": (r"(\d*)", int),
-    "float": (r"([-+]?\d*[.]?\d+)", float),
+    # No two ways to read one text: a megabyte of digits must not take a search of its square.
+    "float": (r"([-+]?(?:\d*[.]\d+|\d+))", float),
 }
 
 
@@ -388,7 +389,7 @@ class Server:
         try:
             listener.bind((host, port))
             listener.listen(8)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise RuntimeError(f"cannot listen on {host}:{port}: {error}; choose another port, or 0") from error
         self.port = listener.getsockname()[1]
 

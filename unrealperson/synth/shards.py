@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
-import io
 import json
 import os
 import queue
@@ -14,20 +12,18 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from unrealperson.config import Config, SynthConfig, load_config, save_config
-from unrealperson.crop import Crop, crop_frame
+from unrealperson.crop import log_counts, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.log import get_logger, track
-from unrealperson.schema import camera_key, person_key
 from unrealperson.synth.capture import Frame, Shard, capture
 
 CONFIG_FILE, REPORT_FILE = "config.toml", "report.json"
@@ -108,11 +104,13 @@ def _only_process(out: Path) -> Iterator[None]:
 
 
 def _claim(config: Config, out: Path) -> None:
-    """Saves the configuration in a new folder, and compares it in one that was begun."""
+    """Saves the configuration in a new folder, and compares it in one where something is finished."""
     path = out / CONFIG_FILE
-    if not path.is_file():
-        if (out / FILE_NAME).exists():
-            raise ValueError(f"{out} holds a data set of unknown configuration; choose another folder")
+    if not path.is_file() and any(out.iterdir()):
+        raise ValueError(
+            f"{out} is not empty and holds no {CONFIG_FILE} of 'unrealperson synth'; choose another folder"
+        )
+    if not (out / FILE_NAME).is_file() and not (out / "shards").is_dir():
         save_config(config, path)
         return
     begun = load_config(path)
@@ -185,9 +183,9 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
     rejected: Counter[str] = Counter()
     with contextlib.closing(capture(config.synth, shard)) as frames:
         for frame in frames:
-            crops, reasons = crop_frame(frame.image, frame.mask, frame.colors, config.crop, _streams(config, frame))
-            rows += [_write_crop(crop, frame, config, files) for crop in crops]
-            counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(crops))
+            written, reasons = write_crops(frame, files, config.crop, config.synth)
+            rows += written
+            counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(written))
             rejected += reasons
             if config.synth.keep_frames:
                 _write_frame(frame, files / "frames")
@@ -200,52 +198,6 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
     finished = _finished(out, shard)
     finished.parent.mkdir(exist_ok=True)
     partial.rename(finished)
-
-
-def _streams(config: Config, frame: Frame) -> Callable[[int], np.random.Generator]:
-    """A generator of its own for each person of a frame."""
-
-    def stream(person: int) -> np.random.Generator:
-        return np.random.default_rng([config.crop.seed, frame.scene, frame.version, person, frame.camera, frame.number])
-
-    return stream
-
-
-def _write_crop(crop: Crop, frame: Frame, config: Config, files: Path) -> dict[str, Any]:
-    """Writes one crop as JPEG; returns its row."""
-    folder = f"unreal_v{frame.scene}.{frame.version}/images"
-    path = f"{folder}/{crop.person:04d}_c{frame.camera:03d}_{frame.number:06d}.jpg"
-    stream = io.BytesIO()
-    Image.fromarray(crop.image).save(stream, "jpeg", quality=config.crop.quality)
-    (files / folder).mkdir(parents=True, exist_ok=True)
-    (files / path).write_bytes(stream.getvalue())
-    left, top, right, bottom = crop.box
-    truth = frame.people.get(crop.person, {})
-    return {
-        "path": path,
-        "pid": person_key(frame.version, crop.person),
-        "camid": camera_key(frame.scene, frame.camera),
-        "scene": frame.scene,
-        "version": frame.version,
-        "person": crop.person,
-        "camera": frame.camera,
-        "frame": frame.number,
-        "time_s": frame.time_s,
-        "left": left,
-        "top": top,
-        "right": right,
-        "bottom": bottom,
-        "width": right - left,
-        "height": bottom - top,
-        "pixels": crop.pixels,
-        "fill": crop.fill,
-        "light": frame.light,
-        "yaw_deg": truth.get("yaw_deg"),
-        "distance_m": truth.get("distance_m"),
-        "split": "test" if crop.person >= config.synth.people - config.synth.test_people else "train",
-        "seed": config.synth.seed,
-        "sha256": hashlib.sha256(stream.getvalue()).hexdigest(),
-    }
 
 
 def _write_images(frame: Frame, folder: Path) -> str:
@@ -308,10 +260,4 @@ def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:
     partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     partial.replace(out / REPORT_FILE)
     manifest.write()
-    _logger.info(
-        "%d frames, %d sights of people, %d crops, rejected: %s",
-        report["frames"],
-        report["people_seen"],
-        report["accepted"],
-        ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items())) or "none",
-    )
+    log_counts(report)
