@@ -32,6 +32,7 @@ LAYERS = (
     ("ops",),
     ("schema", "log"),
     ("config",),
+    ("files",),
 )
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {

@@ -88,7 +88,7 @@ def test_unknown_values(tmp_path: Path) -> None:
     assert manifest.split.tolist() == ["", "train"]
     assert manifest.table["seed"].null_count == 2
     assert manifest.identities.tolist() == []
-    assert manifest.summary() == "2 images, 0 identities, 1 cameras (1 train), 2 without identity"
+    assert manifest.summary() == "2 images, 0 identities, 1 camera (1 train), 2 without identity"
 
 
 @pytest.mark.parametrize("target", ["folder", "file", "elsewhere"])

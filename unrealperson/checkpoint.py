@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from unrealperson.config import Config, load_config, save_config
+from unrealperson.files import replacing
 from unrealperson.models.reid import ReidModel, build_model
 
 FORMAT_VERSION = 1
@@ -63,14 +64,12 @@ def save_checkpoint(
     run = Path(run)
     run.mkdir(parents=True, exist_ok=True)
     if optimizer is not None:
-        partial = run / "optimizer.partial"
-        torch.save(optimizer.state_dict(), partial)
-        partial.replace(_optimizer_path(run, state.epoch))
+        with replacing(_optimizer_path(run, state.epoch)) as partial:
+            torch.save(optimizer.state_dict(), partial)
     document = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
-    partial = run / (MODEL_FILE + ".partial")
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    partial.write_bytes(save(weights, metadata={"unrealperson": json.dumps(document)}))
-    partial.replace(run / MODEL_FILE)
+    with replacing(run / MODEL_FILE) as partial:
+        partial.write_bytes(save(weights, metadata={"unrealperson": json.dumps(document)}))
     kept = _optimizer_path(run, state.epoch) if optimizer is not None else None
     for path in run.glob("optimizer-*.pt"):
         if path != kept:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from unrealperson.files import write_text
+
 CONFIG_VERSION = 1
 
 
@@ -296,10 +298,7 @@ def save_config(config: Config, path: str | Path) -> None:
         config: what to save.
         path: file to write; it appears complete or not at all.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(format_config(config), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, format_config(config))
 
 
 def _build(section: type, table: dict[str, Any], *, where: str) -> Any:

@@ -33,6 +33,7 @@ from unrealperson import __version__
 from unrealperson.config import Config, load_config, save_config
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
+from unrealperson.files import write_json
 from unrealperson.log import get_logger
 
 logger = get_logger(__name__)
@@ -95,7 +96,7 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
         with stages.stage("real"):
             _score_real(config, crops, run, out / "real")
     with stages.stage("report"):
-        _write_json(out / "versions.json", _versions(config))
+        write_json(out / "versions.json", _versions(config))
         stages.save()
         report = write_report(out, out / "report.html")
 
@@ -172,8 +173,8 @@ def _search_samples(gallery: Any, crops: Manifest, config: Config, out: Path) ->
                 ],
             }
         )
-    _write_json(out / "ranking.json", ranking)
-    _write_json(out / "search.json", {"data": str(crops.root.absolute()), "images": len(crops)})
+    write_json(out / "ranking.json", ranking)
+    write_json(out / "search.json", {"data": str(crops.root.absolute()), "images": len(crops)})
 
 
 def _claim(out: Path, config: Config) -> None:
@@ -224,7 +225,7 @@ class _Stages:
             self.save()
 
     def save(self) -> None:
-        _write_json(self._path, self._timings)
+        write_json(self._path, self._timings)
 
 
 class _Meter:
@@ -300,9 +301,3 @@ def _versions(config: Config) -> dict[str, str | int]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    partial.replace(path)

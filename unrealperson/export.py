@@ -23,6 +23,7 @@ from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.data.transforms import MEAN, STD
 from unrealperson.evaluate.features import estimate_statistics
+from unrealperson.files import replacing, write_json
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import freeze_statistics
 from unrealperson.models.reid import ReidModel
@@ -91,8 +92,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
     graph = FeatureGraph(model, mirror=config.evaluate.mirror).eval()
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    try:
+    with replacing(out) as partial:
         logger.info("writing the ONNX graph")
         frozen = FeatureGraph(freeze_statistics(model), mirror=config.evaluate.mirror)
         _write_onnx(frozen, partial, config, _metadata(images, keys, model.dimension, trained))
@@ -103,10 +103,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
                 f"needed {config.export.min_cosine}; {out} is not written"
             )
         report |= {"cameras": len(keys), "dimension": model.dimension, "opset": config.export.opset}
-        _write_text(out.with_name(out.name + ".parity.json"), json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+        write_json(out.with_name(out.name + ".parity.json"), report)
     logger.info(
         "ONNX Runtime agrees with torch: smallest cosine %.7f over %s images", report["min_cosine"], report["images"]
     )
@@ -192,9 +189,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

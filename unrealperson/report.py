@@ -17,6 +17,7 @@ import numpy as np
 from unrealperson import __version__
 from unrealperson.data.manifest import Manifest
 from unrealperson.figures import Score, accuracy_chart, loss_chart, score_chart
+from unrealperson.files import write_text
 from unrealperson.log import get_logger
 from unrealperson.pictures import Album, FrameView, Picture, view_frame
 
@@ -151,9 +152,7 @@ def write_report(folder: Path, out: Path) -> Path:
     page = _gather(folder)
     text = template.render(title=folder.resolve().name, version=__version__, missing=page.missing, **page.parts)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(out)
+    write_text(out, text)
     return out
 
 

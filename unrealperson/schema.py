@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unrealperson.files import replacing
+
 if TYPE_CHECKING:
     import torch
 
@@ -90,9 +92,7 @@ class Features:
         Args:
             path: file to write.
         """
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as stream:
+        with replacing(path) as partial, partial.open("wb") as stream:
             np.savez(
                 stream,
                 version=FEATURES_VERSION,
@@ -102,7 +102,6 @@ class Features:
                 frame=self.frame,
                 path=np.array(self.path, dtype=np.str_),
             )
-        partial.replace(path)
 
     @staticmethod
     def load(path: str | Path) -> Features:

@@ -24,6 +24,7 @@ from unrealperson.checkpoint import (
 from unrealperson.config import Config, TrainConfig
 from unrealperson.data.loader import TrainLoader, training_rows
 from unrealperson.data.manifest import Manifest
+from unrealperson.files import only_process, write_text
 from unrealperson.log import get_logger, track
 from unrealperson.models import reuse_memory
 from unrealperson.models.cbn import reset_statistics
@@ -54,13 +55,19 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
     Raises:
         ValueError: no training row, too few identities, cameras or images, an unreadable image, or a folder
             that holds another run.
-        RuntimeError: the loss is not finite.
+        RuntimeError: the loss is not finite, or another process trains in `out`.
 
     Source: paper section 4.1 (SGD, cross-entropy, learning rate decayed once).
     """
     out = Path(out)
     rows = training_rows(manifest)
     loader = TrainLoader(rows, config.train)
+    out.mkdir(parents=True, exist_ok=True)
+    with only_process(out):
+        return _train(loader, rows, config, out)
+
+
+def _train(loader: TrainLoader, rows: Manifest, config: Config, out: Path) -> Path:
     settings = config.train
     resumed = prepare_run(out, config)
     state = RunState(
@@ -68,7 +75,7 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
         identity_keys=tuple(loader.identity_keys.tolist()),
         camera_keys=tuple(loader.camera_keys.tolist()),
         data_sha256=rows.sha256(),
-        data_root=str(manifest.root.absolute()),
+        data_root=str(rows.root.absolute()),
     )
     if resumed:
         earlier = load_state(out)
@@ -221,6 +228,4 @@ def _cut_record(path: Path, epoch: int) -> None:
                 kept.append(line + "\n")
         except (json.JSONDecodeError, KeyError):
             break
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "".join(kept))

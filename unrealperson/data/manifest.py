@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unrealperson.files import replacing
 from unrealperson.schema import UNKNOWN
 
 FILE_NAME = "manifest.parquet"
@@ -144,9 +145,8 @@ class Manifest:
         """
         path = self.root / FILE_NAME if path is None else Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        pq.write_table(self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)}), partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            pq.write_table(self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)}), partial)
         return path
 
     @staticmethod
@@ -273,7 +273,9 @@ class Manifest:
 
     def summary(self) -> str:
         """One line: images, identities, cameras and splits."""
-        text = f"{len(self)} images, {len(self.identities)} identities, {len(self.cameras)} cameras"
+        images, identities, cameras = len(self), len(self.identities), len(self.cameras)
+        text = f"{images} image{'s' * (images != 1)}, {identities} identit{'y' if identities == 1 else 'ies'}"
+        text += f", {cameras} camera{'s' * (cameras != 1)}"
         nameless = int(np.count_nonzero(self.pid == UNKNOWN))
         splits = Counter(self.split.tolist())
         named = [f"{splits[name]} {name}" for name in SPLITS if splits[name]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.evaluate.features import estimate_statistics, extract
 from unrealperson.evaluate.metrics import evaluate, format_metrics, ranking, score, split_rows, summarise
+from unrealperson.files import write_json
 from unrealperson.log import get_logger
 from unrealperson.models.reid import ReidModel, build_model
 from unrealperson.schema import Features
@@ -96,8 +96,8 @@ def evaluate_manifest(
         out = Path(out)
         save_config(config, out / "config.toml")
         features.save(out / "features.npz")
-        _write_json(out / "ranking.json", ranking(features, scores))
-        _write_json(out / "metrics.json", metrics)
+        write_json(out / "ranking.json", ranking(features, scores))
+        write_json(out / "metrics.json", metrics)
     return metrics
 
 
@@ -138,9 +138,3 @@ def _model_name(run: str | Path | None, config: Config) -> str:
         return f"{config.train.backbone}, ImageNet weights, untrained"
     trained = load_config(Path(run) / CONFIG_FILE).train
     return f"{trained.backbone} + {trained.norm.upper()}, trained"
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)

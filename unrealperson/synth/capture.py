@@ -30,7 +30,7 @@ from unrealperson.config import SynthConfig
 from unrealperson.log import get_logger
 from unrealperson.synth.cameras import View, camera_sensors, camera_views, to_unreal
 
-PERSON_PREFIX = "MH"
+LEVEL_PREFIX = "MH"
 """Only objects whose names start with it are persons."""
 
 FIRST_CONTACT_S = 15.0
@@ -460,7 +460,7 @@ def _spawn(endpoint: Endpoint, arguments: str) -> dict[int, tuple[int, int, int]
     endpoint.request("vrun ce DelActor")
     endpoint.request(f"vrun ce AddActor{arguments}")
     (objects,) = _texts(endpoint.request("vget /objects"))
-    names = [name for name in objects.split() if name.startswith(PERSON_PREFIX)]
+    names = [name for name in objects.split() if name.startswith(LEVEL_PREFIX)]
     replies = _texts(endpoint.request(*[f"vget /object/{name}/color" for name in names])) if names else []
     colors: dict[int, tuple[int, int, int]] = {}
     for name, reply in zip(names, replies, strict=True):
@@ -470,7 +470,7 @@ def _spawn(endpoint: Endpoint, arguments: str) -> dict[int, tuple[int, int, int]
         red, green, blue = (int(value) for value in color.groups())
         colors[int(number[1])] = (red, green, blue)
     if not colors:
-        raise RuntimeError(f"AddActor made no object whose name starts with {PERSON_PREFIX}; is this the right level?")
+        raise RuntimeError(f"AddActor made no object whose name starts with {LEVEL_PREFIX}; is this the right level?")
     if len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
         raise RuntimeError("mask colours of people must differ and not be black; this plugin does not annotate them")
     return colors

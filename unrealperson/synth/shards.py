@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import queue
@@ -23,6 +22,7 @@ from PIL import Image
 from unrealperson.config import Config, SynthConfig, load_config, save_config
 from unrealperson.crop import log_counts, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.files import only_process, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
 
@@ -74,7 +74,7 @@ def synthesize(config: Config, out: Path) -> Manifest:
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with _only_process(out):
+    with only_process(out):
         _claim(config, out)
         if not (out / FILE_NAME).is_file():
             start_s = time.monotonic()
@@ -88,19 +88,6 @@ def synthesize(config: Config, out: Path) -> Manifest:
             _merge(work, out, seconds=time.monotonic() - start_s)
         shutil.rmtree(out / "shards", ignore_errors=True)
         return Manifest.read(out)
-
-
-@contextlib.contextmanager
-def _only_process(out: Path) -> Iterator[None]:
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(f"another process is writing to {out}; wait for it or choose another folder") from error
-        yield
-    finally:
-        os.close(folder)
 
 
 def _claim(config: Config, out: Path) -> None:
@@ -256,8 +243,6 @@ def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:
         "cameras": len(manifest.cameras),
         "seconds": round(seconds, 3),
     }
-    partial = out / (REPORT_FILE + ".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / REPORT_FILE)
+    write_json(out / REPORT_FILE, report)
     manifest.write()
     log_counts(report)

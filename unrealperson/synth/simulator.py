@@ -26,6 +26,7 @@ from unrealperson.log import configure_logging, get_logger
 from unrealperson.synth.cameras import View, camera_views, from_unreal, to_unreal
 from unrealperson.synth.protocol import PALETTE_SIZE, CommandError, Dispatcher, Server, encode_image, palette
 from unrealperson.synth.truth import describe_person
+from unrealperson.synth.world import PERSON_PREFIX
 
 if TYPE_CHECKING:
     from unrealperson.synth.renderer import Renderer, What
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 SERVER_VERSION = "1.1.0"
 """The first UnrealCV release whose servers report their commands, as this one does."""
 
-PERSON_CLASS = "MHMainClass_C"
+PERSON_CLASS = PERSON_PREFIX.removesuffix("_")
 SKY = "Sky"
 
 Triple = tuple[float, float, float]
@@ -48,7 +49,6 @@ _modes: dict[str, What] = {
     "depth": "depth",
 }
 _min_size, _max_size = 64, 4096
-_NAME = PERSON_CLASS + "_"
 _needs_no_people = re.compile(r"vget /(unrealcv/.*|objects *|cameras *|object/[^ ]*/color *)$")
 
 
@@ -140,7 +140,7 @@ class Simulator:
         if self._pending:
             name = self._pending.pop(0)
             try:
-                self._world.spawn(1, first=int(name.removeprefix(_NAME)))
+                self._world.spawn(1, first=int(name.removeprefix(PERSON_PREFIX)))
             except ValueError as error:
                 _logger.warning("AddActor failed: %s", error)
                 self._failure = str(error)
@@ -270,7 +270,7 @@ class Simulator:
         if len(self._colors) + count > PALETTE_SIZE:
             raise CommandError(f"The {PALETTE_SIZE} mask colours are used up; restart the simulator")
         first = self._world.actor_count if first is None else first
-        self._pending = [f"{_NAME}{number}" for number in range(first, first + count)]
+        self._pending = [f"{PERSON_PREFIX}{number}" for number in range(first, first + count)]
         for name in self._pending:
             self._annotate(name)
 

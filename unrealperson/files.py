@@ -1,0 +1,73 @@
+"""Files that appear complete or not at all, and folders that one process writes at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path` to write to, and renames it to `path` when the block succeeds.
+
+    A block that fails leaves an earlier file as it was, and nothing of its own.
+
+    Args:
+        path: file that is to appear.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 text file that appears complete or not at all.
+
+    Args:
+        path: file to write.
+        text: its content.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes a JSON file that appears complete or not at all.
+
+    Args:
+        path: file to write.
+        value: anything that json can write.
+    """
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def only_process(folder: str | Path) -> Iterator[None]:
+    """Keeps a second process out of a folder while the block runs; the lock ends with the process.
+
+    Args:
+        folder: an existing folder.
+
+    Raises:
+        RuntimeError: another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(
+                f"another process is writing to {folder}; wait for it or choose another folder"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
