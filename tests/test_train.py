@@ -14,6 +14,7 @@ from unrealperson import checkpoint
 from unrealperson import train as train_module
 from unrealperson.config import Config, TrainConfig, load_config
 from unrealperson.data.manifest import Manifest
+from unrealperson.files import only_process
 from unrealperson.train import learning_rate, train
 
 SETTINGS = TrainConfig(
@@ -117,3 +118,10 @@ def test_plain_batch_norm_trains_as_well(data, tmp_path):
 @pytest.mark.parametrize(("epoch", "rate"), [(0, 0.01), (9, 0.01), (10, 0.001), (14, 0.001)])
 def test_the_learning_rate_drops_once(epoch, rate):
     assert learning_rate(TrainConfig(), epoch) == pytest.approx(rate)
+
+
+def test_a_second_process_is_kept_out_of_the_run(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    with only_process(tmp_path / "run"), pytest.raises(RuntimeError, match="another process is writing to"):
+        train(data, Config(train=SETTINGS), tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
