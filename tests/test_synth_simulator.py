@@ -253,6 +253,16 @@ def test_one_instant_is_rendered_once_and_in_one_thread(client: Any, running: Si
     assert running.renderer.renders == 2 and len(running.renderer.threads) == 1
 
 
+def test_images_of_one_instant_are_kept_within_bounds(
+    client: Any, running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unrealperson.synth.simulator.CACHE_BYTES", 160 * 120 * 3)
+    first = client.request("vget /camera/0/lit bmp")
+    client.request("vget /camera/0/object_mask bmp")
+    rendered = running.renderer.renders
+    assert client.request("vget /camera/0/lit bmp") == first and running.renderer.renders == rendered + 1
+
+
 def test_annotations_tell_the_truth(client: Any, running: SimpleNamespace) -> None:
     client.request("vrun ce AddActor")
     client.request("vset /object/MHMainClass_C_1/location -500 0 0")  # behind the camera

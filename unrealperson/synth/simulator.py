@@ -37,6 +37,8 @@ SERVER_VERSION = "1.1.0"
 
 PERSON_CLASS = PERSON_PREFIX.removesuffix("_")
 SKY = "Sky"
+CACHE_BYTES = 2**28
+"""Images of one instant that are kept for further questions about it; the oldest go first."""
 
 Triple = tuple[float, float, float]
 
@@ -443,6 +445,8 @@ class Simulator:
             if what == "depth":
                 image = image * np.float32(100.0)
             self._images[index, what] = image
+            while len(self._images) > 1 and sum(each.nbytes for each in self._images.values()) > CACHE_BYTES:
+                del self._images[next(iter(self._images))]
         return image
 
     def _annotations(self, index: int) -> str:
