@@ -212,6 +212,16 @@ def test_a_camera_with_few_images_uses_the_statistics_of_all(model, figures, cap
     assert model.neck.images[2].item() == len(few)
 
 
+def test_statistics_do_not_depend_on_the_training_limit_of_images(figures):
+    features = []
+    for min_images in (2, 50):
+        torch.manual_seed(0)
+        settings = TrainConfig(height=64, width=32, min_images=min_images)
+        model = build_model(settings, classes=2, cameras=1, pretrained=False)
+        features.append(extract(model, pixels_of(figures), CONFIG).vectors)
+    np.testing.assert_array_equal(*features)
+
+
 def test_too_few_images_altogether_use_the_statistics_of_training(figures, caplog):
     model = build_model(TrainConfig(), classes=1, cameras=0, pretrained=False)
     trained = model.neck.running_mean[-1].uniform_().clone()

@@ -181,7 +181,7 @@ def test_tables_can_be_resized_reset_and_shared():
     last = layer.running_mean[-1].clone()
     reset_statistics(layer, -1)
     assert layer.images.tolist() == [2, 2, 0]
-    resize_tables(layer, 4)
+    resize_tables(layer, 4, min_images=2)
     assert layer.running_mean.shape == (5, C) and torch.equal(layer.running_mean[0], last)
     layer.running_mean[-1] = 7
     share_global_statistics(layer, [1, 3])

@@ -192,7 +192,7 @@ class EvaluateConfig:
     """Seed of the statistics' image sample and of the bootstrap."""
 
     def __post_init__(self) -> None:
-        _require(self.batch_size >= 1, f"evaluate.batch_size must be at least 1, got {self.batch_size}")
+        _require(self.batch_size >= 2, f"evaluate.batch_size must be at least 2, got {self.batch_size}")
         _require(
             self.statistics_images >= 2, f"evaluate.statistics_images must be at least 2, got {self.statistics_images}"
         )

@@ -83,7 +83,7 @@ def estimate_statistics(
     if model.context is None:
         return keys
     reuse_memory()
-    resize_tables(model, len(keys))
+    resize_tables(model, len(keys), min_images=1)  # each batch below is of one camera alone
     if len(images) < config.min_statistics_images:
         logger.warning(
             "%d images are too few for batch-norm statistics of their own (%d are needed): those of training are used",

@@ -248,15 +248,17 @@ def reset_statistics(model: nn.Module, row: int | None = None) -> None:
         layer.images[slice(None) if row is None else row] = 0
 
 
-def resize_tables(model: nn.Module, cameras: int) -> None:
+def resize_tables(model: nn.Module, cameras: int, *, min_images: int) -> None:
     """Makes room for other cameras, each of which starts from the tables' last row.
 
     Args:
         model: a model with camera batch-norm layers.
         cameras: number of known cameras, 0 or more.
+        min_images: fewest images of a camera in a batch that give statistics of their own from now on.
     """
     for layer in _layers(model):
         layer.cameras = cameras
+        layer.min_images = min_images
         layer.running_mean = layer.running_mean[-1:].repeat(cameras + 1, 1)
         layer.running_var = layer.running_var[-1:].repeat(cameras + 1, 1)
         layer.images = layer.images.new_zeros(cameras + 1)
