@@ -18,8 +18,9 @@ from PIL import Image
 
 from unrealperson import crop as crop_module
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
-from unrealperson.crop import REASONS, Crop, KeptFrame, crop_folder, crop_frame, measure_people, write_crops
+from unrealperson.crop import REASONS, Crop, crop_folder, crop_frame, measure_people, write_crops
 from unrealperson.data.manifest import Manifest
+from unrealperson.schema import LabelledFrame
 
 RED, GREEN = (200, 30, 40), (20, 220, 60)
 
@@ -257,9 +258,9 @@ def test_empty_frames() -> None:
 SYNTH = SynthConfig(people=10, test_people=2, seed=11)
 
 
-def kept_frame(camera: int, number: int) -> KeptFrame:
+def kept_frame(camera: int, number: int) -> LabelledFrame:
     mask = paint(320, 240, (RED, (60 + camera, 40, 110, 200 - number)), (GREEN, (200, 60, 250, 210)))
-    return KeptFrame(
+    return LabelledFrame(
         scene=2,
         version=3,
         camera=camera,
@@ -273,7 +274,7 @@ def kept_frame(camera: int, number: int) -> KeptFrame:
     )
 
 
-def keep(frame: KeptFrame, folder: Path) -> None:
+def keep(frame: LabelledFrame, folder: Path) -> None:
     stem = f"c{frame.camera:03d}_{frame.number:06d}"
     Image.fromarray(frame.image).save(folder / f"{stem}_lit.png")
     Image.fromarray(frame.mask).save(folder / f"{stem}_mask.png")

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numba
 import numpy as np
@@ -23,10 +23,7 @@ from unrealperson.config import Config, CropConfig, SynthConfig, load_config, sa
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import load_image
 from unrealperson.log import get_logger, track
-from unrealperson.schema import camera_key, person_key
-
-if TYPE_CHECKING:
-    from unrealperson.synth.capture import Frame
+from unrealperson.schema import LabelledFrame, camera_key, person_key
 
 _logger = get_logger(__name__)
 
@@ -140,37 +137,8 @@ def crop_frame(
     return crops, rejected
 
 
-@dataclass(frozen=True)
-class KeptFrame:
-    """A frame read back from disk: the attributes of `unrealperson.synth.capture.Frame` that cropping needs.
-
-    Attributes:
-        scene: X.
-        version: Y.
-        camera: D.
-        number: F.
-        time_s: simulated time.
-        light: light step.
-        image: [H, W, 3] uint8 RGB.
-        mask: [H, W, 3] uint8 instance mask.
-        colors: mask colour of each person P.
-        people: truth about each person P in view, where it is known.
-    """
-
-    scene: int
-    version: int
-    camera: int
-    number: int
-    time_s: float
-    light: int
-    image: np.ndarray
-    mask: np.ndarray
-    colors: dict[int, tuple[int, int, int]]
-    people: dict[int, dict[str, Any]]
-
-
 def write_crops(
-    frame: Frame | KeptFrame, folder: Path, rules: CropConfig, synth: SynthConfig | None
+    frame: LabelledFrame, folder: Path, rules: CropConfig, synth: SynthConfig | None
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Crops a frame and writes each crop as folder/unreal_vX.Y/images/P_cDDD_F.jpg.
 
@@ -313,12 +281,12 @@ def log_counts(report: Mapping[str, Any]) -> None:
 _LIT, _MASK, _TRUTH = "_lit.png", "_mask.png", "_truth.json"
 
 
-def _read_frame(lit: Path) -> KeptFrame:
+def _read_frame(lit: Path) -> LabelledFrame:
     stem = lit.name.removesuffix(_LIT)
     truth_path = lit.with_name(stem + _TRUTH)
     try:
         truth = json.loads(truth_path.read_text(encoding="utf-8"))
-        return KeptFrame(
+        return LabelledFrame(
             # Whole numbers or nothing: they become names of folders and files.
             scene=operator.index(truth["scene"]),
             version=operator.index(truth["version"]),

@@ -44,6 +44,35 @@ def camera_key(scene: int, camera: int) -> int:
 
 
 @dataclass(frozen=True)
+class LabelledFrame:
+    """What one camera saw at one instant, and which pixels are whose.
+
+    Attributes:
+        scene: X.
+        version: Y.
+        camera: D, from 1.
+        number: F, unique for its camera.
+        time_s: simulated time, counted through all batches.
+        light: light step.
+        image: [H, W, 3] uint8 RGB, as the camera's sensor gives it.
+        mask: [H, W, 3] uint8 instance mask.
+        colors: mask colour of each person P of the batch.
+        people: truth about each person P in view; empty where none is known.
+    """
+
+    scene: int
+    version: int
+    camera: int
+    number: int
+    time_s: float
+    light: int
+    image: np.ndarray
+    mask: np.ndarray
+    colors: dict[int, tuple[int, int, int]]
+    people: dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Features:
     """Feature vectors and what is known of each image.
 

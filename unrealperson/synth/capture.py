@@ -28,6 +28,7 @@ from PIL import Image
 
 from unrealperson.config import SynthConfig
 from unrealperson.log import get_logger
+from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import View, camera_sensors, camera_views, to_unreal
 
 LEVEL_PREFIX = "MH"
@@ -67,33 +68,13 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What one camera saw at one instant.
+class Frame(LabelledFrame):
+    """A labelled frame and the pose of the camera that saw it.
 
     Attributes:
-        scene: X.
-        version: Y.
-        camera: D, from 1.
-        number: F, unique for its camera.
-        time_s: simulated time, counted through all batches.
-        light: light step.
-        image: [H, W, 3] uint8 RGB, as the camera's sensor gives it.
-        mask: [H, W, 3] uint8 object mask.
-        colors: mask colour of each person P of the batch.
-        people: truth about each person P in view; empty where the endpoint knows none.
         view: pose of the camera.
     """
 
-    scene: int
-    version: int
-    camera: int
-    number: int
-    time_s: float
-    light: int
-    image: np.ndarray
-    mask: np.ndarray
-    colors: dict[int, tuple[int, int, int]]
-    people: dict[int, dict[str, Any]]
     view: View
 
 
