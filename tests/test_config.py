@@ -40,7 +40,7 @@ def test_saved_config_reads_back_unchanged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_are_valid(path: Path) -> None:
-    load_config(path)
+    assert isinstance(load_config(path), Config)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -39,7 +40,7 @@ Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Verb:
+class _Verb(ABC):
     config: OptionalPath = None
     """TOML file with configuration sections; flags on the command line win over it."""
     verbose: Annotated[Switch, tyro.conf.arg(aliases=["-v"])] = False
@@ -53,8 +54,9 @@ class _Verb:
     resumes: ClassVar[bool] = False
     """Whether the same command goes on where it was stopped."""
 
+    @abstractmethod
     def execute(self) -> int | None:
-        raise NotImplementedError
+        """Runs the stage; returns the exit status where it is not 0."""
 
     @classmethod
     def base_config(cls, arguments: list[str]) -> Path | None:
