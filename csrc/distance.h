@@ -43,13 +43,6 @@ UP_HOST_DEVICE inline float value_of(Metric metric, float key, float query_norm2
     return value > 0.0f ? (value < 2.0f ? value : 2.0f) : 0.0f;
 }
 
-// Every instruction path sums in one order, without fused multiply-add, and so gives the same bits.
-enum class Isa : int { scalar = 0, avx2 = 1, avx512 = 2 };
-bool isa_compiled(Isa isa);
-bool isa_supported(Isa isa);
-Isa isa_in_use();
-void use_isa(Isa isa);
-
 // norm2[i] = |x_i|^2. Returns the first row whose norm2 is NaN or above kLargestNorm2, or -1.
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads);
 
@@ -89,8 +82,6 @@ class Nearest {
 
 // The GPU twin (distance_cuda.cu). Every entry returns a cudaError_t, 0 for success, and works on `stream` of `device`.
 extern "C" {
-int up_cuda_device_count();
-const char* up_cuda_error_string(int status);
 int64_t up_cuda_topk_limit();
 // norm2 [n]; bad_row [1] becomes the first row whose norm2 is NaN or above kLargestNorm2, or -1.
 int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int device, void* stream);

@@ -1,25 +1,13 @@
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 
 #include "distance.h"
 #include "parallel.h"
-
-// One body a kernel, compiled once for each instruction set: the 16-lane vectors below become one, two or four
-// registers. Only functions carry the wider target, so no standard template is emitted with instructions that the
-// machine may lack.
-#define UP_INLINE inline __attribute__((always_inline))
+#include "simd.h"
 
 namespace unrealperson {
 namespace {
-
-constexpr int kLanes = 16;
-typedef float Lanes __attribute__((vector_size(4 * kLanes)));
-typedef float UnalignedLanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
-typedef int32_t Mask __attribute__((vector_size(4 * kLanes)));
-
-UP_INLINE const UnalignedLanes& lanes(const float* p) { return *reinterpret_cast<const UnalignedLanes*>(p); }
 
 // Two sets of 16 partial sums, then a fixed tree.
 UP_INLINE float dot_body(const float* a, const float* b, int64_t n) {
@@ -94,7 +82,7 @@ UP_INLINE void shortlist_body(const float* row, int64_t n, const float* scale, c
     constexpr int64_t step = 4 * kLanes;
     int64_t j = 0;
     for (; j + step <= n; j += step) {
-        Mask below{};
+        LaneMask below{};
         const float threshold = list.threshold;
         for (int64_t i = j; i < j + step; i += kLanes)
             below |= lanes(bias + i) + lanes(scale + i) * lanes(row + i) < threshold;
@@ -132,26 +120,7 @@ struct Kernels {
     }                                                                                                                 \
     constexpr Kernels kernels_##isa{norms_##isa, products_##isa, values_##isa, shortlist_##isa};
 
-UP_KERNELS(scalar, )
-#if defined(__x86_64__)
-UP_KERNELS(avx2, __attribute__((target("avx2"))))
-UP_KERNELS(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl"))))
-#endif
-
-std::atomic<int>& selected_isa() {
-    static std::atomic<int> selected{static_cast<int>(isa_supported(Isa::avx512) ? Isa::avx512
-                                                      : isa_supported(Isa::avx2) ? Isa::avx2
-                                                                                 : Isa::scalar)};
-    return selected;
-}
-
-const Kernels& kernels() {
-#if defined(__x86_64__)
-    if (isa_in_use() == Isa::avx512) return kernels_avx512;
-    if (isa_in_use() == Isa::avx2) return kernels_avx2;
-#endif
-    return kernels_scalar;
-}
+UP_EACH_ISA(UP_KERNELS)
 
 int64_t first_unusable(const float* norm2, int64_t n) {
     for (int64_t i = 0; i < n; ++i)
@@ -164,38 +133,15 @@ int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 8192 / std::max<in
 
 }  // namespace
 
-bool isa_compiled(Isa isa) {
-#if defined(__x86_64__)
-    (void)isa;
-    return true;
-#else
-    return isa == Isa::scalar;
-#endif
-}
-
-bool isa_supported(Isa isa) {
-#if defined(__x86_64__)
-    if (isa == Isa::avx2) return __builtin_cpu_supports("avx2");
-    if (isa == Isa::avx512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-#endif
-    return isa == Isa::scalar;
-}
-
-Isa isa_in_use() { return static_cast<Isa>(selected_isa().load(std::memory_order_relaxed)); }
-
-void use_isa(Isa isa) { selected_isa().store(static_cast<int>(isa), std::memory_order_relaxed); }
-
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads) {
-    const Kernels& kernel = kernels();
+    const Kernels& kernel = UP_CHOSEN_ISA(kernels);
     parallel_for(x.rows, row_grain(x.cols), threads,
                  [&](int64_t begin, int64_t end) { kernel.norms(x, begin, end, norm2); });
     return first_unusable(norm2, x.rows);
 }
 
 int64_t products_and_norms(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, float* norm2, int threads) {
-    const Kernels& kernel = kernels();
+    const Kernels& kernel = UP_CHOSEN_ISA(kernels);
     parallel_for(g.rows, row_grain(g.cols), threads,
                  [&](int64_t begin, int64_t end) { kernel.products(q, g, begin, end, out, norm2); });
     return first_unusable(norm2, g.rows);
@@ -210,7 +156,7 @@ void key_terms(Metric metric, const float* norm2, int64_t n, float* scale, float
 
 void products_to_values(Matrix<float> block, const float* scale, const float* bias, const float* query_norm2,
                         Metric metric, int threads) {
-    const Kernels& kernel = kernels();
+    const Kernels& kernel = UP_CHOSEN_ISA(kernels);
     parallel_for(block.rows, row_grain(block.cols), threads, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
             kernel.values(block.row(i), block.cols, scale, bias, query_norm2[i], metric);
@@ -226,7 +172,7 @@ Nearest::Nearest(int64_t rows, int64_t k)
       threshold_(static_cast<size_t>(rows), std::numeric_limits<float>::infinity()) {}
 
 void Nearest::add(Matrix<const float> products, const float* scale, const float* bias, int64_t first, int threads) {
-    const Kernels& kernel = kernels();
+    const Kernels& kernel = UP_CHOSEN_ISA(kernels);
     parallel_for(rows_, row_grain(products.cols), threads, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             Shortlist list{pool_.get() + i * capacity_, k_, capacity_, count_[i], threshold_[i]};

@@ -1,46 +1,9 @@
-#include <cuda_runtime.h>
-
 #include "distance.cuh"
-
-namespace unrealperson {
-namespace {
-
-// The caller's device while a launch runs; the one that was current comes back.
-class OnDevice {
-  public:
-    explicit OnDevice(int device) {
-        status_ = cudaGetDevice(&before_);
-        if (status_ == cudaSuccess) status_ = cudaSetDevice(device);
-    }
-    ~OnDevice() {
-        if (status_ == cudaSuccess) cudaSetDevice(before_);
-    }
-    OnDevice(const OnDevice&) = delete;
-    OnDevice& operator=(const OnDevice&) = delete;
-    cudaError_t status() const { return status_; }
-
-  private:
-    int before_ = 0;
-    cudaError_t status_;
-};
-
-int64_t ceil_div(int64_t n, int64_t size) { return (n + size - 1) / size; }
-
-bool fits_grid(int64_t blocks) { return blocks >= 1 && blocks <= INT32_MAX; }
-
-}  // namespace
-}  // namespace unrealperson
+#include "launch.h"
 
 using namespace unrealperson;
 
 extern "C" {
-
-int up_cuda_device_count() {
-    int count = 0;
-    return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
-}
-
-const char* up_cuda_error_string(int status) { return cudaGetErrorString(static_cast<cudaError_t>(status)); }
 
 int64_t up_cuda_topk_limit() { return kTopkLimit; }
 
@@ -52,8 +15,8 @@ int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int
     if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
     const cudaError_t status = cudaMemsetAsync(bad_row, 0xff, sizeof *bad_row, queue);
     if (status != cudaSuccess) return status;
-    row_norms_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(
-        x, norm2, reinterpret_cast<unsigned long long*>(bad_row));
+    UP_LAUNCH(row_norms_kernel, static_cast<unsigned>(blocks), kThreads, 0, queue, x, norm2,
+              reinterpret_cast<unsigned long long*>(bad_row));
     return cudaGetLastError();
 }
 
@@ -64,8 +27,8 @@ int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const 
     if (guard.status() != cudaSuccess) return guard.status();
     const int64_t blocks = ceil_div(q.rows, MatrixTile::kQueries) * ceil_div(g.rows, MatrixTile::kGallery);
     if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
-    distance_matrix_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-        q, g, query_norm2, gallery_norm2, out, static_cast<Metric>(metric), keys);
+    UP_LAUNCH(distance_matrix_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), q,
+              g, query_norm2, gallery_norm2, out, static_cast<Metric>(metric), keys);
     return cudaGetLastError();
 }
 
@@ -82,13 +45,12 @@ int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const fl
         return cudaErrorInvalidConfiguration;
     const auto queue = static_cast<cudaStream_t>(stream);
     const auto kind = static_cast<Metric>(metric);
-    topk_part_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(
-        q, g, gallery_norm2, kind, static_cast<int>(k), parts, part_rows, part_keys, part_indices);
+    UP_LAUNCH(topk_part_kernel, static_cast<unsigned>(blocks), kThreads, 0, queue, q, g, gallery_norm2, kind,
+              static_cast<int>(k), parts, part_rows, part_keys, part_indices);
     const cudaError_t status = cudaGetLastError();
     if (status != cudaSuccess) return status;
-    topk_merge_kernel<<<static_cast<unsigned>(merge_blocks), kThreads, 0, queue>>>(
-        q.rows, static_cast<int>(k), static_cast<int>(parts), part_keys, part_indices, query_norm2, kind, values,
-        indices);
+    UP_LAUNCH(topk_merge_kernel, static_cast<unsigned>(merge_blocks), kThreads, 0, queue, q.rows, static_cast<int>(k),
+              static_cast<int>(parts), part_keys, part_indices, query_norm2, kind, values, indices);
     return cudaGetLastError();
 }
 

@@ -20,4 +20,12 @@ struct Matrix {
     UP_HOST_DEVICE T* row(int64_t i) const { return data + i * stride; }
 };
 
+// Storage of the two 16-bit floats; arithmetic happens in float32.
+struct Float16 {
+    uint16_t bits;
+};
+struct BFloat16 {
+    uint16_t bits;
+};
+
 }  // namespace unrealperson

@@ -1,0 +1,13 @@
+// One function an operation: adds what Python may call of it to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace unrealperson {
+
+namespace py = pybind11;
+
+void bind_distance(py::module_& m);
+void bind_skin(py::module_& m);
+
+}  // namespace unrealperson
