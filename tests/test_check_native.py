@@ -77,7 +77,7 @@ def test_kernels_compile_without_warnings_and_spill_nothing(file: Path, arch: in
     assert result.returncode == 0, output
     functions = output.split("Compiling entry function")[1:]
     kernels = file.with_name(file.name.replace("_cuda.cu", ".cuh")).read_text().count("__global__")
-    assert len(functions) == kernels > 0, output
+    assert len(functions) >= kernels > 0, output  # a template makes several
     for function in functions:
         assert f"sm_{arch}" in function and "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in function
         registers = re.search(r"Used (\d+) registers", function)
