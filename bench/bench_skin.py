@@ -6,7 +6,6 @@ Run: make bench
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from unrealperson import ops
@@ -40,10 +39,13 @@ def torch_skin(positions, normals, index, weight, bones):
     return posed, torch.nn.functional.normalize(turned, dim=1)
 
 
-@pytest.mark.parametrize(("who", "run"), [("ours", ops.skin), ("numpy", numpy_skin), ("torch", torch_skin)])
-def bench_skin(benchmark, who, run):
-    benchmark.group = f"skin {VERTICES} vertices"
-    arrays = mesh() if who != "torch" else tuple(torch.from_numpy(x) for x in mesh())
-    benchmark.pedantic(run, arrays, rounds=20, warmup_rounds=2)
-    benchmark.extra_info["floor_bytes"] = VERTICES * (4 * 12 + 4 + 16)
-    benchmark.extra_info["gb_per_s"] = round(benchmark.extra_info["floor_bytes"] / benchmark.stats.stats.min / 1e9, 2)
+def bench_skin_one_person(race):
+    arrays = mesh()
+    tensors = tuple(torch.from_numpy(x) for x in arrays)
+    race(
+        lambda: ops.skin(*arrays),
+        {"numpy": lambda: numpy_skin(*arrays), "torch": lambda: torch_skin(*tensors)},
+        rounds=20,
+        traffic=VERTICES * (4 * 12 + 4 + 16),
+        goals={"numpy": 0.1, "torch": 0.5},
+    )
