@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,11 @@ from checkout import ROOT, copy_checkout
 
 pytestmark = pytest.mark.check
 
-KERNEL_FILES = [path for path in sorted((ROOT / "csrc").glob("*_cuda.cu")) if path.stem != "device_cuda"]
+_spec = importlib.util.spec_from_file_location("kernels", ROOT / "bench" / "kernels.py")
+kernels = importlib.util.module_from_spec(_spec)
+sys.modules["kernels"] = kernels
+_spec.loader.exec_module(kernels)
+
 BLOCK_THREADS = 256
 """Threads of a block, kThreads in csrc/distance.cuh."""
 SM_REGISTERS = 65536
@@ -62,25 +65,14 @@ def test_operations_are_clean_under_sanitizers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arch", [80, 90])
-@pytest.mark.parametrize("file", KERNEL_FILES, ids=lambda file: file.name)
-def test_kernels_compile_without_warnings_and_spill_nothing(file: Path, arch: int, tmp_path: Path) -> None:
-    nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc")
-    if nvcc is None:
+@pytest.mark.parametrize("file", kernels.LAUNCHERS, ids=lambda file: file.name)
+def test_kernels_compile_without_warnings_and_spill_nothing(file: Path, arch: int) -> None:
+    if kernels.find_nvcc() is None:
         pytest.skip("no nvcc on PATH or in CUDACXX")
-    result = subprocess.run(
-        [nvcc, "-std=c++17", f"-gencode=arch=compute_{arch},code=sm_{arch}", "-Werror=all-warnings",
-         "-Xcompiler=-Wall,-Wextra,-Werror", "-Xptxas=-v,--warn-on-spills,--warn-on-local-memory-usage",
-         "-c", "-o", str(tmp_path / "kernels.o"), str(file)],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    output = result.stdout + result.stderr
-    assert result.returncode == 0, output
-    functions = output.split("Compiling entry function")[1:]
-    kernels = file.with_name(file.name.replace("_cuda.cu", ".cuh")).read_text().count("__global__")
-    assert len(functions) >= kernels > 0, output  # a template makes several
-    for function in functions:
-        assert f"sm_{arch}" in function and "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in function
-        registers = re.search(r"Used (\d+) registers", function)
-        assert registers is not None, function
+    compiled = kernels.compile_kernels(file, arch)
+    written = file.with_name(file.name.replace("_cuda.cu", ".cuh")).read_text().count("__global__")
+    assert len(compiled) >= written > 0, compiled  # a template makes several of one
+    for kernel in compiled:
+        assert kernel.stack_bytes == kernel.spill_bytes == 0, kernel
         # Two blocks have to fit on a multiprocessor, or nothing hides the latency of a barrier.
-        assert 2 * BLOCK_THREADS * int(registers[1]) <= SM_REGISTERS, function
+        assert 2 * BLOCK_THREADS * kernel.registers <= SM_REGISTERS, kernel
