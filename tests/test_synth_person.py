@@ -57,7 +57,7 @@ def test_same_bytes_in_every_process_and_with_an_empty_cache_made_twice_at_once(
 def test_arrays_have_the_promised_types_and_ranges(people: list[Person]):
     for person in people:
         vertices = len(person.positions)
-        assert 4_000 < vertices <= 12_000
+        assert 4_000 < vertices <= 20_000
         for name, dtype, columns in (
             ("positions", np.float32, 3),
             ("normals", np.float32, 3),

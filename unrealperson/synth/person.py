@@ -128,7 +128,7 @@ def make_person(seed: int, version: int, number: int) -> Person:
     skeleton = gaits.Skeleton(tuple(str(name) for name in template.bone_names), template.parents, body.joints + lift)
     gait = gaits.random_gait(streams[3], weight=body.weight, age=body.age)
     speed_mps = float(np.clip(streams[3].normal(1.3 - 0.25 * max(0.0, body.age - 60) / 20, 0.14), 0.8, 1.6))
-    wanted_m = (0.68 if outfit.bottom == "long skirt" else 0.78) * body.height_m * (speed_mps / 1.3) ** 0.6
+    wanted_m = (0.68 if outfit.narrow else 0.78) * body.height_m * (speed_mps / 1.3) ** 0.6
     gait, stride_m = gaits.with_stride(skeleton, gait, wanted_m)
     landmarks, landmark_bone = _landmarks(template, body.vertices + lift, skeleton)
     return Person(
@@ -149,9 +149,7 @@ def make_person(seed: int, version: int, number: int) -> Person:
             "gender": body.gender,
             "age": round(body.age),
             "height_m": round(body.height_m, 3),
-            "top": outfit.top,
-            "bottom": outfit.bottom,
-            "shoes": outfit.shoes,
+            **outfits.describe(outfit),
             "hair": outfit.hair,
             **look.words,
         },
