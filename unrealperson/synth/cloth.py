@@ -15,16 +15,16 @@ Colors = Literal["wardrobe", "black", "uniform"]
 
 # sRGB 0 ... 1 and how often it is worn as (top, bottom, shoes, outer).
 _TONES = {
-    "black": ((0.065, 0.065, 0.07), (21, 30, 36, 32)),
+    "black": ((0.065, 0.065, 0.07), (16, 28, 36, 25)),
     "charcoal": ((0.16, 0.16, 0.17), (8, 12, 7, 10)),
-    "grey": ((0.40, 0.40, 0.41), (9, 9, 7, 9)),
-    "light grey": ((0.65, 0.65, 0.65), (6, 3, 5, 3)),
-    "white": ((0.82, 0.82, 0.81), (16, 3, 24, 2)),
+    "grey": ((0.40, 0.40, 0.41), (11, 9, 7, 11)),
+    "light grey": ((0.65, 0.65, 0.65), (8, 3, 5, 5)),
+    "white": ((0.82, 0.82, 0.81), (20, 3, 24, 3)),
     "cream": ((0.79, 0.75, 0.66), (4, 3, 2, 3)),
     "beige": ((0.70, 0.61, 0.48), (4, 6, 3, 7)),
     "khaki": ((0.50, 0.44, 0.31), (1, 6, 1, 3)),
     "brown": ((0.29, 0.19, 0.13), (3, 5, 12, 5)),
-    "navy": ((0.08, 0.11, 0.21), (11, 13, 4, 15)),
+    "navy": ((0.08, 0.11, 0.21), (11, 13, 4, 14)),
     "blue": ((0.17, 0.29, 0.55), (6, 3, 2, 3)),
     "light blue": ((0.56, 0.68, 0.82), (6, 1.5, 0, 1)),
     "red": ((0.62, 0.11, 0.13), (4, 0.5, 1.2, 2.5)),
@@ -226,8 +226,8 @@ def _pattern(
         fine = np.maximum(_band(z + 0.5 * period, 1.4 * period, 0.08), _band(x + 0.5 * period, 1.4 * period, 0.08))
         return _mix(_mix(a, b, 0.42 * across + 0.42 * along), c, 0.5 * fine)
     if family == "herringbone":
-        zigzag = _band(z + 0.5 * np.abs((x / 0.024) % 1 - 0.5) * 0.05, 0.012, 0.5, 0.3)
-        return plain * (1 + 0.16 * (zigzag - 0.5))[..., None]
+        zigzag = _band(z + 0.5 * np.abs((x / 0.03) % 1 - 0.5) * 0.06, 0.016, 0.5, 0.3)
+        return plain * (1 + 0.09 * (zigzag - 0.5))[..., None]
     if family == "block":
         level, both = rng.uniform(0.24, 0.42), rng.random() < 0.6
         stripe = 0.035 if rng.random() < 0.4 else 0.0
@@ -236,9 +236,9 @@ def _pattern(
     if family in ("dot", "floral"):
         return _scatter(cloth, x, z, a, b, c)
     if family == "print":
-        spots = np.clip((noise(rng, x, z, 0.05, 0.05) - 0.55) * 14, 0, 1)
-        more = np.clip((noise(rng, x, z, 0.035, 0.035) - 0.62) * 14, 0, 1)
-        return _mix(_mix(a, b, spots), c, more)
+        spots = np.clip((noise(rng, x, z, 0.022, 0.03) - 0.58) * 9, 0, 1)
+        more = np.clip((noise(rng, x, z, 0.018, 0.014) - 0.66) * 9, 0, 1)
+        return _mix(_mix(a, 0.35 * a + 0.65 * b, spots), 0.4 * a + 0.6 * c, more)
     if family == "logo" and where == "front":
         return _motif(cloth, x, z, rng, a, b, c)
     if family == "gradient":

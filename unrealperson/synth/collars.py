@@ -17,15 +17,15 @@ _COLUMNS = 40
 # Rows of a strip from its base: height above the neckline and radius relative to the neck.
 _PROFILES = {
     "crew": ((-0.014, 1.13), (-0.006, 1.1), (0.002, 1.03), (0.0, 0.97)),
-    "polo": ((-0.012, 1.07), (0.006, 1.0), (0.014, 0.99), (0.015, 1.06), (0.004, 1.18), (-0.012, 1.3)),
-    "shirt": ((-0.012, 1.07), (0.008, 0.99), (0.019, 0.98), (0.02, 1.06), (0.006, 1.2), (-0.013, 1.34)),
-    "lapel": ((-0.006, 1.1), (0.01, 1.03), (0.016, 1.05), (0.006, 1.18), (-0.014, 1.36)),
-    "shawl": ((-0.006, 1.1), (0.012, 1.04), (0.02, 1.1), (0.01, 1.22), (-0.016, 1.42)),
+    "polo": ((-0.012, 1.07), (0.006, 1.0), (0.014, 0.99), (0.0155, 1.05), (0.004, 1.13), (-0.012, 1.19)),
+    "shirt": ((-0.012, 1.07), (0.008, 0.99), (0.019, 0.98), (0.0205, 1.05), (0.005, 1.15), (-0.016, 1.22)),
+    "lapel": ((-0.006, 1.1), (0.01, 1.03), (0.017, 1.06), (0.004, 1.15), (-0.02, 1.22)),
+    "shawl": ((-0.006, 1.1), (0.012, 1.04), (0.02, 1.1), (0.008, 1.19), (-0.024, 1.27)),
     "stand": ((-0.012, 1.1), (0.015, 1.03), (0.04, 1.02), (0.043, 0.98), (0.03, 0.94)),
     "turtle": ((-0.012, 1.08), (0.02, 0.97), (0.052, 0.9), (0.056, 0.95), (0.035, 1.02), (0.01, 1.06)),
     "cowl": ((-0.012, 1.06), (0.018, 1.0), (0.026, 1.1), (0.008, 1.25), (-0.025, 1.32), (-0.04, 1.22)),
 }
-_GAP = {"polo": 0.16, "shirt": 0.12, "stand": 0.1, "lapel": 0.75, "shawl": 0.5}
+_GAP = {"polo": 0.16, "shirt": 0.16, "stand": 0.1, "lapel": 0.75, "shawl": 0.5}
 """Half the angle in radians that a collar leaves open in front."""
 
 
@@ -52,8 +52,8 @@ def collar_of(shell: Sheet, upper: Upper) -> list[Sheet]:
     height = height + base
     height[-2:] += np.array([[0.3], [1.0]]) * 0.01 * side * (upper.collar in ("polo", "shirt", "lapel", "shawl"))
     if upper.collar in ("shirt", "polo"):
-        points = np.exp(-(((turn - gap) / 0.3) ** 2)) + np.exp(-(((2 * np.pi - gap - turn) / 0.3) ** 2))
-        height[-2:] -= np.array([[0.35], [1.0]]) * 0.022 * points
+        points = np.exp(-(((turn - gap) / 0.42) ** 2)) + np.exp(-(((2 * np.pi - gap - turn) / 0.42) ** 2))
+        height[-2:] -= np.array([[0.3], [1.0]]) * 0.034 * points
     if upper.collar == "cowl":
         height[-3:] -= np.array([[0.4], [0.8], [1.0]]) * 0.05 * front
     sheets = [_strip(shell, turn, height, np.broadcast_to(reach, height.shape))]

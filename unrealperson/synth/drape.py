@@ -32,6 +32,17 @@ def push(sheet: Sheet, offset: np.ndarray) -> Sheet:
     return replace(sheet, position=position, normal=normals(position, sheet.triangles))
 
 
+def resting(direction: np.ndarray, sheet: Sheet) -> np.ndarray:
+    """How much cloth lies on what is below it: 1 where it faces up, 0 where it hangs free.
+
+    Args:
+        direction: [n, 3] unit vectors away from what is below.
+        sheet: the cloth; arms hang down once they are lowered, so that their outside faces up at rest.
+    """
+    side = np.where(sheet.template[:, 1] > 0, 0.62, -0.62) * sheet.guide[:, 0]
+    return np.clip(side * direction[:, 1] + 0.78 * direction[:, 2], 0, 1)
+
+
 def fall_straight(sheet: Sheet, share: float) -> Sheet:
     """Lets the cloth of a trunk span hollows and fall from chest, shoulder blades and belly.
 
@@ -79,11 +90,14 @@ def widen(sheet: Sheet, body: Body, limb: tuple[str, str, str], least: np.ndarra
         distance = np.linalg.norm(sheet.position - foot, axis=1)
         closer = distance < shortest
         nearest[closer], shortest[closer] = foot[closer], distance[closer]
-    gap = smooth(sheet, np.clip(least - shortest, 0, 0.12)[:, None], 2)
+    side = np.where(left, 1.0, -1.0)
     away = (sheet.position - nearest) / np.maximum(shortest, 1e-6)[:, None]
+    gap = np.clip(least - shortest, 0, 0.12)
+    if limb[0] == "upperarm":
+        gap = gap * (1 - 0.75 * resting(away, sheet))
+    gap = smooth(sheet, gap[:, None], 2)
     position = sheet.position + gap * away
     # The cloth of one leg ends where the other begins.
-    side = np.where(left, 1.0, -1.0)
     crossed = (sheet.template[:, 2] < -0.08) & (side * position[:, 1] < 0.004) & (least > 0)
     position[crossed, 1] = 0.004 * side[crossed]
     return replace(sheet, position=position, normal=normals(position, sheet.triangles))

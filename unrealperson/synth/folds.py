@@ -30,7 +30,7 @@ def trunk_shade(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, upper: U
     pull = _crest(noise(rng, away * 0.7 + z * 0.7, z * 0.7 - away * 0.7, 0.35, 0.075))
     pull *= np.exp(-(((z - 0.30) / 0.16) ** 2)) * np.clip(away / 0.1, 0.2, 1)
     waist = _crest(noise(rng, x, z + 0.1 * away, 0.22, 0.05)) * np.exp(-(((z - 0.14) / 0.09) ** 2))
-    height = 0.011 * hang + 0.009 * pull + 0.008 * waist * (0.5 + 0.5 * upper.fall)
+    height = 0.011 * hang + 0.009 * pull + 0.006 * waist * (0.5 + 0.5 * upper.fall)
     shade = _light(height * loose, x, z)
     armpit = np.exp(-(((away - 0.2) / 0.06) ** 2) - ((z - 0.43) / 0.07) ** 2)
     side = np.clip((away - 0.15) / 0.1, 0, 1) * (z < 0.42)

@@ -20,7 +20,7 @@ from unrealperson.synth.charts import (
 )
 from unrealperson.synth.collars import collar_of, opening_gap
 from unrealperson.synth.cuts import Garment, Lower, Upper
-from unrealperson.synth.drape import fall_straight, hang, push, rest_on, widen
+from unrealperson.synth.drape import fall_straight, hang, push, rest_on, resting, widen
 from unrealperson.synth.footwear import lower_toes, make_shoes, shoe_field
 from unrealperson.synth.hair import grow_hair, scalp_field
 from unrealperson.synth.outfits import Outfit
@@ -156,9 +156,8 @@ class _Fitting:
         scale, ground = self.scale, self.ground
         z = ground.template[:, 2]
         arm, along = ground.guide[:, 0], ground.guide[:, 1]
-        # On the shoulders and around the neck cloth rests on what is below.
-        resting = ramp(z, 0.44, 0.54) * (1 - ramp(along, 0.3, 0.9) * (arm > 0.5))
-        offset = upper.room_m * (1 - 0.5 * resting)
+        shoulders = ramp(z, 0.26, 0.40)
+        offset = upper.room_m * (1 - 0.6 * shoulders * resting(ground.normal, ground))
         fall = upper.fall
         if tuck_z is not None:
             offset = 0.003 + (offset - 0.003) * ramp(z, tuck_z - 0.01, tuck_z + 0.08)

@@ -254,7 +254,7 @@ def _paint_tie(rng: np.random.Generator, atlas: np.ndarray, panels: Panels, clot
 def _paint_lower(rng: np.random.Generator, atlas: np.ndarray, cloth: Cloth, outfit: Outfit) -> None:
     garment, lower = outfit.lower_garment, outfit.lower
     stiff = _STIFF.get(cloth.family, 0.0)
-    cover_z = None if outfit.tucked or outfit.top.upper is None else outfit.top.upper.hem_z
+    cover_z = None if outfit.tucked or outfit.top.slot == "dress" or outfit.top.upper is None else outfit.top.upper.hem_z
     if outfit.outer is not None and outfit.outer.upper is not None and outfit.outer.upper.opening != "open":
         cover_z = min(outfit.outer.upper.hem_z, cover_z if cover_z is not None else 1.0)
     if lower.skirt:
