@@ -151,6 +151,15 @@ def panel_chart(sheet: Sheet, region: str, panels: Panels) -> np.ndarray:
     return _place(region, u, _height(sheet, (panels.low_z, panels.high_z)))
 
 
+def picture_chart(uv: np.ndarray) -> np.ndarray:
+    """Texture coordinates of cloth with a picture of its own, in the place of an outer layer.
+
+    Args:
+        uv: [T, 3, 2] coordinates in the picture, v up.
+    """
+    return _place("outer", uv[..., 0] % 1.0, 1 - uv[..., 1] % 1.0)
+
+
 def head_chart(sheet: Sheet) -> np.ndarray:
     """Texture coordinates of head and neck: around from the nape, and down.
 

@@ -15,14 +15,16 @@ from unrealperson.synth.charts import (
     limb_chart,
     panel_chart,
     panels_of,
+    picture_chart,
     shoe_chart,
     sleeve_chart,
 )
 from unrealperson.synth.collars import collar_of, opening_gap
-from unrealperson.synth.cuts import Garment, Lower, Upper
+from unrealperson.synth.cuts import Garment, Lower, Shoe, Upper
 from unrealperson.synth.drape import fall_straight, hang, push, rest_on, resting, widen
 from unrealperson.synth.footwear import lower_toes, make_shoes, shoe_field
 from unrealperson.synth.hair import grow_hair, scalp_field
+from unrealperson.synth.mhclo import Fitted, fit
 from unrealperson.synth.outfits import Outfit
 from unrealperson.synth.sheets import (
     SLOTS,
@@ -124,21 +126,29 @@ class _Fitting:
         self.shell = sheet_from(self.template, body, "helper-tights")
         self.ground = self.shell
         self.layers: list[tuple[list[Sheet], Field]] = []
+        self.shoe = outfit.shoes.shoe or Shoe()
+        self.hidden = np.zeros(len(self.template.vertices), bool)
 
     def mesh(self) -> Mesh:
         """Wears everything and welds what is seen."""
         outfit, lower = self.outfit, self.outfit.lower
-        if outfit.tucked or outfit.top.slot == "dress":
+        fitted = {garment.slot: garment for garment in outfit.fitted}
+        if "suit" in fitted:
+            self.wear_fitted(fitted["suit"])
+        elif outfit.tucked or outfit.top.slot == "dress":
             self.wear_upper(outfit.top, "top", tuck_z=lower.waist_z)
             self.wear_lower()
         else:
             self.wear_lower()
             self.wear_upper(outfit.top, "top")
-        trunk = self.layers[-1 if not outfit.tucked else 0][0]
-        if outfit.outer is not None:
+        trunk = self.layers[0 if outfit.tucked else -1][0]
+        if outfit.outer is not None and "suit" not in fitted:
             self.wear_upper(outfit.outer, "outer", tuck_z=lower.waist_z if _is_bib(outfit.outer) else None)
             trunk = trunk + self.layers[-1][0]
-        self.wear_shoes()
+        if "shoes" in fitted:
+            self.wear_fitted(fitted["shoes"])
+        else:
+            self.wear_shoes()
         parts = [_skin(self), _eyes(self.template, self.body)]
         for number, (sheets, _) in enumerate(self.layers):
             above = [field for _, field in self.layers[number + 1 :]]
@@ -238,6 +248,30 @@ class _Fitting:
         self.ground = replace(ground, position=position, normal=normals(position, ground.triangles))
         self.layers.append(([trousers], lambda part: trouser_field(part, lower)))
 
+    def wear_fitted(self, garment: Fitted) -> None:
+        """Puts on a garment made for MakeHuman, with its own picture or with cloth of ours."""
+        sheet = fit(garment, self.body)
+        self.hidden |= garment.hidden
+        corner = sheet.triangles
+        arm = sheet.guide[corner, 0].mean(1)
+        kinds: list[tuple[str, np.ndarray, Callable[[Sheet], np.ndarray]]]
+        if garment.slot == "shoes":
+            self.shoe = replace(self.shoe, heel_m=0.0)
+            kinds = [("shoes", np.ones(len(corner), bool), shoe_chart)]
+        else:
+            panels = panels_of(self.outfit.top)
+            kinds = [
+                ("top", (arm < 0.5) & garment.upper, lambda part: panel_chart(part, "top", panels)),
+                ("top", arm >= 0.5, lambda part: sleeve_chart(part, "top sleeve")),
+                ("bottom", (arm < 0.5) & ~garment.upper, leg_chart),
+            ]
+        parts = []
+        for slot, chosen, chart in kinds:
+            part = replace(sheet, triangles=corner[chosen], slot=SLOTS.index(slot))
+            picture = garment.texture is not None and garment.slot == "suit"
+            parts.append(replace(part, chart=picture_chart(garment.uv[chosen]) if picture else chart(part)))
+        self.layers.append((parts, lambda part: np.full(len(part.position), -1.0)))
+
     def wear_shoes(self) -> None:
         """Puts on shoes: below wide trousers, over narrow ones."""
         shoe, lower = self.outfit.shoes.shoe, self.outfit.lower
@@ -295,7 +329,9 @@ def _without_hidden(sheet: Sheet, above: list[Field], margin: float) -> Sheet:
 
 def _skin(fitting: _Fitting) -> Sheet:
     outfit = fitting.outfit
-    sheet = sheet_of(fitting.template, fitting.body, skin_faces())
+    faces = skin_faces()
+    faces = faces[~fitting.hidden[faces].all(1)]
+    sheet = sheet_of(fitting.template, fitting.body, faces)
     cover = np.max([field(sheet) for _, field in fitting.layers], axis=0) - 0.022
     if outfit.hair not in ("bald", "cropped"):
         scalp = np.where(sheet.guide[:, 3] > 0.5, scalp_field(sheet.template, outfit) - 0.03, -1)

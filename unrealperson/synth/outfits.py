@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unrealperson.synth.cuts import Garment, Lower
-from unrealperson.synth.wardrobe import catalogue
+from unrealperson.synth.mhclo import Fitted
+from unrealperson.synth.wardrobe import by_name, catalogue
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Outfit:
         hair_z: lower end of the hair.
         hair_volume: metres between scalp and the hair's surface.
         fringe: lowering of the hairline above the face in metres.
+        fitted: MakeHuman garments worn in the place of the wardrobe's.
     """
 
     top: Garment
@@ -38,6 +40,7 @@ class Outfit:
     hair_z: float
     hair_volume: float
     fringe: float
+    fitted: tuple[Fitted, ...] = ()
 
     @property
     def lower_garment(self) -> Garment:
@@ -82,13 +85,30 @@ _HAIR_Z = {"long": (0.30, 0.5), "bob": (0.565, 0.63), "ponytail": (0.42, 0.6)}
 _VOLUME_M = {"cropped": (0.004, 0.006), "short": (0.012, 0.026)}
 
 
-def random_outfit(rng: np.random.Generator, *, gender: str) -> Outfit:
+def random_outfit(rng: np.random.Generator, *, gender: str, clothes: Sequence[Fitted] = ()) -> Outfit:
     """Draws clothes that go together in one weather, and a haircut.
 
     Args:
         rng: source of randomness.
         gender: "female" or "male".
+        clothes: MakeHuman garments that half of the people wear instead of the wardrobe's.
     """
+    outfit = _from_wardrobe(rng, gender)
+    if not clothes:
+        return outfit
+    worn = []
+    for slot in ("suit", "shoes"):
+        fits = [garment for garment in clothes if garment.slot == slot and garment.gender in ("", gender)]
+        if fits and rng.random() < 0.5:
+            worn.append(fits[int(rng.integers(len(fits)))])
+    if any(garment.slot == "suit" for garment in worn):
+        types = by_name()
+        top, bottom = types["regular shirt"], types["straight trousers"]
+        outfit = replace(outfit, top=top, bottom=bottom, outer=None, tucked=False)
+    return replace(outfit, fitted=tuple(worn))
+
+
+def _from_wardrobe(rng: np.random.Generator, gender: str) -> Outfit:
     column = ("female", "male").index(gender)
     cold = float(rng.beta(1.6, 1.4))
 
@@ -142,6 +162,9 @@ def describe(outfit: Outfit) -> dict[str, str]:
     for layer, garment in layers.items():
         words[layer] = garment.name if garment else "none"
         words[f"{layer}_category"] = garment.category if garment else "none"
+    for fitted in outfit.fitted:
+        for layer in ("top", "bottom") if fitted.slot == "suit" else ("shoes",):
+            words[layer], words[f"{layer}_category"] = fitted.name, fitted.slot
     return words
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from unrealperson.synth import body as bodies
+from unrealperson.synth import cloth, garments, mhclo, outfits, textures
 from unrealperson.synth import gait as gaits
-from unrealperson.synth import garments, outfits, textures
 
 VERSIONS = (1,)
 KEYPOINTS = (
@@ -100,28 +102,36 @@ class Person:
         return np.einsum("nij,nj->ni", carried[:, :, :3], self.landmarks) + carried[:, :, 3]
 
 
-def make_person(seed: int, version: int, number: int) -> Person:
+def make_person(
+    seed: int, version: int, number: int, *, colors: cloth.Colors = "wardrobe", clothes: Path | None = None
+) -> Person:
     """Makes a person; the same arguments give the same bytes in every process.
 
     Args:
         seed: seed of the data set, 0 or more.
         version: model version Y; 1 is basic people without accessories.
         number: person P, 0 or more.
+        colors: how the colours of clothes are drawn: as people wear them, (almost) all black, or evenly.
+        clothes: folder of MakeHuman `.mhclo` garments that half of the people wear.
 
     Raises:
-        ValueError: a negative seed or number, or a version that does not exist.
+        ValueError: colors is none of these, no garment in the folder, a negative seed or number, or a version
+            that does not exist.
         RuntimeError: the MakeHuman base data is missing.
 
     Source: paper section 3.3; model versions as in the published folders unreal_vX.Y.
     """
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {', '.join(map(str, VERSIONS))}, got {version}")
+    if colors not in get_args(cloth.Colors):
+        raise ValueError(f"colors must be one of {', '.join(get_args(cloth.Colors))}, got {colors!r}")
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, number)).spawn(4)]
     body = bodies.random_body(streams[0])
-    outfit = outfits.random_outfit(streams[1], gender=body.gender)
-    look = textures.paint(streams[2], body, outfit)
+    fitted = mhclo.load_clothes(clothes) if clothes is not None else ()
+    outfit = outfits.random_outfit(streams[1], gender=body.gender, clothes=fitted)
+    look = textures.paint(streams[2], body, outfit, colors=colors)
     mesh = garments.dress(body, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)

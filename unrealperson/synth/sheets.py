@@ -67,8 +67,8 @@ class Mesh:
 
 
 @dataclass(frozen=True)
-class _Guides:
-    """Per template vertex: where it lies along the limbs.
+class Guides:
+    """Per vertex of the base mesh: where it lies along the limbs.
 
     Attributes:
         arm: [V] share of weights of arm and hand.
@@ -86,7 +86,8 @@ class _Guides:
 
 
 @lru_cache(maxsize=1)
-def _guides() -> _Guides:
+def body_guides() -> Guides:
+    """Where the vertices of the base mesh lie along the limbs."""
     template = load_template()
     dense = np.zeros((len(template.vertices), len(template.bone_names)), np.float32)
     np.put_along_axis(dense, template.bone_index.astype(np.int64), template.bone_weight, 1)
@@ -111,7 +112,7 @@ def _guides() -> _Guides:
     front /= np.linalg.norm(front)
     around = np.arctan2(away @ np.cross(direction, front), away @ front)
     head = dense[:, [n == "head" for n in names]].sum(1)
-    return _Guides(arm=arm, along=along, around=around, head=head, weight=dense)
+    return Guides(arm=arm, along=along, around=around, head=head, weight=dense)
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +126,7 @@ def skin_faces() -> np.ndarray:
     mouth &= template.vertices[template.quads[rows], 0].mean(1) < 0.125
     sockets = (centre[:, 0] < 0.155) & (np.abs(centre[:, 1] - 0.59) < 0.045)
     quads = template.quads[rows[~(mouth | sockets)]]
-    point, guides = template.vertices, _guides()
+    point, guides = template.vertices, body_guides()
     hand = (guides.arm > 0.5) & (guides.along > 1.9)
     kind = np.where(hand, 2, np.where(guides.head > 0.5, 1, 0))
     cell = np.array([0.0005, 0.0045, 0.0075])[kind]
@@ -160,7 +161,7 @@ def sheet_of(template: Template, body: Body, faces: np.ndarray) -> Sheet:
     """
     used, inverse = np.unique(faces, return_inverse=True)
     triangles = inverse.reshape(faces.shape)
-    guides = _guides()
+    guides = body_guides()
     position = body.vertices[used].astype(np.float64)
     return Sheet(
         position,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from unrealperson.synth.body import Body
 from unrealperson.synth.charts import (
     HEAD_Z,
     LEG_Z,
+    MARGIN,
     REGIONS,
     SHOE_Z,
     SLEEVE_M,
@@ -87,6 +89,10 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
         garment = garments[layer]
         if garment is not None:
             _paint_upper(rng, atlas, layer, garment, cloths[layer], outfit)
+    for fitted in outfit.fitted:
+        if fitted.texture is not None and fitted.slot == "suit":
+            _put(atlas, "outer", _picture(fitted.texture))
+            words["top_pattern"] = words["bottom_pattern"] = "picture"
     if tie:
         _paint_tie(rng, atlas, panels_of(outfit.top), choose_cloth(rng, outfit.shoes, colors))
     _paint_lower(rng, atlas, cloths["bottom"], outfit)
@@ -109,6 +115,17 @@ def _grid(region: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _put(atlas: np.ndarray, region: str, image: np.ndarray) -> None:
     _view(atlas, region)[...] = image
+
+
+def _picture(path: Path) -> np.ndarray:
+    """A material's picture, as large as its region and with its edges repeated into the margin."""
+    from PIL import Image
+
+    height, width = _shape("outer")
+    margin = round(MARGIN * ATLAS_PX)
+    with Image.open(path) as opened:
+        small = opened.convert("RGB").resize((width - 2 * margin, height - 2 * margin), Image.Resampling.BOX)
+    return np.pad(np.asarray(small, np.float32) / 255, ((margin, margin), (margin, margin), (0, 0)), "edge")
 
 
 def _view(atlas: np.ndarray, region: str) -> np.ndarray:
@@ -254,7 +271,9 @@ def _paint_tie(rng: np.random.Generator, atlas: np.ndarray, panels: Panels, clot
 def _paint_lower(rng: np.random.Generator, atlas: np.ndarray, cloth: Cloth, outfit: Outfit) -> None:
     garment, lower = outfit.lower_garment, outfit.lower
     stiff = _STIFF.get(cloth.family, 0.0)
-    cover_z = None if outfit.tucked or outfit.top.slot == "dress" or outfit.top.upper is None else outfit.top.upper.hem_z
+    cover_z = (
+        None if outfit.tucked or outfit.top.slot == "dress" or outfit.top.upper is None else outfit.top.upper.hem_z
+    )
     if outfit.outer is not None and outfit.outer.upper is not None and outfit.outer.upper.opening != "open":
         cover_z = min(outfit.outer.upper.hem_z, cover_z if cover_z is not None else 1.0)
     if lower.skirt:
