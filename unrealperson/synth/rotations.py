@@ -1,0 +1,83 @@
+"""Rotation matrices of the poses: about axes, between directions, and frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def about(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Rotation about an axis.
+
+    Args:
+        axis: [3] unit vector.
+        angle: radians, right-handed.
+
+    Returns:
+        [3, 3] float64.
+    """
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def about_x(angle: float) -> np.ndarray:
+    """Rotation about X; positive lifts the left side.
+
+    Args:
+        angle: radians.
+    """
+    return about(np.array([1.0, 0, 0]), angle)
+
+
+def about_y(angle: float) -> np.ndarray:
+    """Rotation about Y; positive bends forwards.
+
+    Args:
+        angle: radians.
+    """
+    return about(np.array([0, 1.0, 0]), angle)
+
+
+def about_z(angle: float) -> np.ndarray:
+    """Rotation about Z; positive turns to the left.
+
+    Args:
+        angle: radians.
+    """
+    return about(np.array([0, 0, 1.0]), angle)
+
+
+def align(rest: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The smallest rotation that turns one direction into another.
+
+    Args:
+        rest: [3] direction of any length.
+        wanted: [3] direction of any length, not opposite to the first.
+    """
+    a, b = rest / np.linalg.norm(rest), wanted / np.linalg.norm(wanted)
+    axis, cosine = np.cross(a, b), float(a @ b)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + cross + cross @ cross / max(1 + cosine, 1e-9)
+
+
+def frame(along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """Right-handed axes as columns: first along, second as near across as a right angle allows.
+
+    Args:
+        along: [3] direction.
+        across: [3] direction that is not parallel to it.
+    """
+    first = along / np.linalg.norm(along)
+    second = across - (across @ first) * first
+    second = second / np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)], 1)
+
+
+def downwards(angle: float, lateral: float) -> np.ndarray:
+    """Unit direction of a hanging limb.
+
+    Args:
+        angle: radians forwards from the vertical.
+        lateral: metres to the left per metre of height.
+    """
+    direction = np.array([np.sin(angle), lateral, -np.cos(angle)])
+    return direction / np.linalg.norm(direction)
