@@ -111,7 +111,7 @@ class Gait:
 _STYLES: dict[str, dict[str, tuple[float, float]]] = {
     "stroll": {"speed_mps": (0.8, 1.25), "arm_swing_deg": (8, 18), "elbow_deg": (7, 14), "bounce": (0.35, 0.6)},
     "brisk": {
-        "speed_mps": (1.35, 1.8), "arm_swing_deg": (18, 30), "elbow_deg": (14, 26), "lean_deg": (3, 6),
+        "speed_mps": (1.35, 1.8), "arm_swing_deg": (16, 26), "elbow_deg": (14, 26), "lean_deg": (3, 6),
         "twist_deg": (6, 9), "bounce": (0.4, 0.7),
     },
     "upright": {
@@ -123,7 +123,7 @@ _STYLES: dict[str, dict[str, tuple[float, float]]] = {
         "width_m": (0.035, 0.05), "toe_out_deg": (0, 6), "arm_swing_deg": (12, 22),
     },
     "bounce": {
-        "speed_mps": (1.1, 1.5), "bounce": (0.9, 1.0), "arm_swing_deg": (20, 32), "elbow_deg": (12, 24),
+        "speed_mps": (1.1, 1.5), "bounce": (0.9, 1.0), "arm_swing_deg": (18, 26), "elbow_deg": (12, 24),
         "lift_m": (0.02, 0.035), "slouch_deg": (2, 8),
     },
     "shuffle": {
@@ -164,7 +164,7 @@ def random_gait(
     habits = {
         "speed_mps": between(0.9, 1.5),
         "arm_swing_deg": between(10, 24),
-        "arm_asymmetry": between(-0.4, 0.4),
+        "arm_asymmetry": between(-0.3, 0.3),
         "elbow_deg": between(7, 18),
         "lean_deg": between(0, 3),
         "slouch_deg": between(0, 6),
@@ -282,7 +282,7 @@ def _pelvis_shift(
         flat = np.hypot(*(foot.ankle - hip)[:2])
         reach = _REACH * foot.leg_m
         heights.append(foot.ankle[2] + np.sqrt(max(reach**2 - flat**2, (0.4 * reach) ** 2)) - hip[2])
-        heights.append(at[f"foot_{foot.side}"][2] + (0.98 + 0.018 * (gait.bounce if moving else 1.0)) * reach - hip[2])
+        heights.append(at[f"foot_{foot.side}"][2] + (0.987 + 0.011 * (gait.bounce if moving else 1.0)) * reach - hip[2])
     # A smooth minimum: knees never snap straight.
     soft_m = 0.006
     values = np.array(heights)
