@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unrealperson.synth.rotations import about, align, downwards, frame
+from unrealperson.synth.rotations import about, align, cross, downwards, frame
 
 if TYPE_CHECKING:
     from unrealperson.synth.gait import Gait, Skeleton
@@ -114,13 +115,11 @@ def _segment(name: str) -> int:
     return int(name.startswith(("upperarm", "clavicle", "hand", "thumb", *_FINGERS)))
 
 
-def move_arm(
-    at: dict[str, np.ndarray], gait: Gait, side: str, p: float, moving: float, sway: float
-) -> dict[str, np.ndarray]:
+def move_arm(skeleton: Skeleton, gait: Gait, side: str, p: float, moving: float, sway: float) -> dict[str, np.ndarray]:
     """Rotations of the bones of one arm.
 
     Args:
-        at: [3] rest position of each joint by name.
+        skeleton: the rig at rest.
         gait: the person's habits and activity.
         side: "l" or "r".
         p: phase of the leg of the same side, 0 ... 1.
@@ -130,7 +129,7 @@ def move_arm(
     Returns:
         [3, 3] rotation from rest by bone name.
     """
-    sign = 1.0 if side == "l" else -1.0
+    at, sign = skeleton.at(), 1.0 if side == "l" else -1.0
     hold, carries = _doing(gait.activity, side)
     swing_share = moving * (1 + sign * gait.arm_asymmetry) * (0.2 if carries else 1.0)
     forward = -np.cos(2 * np.pi * (p - 0.02))
@@ -156,10 +155,11 @@ def move_arm(
         above = align(rest_upper, upper)
     else:
         # The elbow is a hinge: the upper arm rolls until the forearm can bend where it has to go.
-        above = frame(upper, np.cross(upper, fore)) @ frame(rest_upper, np.cross(rest_upper, rest_fore)).T
+        above = frame(upper, cross(upper, fore)) @ frame(rest_upper, cross(rest_upper, rest_fore)).T
     below = align(above @ rest_fore, fore) @ above
-    turned, hand, wanted = _hand(at, side, sign, fore, along, palm, below)
-    return {f"upperarm_{side}": above, **turned, **_fingers(at, side, sign, hand, wanted, curl)}
+    lower, hand = _hand(at, side, sign, fore, along, palm, below)
+    fingers = {name: hand @ bent for name, bent in _fingers(skeleton, side, float(curl)).items()}
+    return {f"upperarm_{side}": above, f"lowerarm_{side}": lower, f"hand_{side}": hand, **fingers}
 
 
 def _doing(activity: str, side: str) -> tuple[_Hold | None, bool]:
@@ -180,29 +180,35 @@ def _hand(
     along: np.ndarray,
     palm: np.ndarray,
     below: np.ndarray,
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Forearm and hand; half of the hand's turn about the forearm happens within the forearm."""
     across = at[f"index_01_{side}"] - at[f"pinky_01_{side}"]
-    wanted = frame(along, sign * np.cross(palm, along))
-    hand = wanted @ frame(at[f"middle_01_{side}"] - at[f"hand_{side}"], across).T
+    wanted = frame(along, sign * cross(palm, along))
+    hand = wanted @ _hand_frame(at, side).T
     straight, seen = frame(fore, below @ across), frame(fore, wanted[:, 1])
     turn = np.arctan2(*(seen[:, 1] @ straight[:, [2, 1]]))
-    return {f"lowerarm_{side}": about(fore, 0.5 * turn) @ below, f"hand_{side}": hand}, hand, wanted
+    return about(fore, 0.5 * turn) @ below, hand
 
 
-def _fingers(
-    at: dict[str, np.ndarray], side: str, sign: float, hand: np.ndarray, wanted: np.ndarray, curl: float
-) -> dict[str, np.ndarray]:
-    """Fingers that lie together and bend towards the palm, the thumb along the index finger."""
-    turned = {}
-    palm = sign * wanted[:, 2]
+def _hand_frame(at: dict[str, np.ndarray], side: str) -> np.ndarray:
+    """Axes of the hand at rest as columns: to the knuckles, to the index finger, square to both."""
+    across = at[f"index_01_{side}"] - at[f"pinky_01_{side}"]
+    return frame(at[f"middle_01_{side}"] - at[f"hand_{side}"], across)
+
+
+@lru_cache(maxsize=1024)
+def _fingers(skeleton: Skeleton, side: str, curl: float) -> dict[str, np.ndarray]:
+    """Turns, within the hand, of fingers that lie together and bend to the palm, the thumb along the index finger."""
+    at, turned = skeleton.at(), {}
+    wanted = _hand_frame(at, side)
+    palm = wanted[:, 2] if side == "l" else -wanted[:, 2]
     for finger, more in _FINGERS.items():
         for joint, following, bends in (("01", "02", 0.75), ("02", "03", 1.85), ("03", "", 2.6)):
             if following:
                 rest = at[f"{finger}_{following}_{side}"] - at[f"{finger}_{joint}_{side}"]
             angle = curl * bends * more
             target = np.cos(angle) * wanted[:, 0] + np.sin(angle) * palm + _TOGETHER[finger] * wanted[:, 1]
-            turned[f"{finger}_{joint}_{side}"] = align(hand @ rest, target) @ hand
+            turned[f"{finger}_{joint}_{side}"] = align(rest, target)
     grip = np.clip((curl - 0.4) / 0.7, 0, 1)
     reach = {"01": (0.80, 0.36, 0.40), "02": (0.92, 0.02, 0.30), "03": (0.94, -0.12, 0.28)}
     close = {"01": (0.60, 0.25, 0.75), "02": (0.45, -0.35, 0.80), "03": (0.30, -0.75, 0.55)}
@@ -210,5 +216,5 @@ def _fingers(
         mixed = (1 - grip) * np.array(reach[joint]) + grip * np.array(close[joint])
         target = mixed[0] * wanted[:, 0] + mixed[1] * wanted[:, 1] + mixed[2] * palm
         rest = at[f"thumb_{end}_{side}"] - at[f"thumb_{start}_{side}"]
-        turned[f"thumb_{joint}_{side}"] = align(hand @ rest, target) @ hand
+        turned[f"thumb_{joint}_{side}"] = align(rest, target)
     return turned

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,7 @@ _DRAG = 0.37
 _FULL_STRIDE_M = 1.35
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Skeleton:
     """The rig of one body at rest.
 
@@ -41,6 +43,10 @@ class Skeleton:
 
     def at(self) -> dict[str, np.ndarray]:
         """[3] float64 rest position of each joint by name."""
+        return self._at
+
+    @cached_property
+    def _at(self) -> dict[str, np.ndarray]:
         return {name: joint.astype(np.float64) for name, joint in zip(self.names, self.joints, strict=True)}
 
 
@@ -161,7 +167,7 @@ def random_gait(
     def between(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
 
-    habits = {
+    habits: dict[str, Any] = {
         "speed_mps": between(0.9, 1.5),
         "arm_swing_deg": between(10, 24),
         "arm_asymmetry": between(-0.3, 0.3),
@@ -187,7 +193,8 @@ def random_gait(
     habits["width_m"] = (habits["width_m"] + 0.09 * heavy) * height_m / 1.7
     habits["sway_m"] += 0.02 * heavy
     stride_m = 0.78 * height_m * (habits["speed_mps"] / 1.3) ** 0.6
-    return Gait(walk=walk, idle=idle, stride_m=stride_m, idle_side=float(rng.choice([-1.0, 1.0])), **habits)
+    drawn_side = float(rng.choice([-1.0, 1.0]))
+    return replace(Gait(walk=walk, idle=idle, stride_m=stride_m, idle_side=drawn_side), **habits)
 
 
 def with_stride(gait: Gait, skeleton: Skeleton, share: float = 1.0) -> Gait:
@@ -225,7 +232,7 @@ def pose(skeleton: Skeleton, gait: Gait, phase: float, moving: float) -> np.ndar
         # Lowered arms pull the shoulders down; without this the shoulder's bend looks padded.
         turned[f"clavicle_{side}"] = turned["spine_03"] @ about_x(-sign * np.radians(8))
         turned |= foot.bones(at, turned["pelvis"], shift)
-        turned |= arms.move_arm(at, gait, side, (phase + offset) % 1.0, moving, slow)
+        turned |= arms.move_arm(skeleton, gait, side, (phase + offset) % 1.0, moving, slow)
     joints = skeleton.joints.astype(np.float64)
     matrices = np.zeros((len(joints), 3, 4))
     for bone, parent in enumerate(skeleton.parents):

@@ -15,8 +15,8 @@ def about(axis: np.ndarray, angle: float) -> np.ndarray:
     Returns:
         [3, 3] float64.
     """
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * skew @ skew
 
 
 def about_x(angle: float) -> np.ndarray:
@@ -25,7 +25,8 @@ def about_x(angle: float) -> np.ndarray:
     Args:
         angle: radians.
     """
-    return about(np.array([1.0, 0, 0]), angle)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
 
 
 def about_y(angle: float) -> np.ndarray:
@@ -34,7 +35,8 @@ def about_y(angle: float) -> np.ndarray:
     Args:
         angle: radians.
     """
-    return about(np.array([0, 1.0, 0]), angle)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
 
 
 def about_z(angle: float) -> np.ndarray:
@@ -43,7 +45,19 @@ def about_z(angle: float) -> np.ndarray:
     Args:
         angle: radians.
     """
-    return about(np.array([0, 0, 1.0]), angle)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross product of two vectors; many times faster than numpy's for a single pair.
+
+    Args:
+        a: [3].
+        b: [3].
+    """
+    (ax, ay, az), (bx, by, bz) = a, b
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def align(rest: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -54,9 +68,9 @@ def align(rest: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         wanted: [3] direction of any length, not opposite to the first.
     """
     a, b = rest / np.linalg.norm(rest), wanted / np.linalg.norm(wanted)
-    axis, cosine = np.cross(a, b), float(a @ b)
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + cross + cross @ cross / max(1 + cosine, 1e-9)
+    axis, cosine = cross(a, b), float(a @ b)
+    skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + skew + skew @ skew / max(1 + cosine, 1e-9)
 
 
 def frame(along: np.ndarray, across: np.ndarray) -> np.ndarray:
@@ -69,7 +83,7 @@ def frame(along: np.ndarray, across: np.ndarray) -> np.ndarray:
     first = along / np.linalg.norm(along)
     second = across - (across @ first) * first
     second = second / np.linalg.norm(second)
-    return np.stack([first, second, np.cross(first, second)], 1)
+    return np.stack([first, second, cross(first, second)], 1)
 
 
 def downwards(angle: float, lateral: float) -> np.ndarray:
