@@ -17,7 +17,7 @@ ACTIVITIES = (
     "none", "carry_left", "carry_right", "shoulder_left", "shoulder_right", "hold_left", "hold_right", "phone", "push",
 )  # fmt: skip
 """What the arms do; several are joined by "+", as in "carry_left+phone", the first that names a side counts."""
-HEAD_DOWN_DEG = {"phone": 20.0}
+HEAD_DOWN_DEG = {"phone": 27.0}
 LEAN_DEG = {"push": 5.0}
 _FINGERS = {"index": 0.85, "middle": 1.0, "ring": 1.08, "pinky": 1.12}
 _TOGETHER = {"index": -0.07, "middle": -0.01, "ring": 0.05, "pinky": 0.13}
@@ -136,7 +136,7 @@ def move_arm(skeleton: Skeleton, gait: Gait, side: str, p: float, moving: float,
     swing = np.radians(gait.arm_swing_deg) * swing_share * forward + np.radians(1.0) * sway
     if hold is None:
         elbow_deg = 4.0 if carries else gait.elbow_deg
-        bend = np.radians(elbow_deg * (1 + 0.6 * moving * max(forward, -0.5) * (not carries)))
+        bend = np.radians(elbow_deg * (1 + 0.4 * moving * max(forward, -0.5) * (not carries)))
         back = swing - np.radians(3)
         upper = downwards(back, sign * (gait.arm_out + 0.02 * carries))
         fore = downwards(back + bend, sign * gait.fore_out)

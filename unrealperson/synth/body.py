@@ -33,8 +33,8 @@ _DETAIL_SIGMA, _DETAIL_LIMIT = 0.12, 0.3
 _OPPOSITES = {
     "decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"
 }  # fmt: skip
-_FINGERS_CLOSED = 0.9
-"""Share of the target that brings the fingers of the rest pose together; nobody walks with spread fingers."""
+_RELAXED = {"hands/hand-fingers-distance-decr": 0.9, "eyes/eye-height2-decr": 0.4}
+"""Targets by which the rest pose's spread fingers close and its lids come down; nobody walks about like that."""
 
 logger = get_logger(__name__)
 
@@ -333,7 +333,7 @@ def _thirds(value: float) -> tuple[float, float, float]:
 def _random_details(template: Template, rng: np.random.Generator, gender: str) -> dict[str, float]:
     """Shares of the detail targets of face and trunk: N(0, 0.12), one reflection at 0.3."""
     names = {str(name) for name in template.detail_names}
-    shares = {"hands/hand-fingers-distance-decr": _FINGERS_CLOSED}
+    shares = dict(_RELAXED)
     for name in sorted(names):
         stem, _, end = name.rpartition("-")
         folder = name.split("/")[0]
@@ -345,7 +345,8 @@ def _random_details(template: Template, rng: np.random.Generator, gender: str) -
         if folder == "breast" and gender == "male":
             continue
         opposite = f"{stem}-{_OPPOSITES[end]}" if end in _OPPOSITES else ""
-        shares[opposite if value > 0 and opposite else name] = max(value, 0.0) if not opposite else abs(value)
+        chosen = opposite if value > 0 and opposite else name
+        shares[chosen] = shares.get(chosen, 0.0) + (abs(value) if opposite else max(value, 0.0))
     return shares
 
 

@@ -117,24 +117,24 @@ class Gait:
 _STYLES: dict[str, dict[str, tuple[float, float]]] = {
     "stroll": {"speed_mps": (0.8, 1.25), "arm_swing_deg": (8, 18), "elbow_deg": (7, 14), "bounce": (0.35, 0.6)},
     "brisk": {
-        "speed_mps": (1.35, 1.8), "arm_swing_deg": (16, 26), "elbow_deg": (14, 26), "lean_deg": (3, 6),
+        "speed_mps": (1.35, 1.8), "arm_swing_deg": (14, 22), "elbow_deg": (14, 26), "lean_deg": (3, 6),
         "twist_deg": (6, 9), "bounce": (0.4, 0.7),
     },
     "upright": {
-        "speed_mps": (1.1, 1.55), "arm_swing_deg": (12, 24), "lean_deg": (-1.5, 1), "slouch_deg": (-3, 0),
+        "speed_mps": (1.1, 1.55), "arm_swing_deg": (11, 20), "lean_deg": (-1.5, 1), "slouch_deg": (-3, 0),
         "head_deg": (-3, 3), "bounce": (0.6, 0.9),
     },
     "sway": {
         "speed_mps": (0.9, 1.4), "roll_deg": (5.5, 8), "twist_deg": (7, 10), "sway_m": (0.022, 0.032),
-        "width_m": (0.035, 0.05), "toe_out_deg": (0, 6), "arm_swing_deg": (12, 22),
+        "width_m": (0.035, 0.05), "toe_out_deg": (0, 6), "arm_swing_deg": (10, 19),
     },
     "bounce": {
-        "speed_mps": (1.1, 1.5), "bounce": (0.9, 1.0), "arm_swing_deg": (18, 26), "elbow_deg": (12, 24),
+        "speed_mps": (1.1, 1.5), "bounce": (0.9, 1.0), "arm_swing_deg": (15, 22), "elbow_deg": (12, 24),
         "lift_m": (0.02, 0.035), "slouch_deg": (2, 8),
     },
     "shuffle": {
         "speed_mps": (0.6, 0.95), "lift_m": (0.008, 0.014), "roll_off": (0.45, 0.7), "bounce": (0.1, 0.3),
-        "lean_deg": (4, 8), "slouch_deg": (7, 14), "head_deg": (6, 16), "arm_swing_deg": (4, 10),
+        "lean_deg": (2, 5), "slouch_deg": (4, 9), "head_deg": (4, 12), "arm_swing_deg": (4, 10),
         "elbow_deg": (14, 24), "width_m": (0.075, 0.095), "twist_deg": (2, 4),
     },
 }  # fmt: skip
@@ -169,8 +169,8 @@ def random_gait(
 
     habits: dict[str, Any] = {
         "speed_mps": between(0.9, 1.5),
-        "arm_swing_deg": between(10, 24),
-        "arm_asymmetry": between(-0.3, 0.3),
+        "arm_swing_deg": between(9, 19),
+        "arm_asymmetry": between(-0.25, 0.25),
         "elbow_deg": between(7, 18),
         "lean_deg": between(0, 3),
         "slouch_deg": between(0, 6),
@@ -187,8 +187,8 @@ def random_gait(
     habits |= {name: between(*span) for name, span in _STYLES[walk].items()}
     habits["speed_mps"] = float(np.clip(habits["speed_mps"] * (1 - 0.2 * old), 0.6, 1.8))
     habits["arm_swing_deg"] *= 1 - 0.35 * old
-    habits["lean_deg"] += 2.5 * old
-    habits["slouch_deg"] += 5 * old
+    habits["lean_deg"] += 1.5 * old
+    habits["slouch_deg"] += 3 * old
     heavy = max(0.0, weight - 0.5)
     habits["width_m"] = (habits["width_m"] + 0.09 * heavy) * height_m / 1.7
     habits["sway_m"] += 0.02 * heavy

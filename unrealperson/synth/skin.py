@@ -183,9 +183,9 @@ def _complexion(rng: np.random.Generator, face: _Face, body: Body, dark: float) 
     below = np.clip((0.625 - face.z) / 0.03, 0, 1) * np.clip(1.1 - np.abs(face.angle) / 1.6, 0, 1)[None]
     face.shade(0.8 * below * np.clip((face.z - 0.52) / 0.06, 0, 1), np.array([0.76, 0.70, 0.68]))
     if body.ethnicity[2] > 0.6 and rng.random() < 0.22:
-        grain = smooth_noise(rng, shape, 110, 120)
+        grain = smooth_noise(rng, shape, 128, 150)
         area = face.spot(0.03, 0.70, 0.035, 0.02) + face.spot(0.0, 0.705, 0.02, 0.016)
-        face.shade(0.8 * np.clip(area, 0, 1) * np.clip((grain - 0.68) / 0.1, 0, 1), np.array([0.78, 0.66, 0.58]))
+        face.shade(0.55 * np.clip(area, 0, 1) * np.clip((grain - 0.74) / 0.1, 0, 1), np.array([0.78, 0.66, 0.58]))
     if rng.random() < 0.3:
         y, z = rng.uniform(-0.05, 0.05), rng.uniform(0.64, 0.71)
         mole = np.exp(-(((face.y - y) / 0.0018) ** 2) - ((face.z - z) / 0.0016) ** 2) * face.front
@@ -242,9 +242,10 @@ def _eyes(rng: np.random.Generator, face: _Face, body: Body, dark: float) -> str
     face.shade(0.45 * crease * arch, np.array([0.58, 0.48, 0.46]))
     # The chart of the eyeballs is the same: white and iris reach a little below the lids.
     ball = within * face.inside(low - 0.001, top + 0.0008)
-    white = (np.array([0.83, 0.80, 0.78]) - 0.24 * dark) * (0.94 + 0.06 * rng.random())
+    white = (np.array([0.80, 0.76, 0.74]) - 0.24 * dark) * (0.94 + 0.06 * rng.random())
     face.tint(ball, white)
     face.shade(0.6 * ball * np.clip((face.z - (top - 0.003)) / 0.003, 0, 1), 0.62)
+    face.shade(0.5 * ball * (2 * along - 1) ** 4, np.array([0.62, 0.54, 0.52]))
     face.shade(0.6 * face.spot(inner + 0.001, corner.mean(), 0.0022, 0.002) * ball, np.array([1.0, 0.74, 0.72]))
     gaze = rng.uniform(-0.0012, 0.0012)
     away = np.hypot(face.side - _EYE_Y - gaze * np.sign(face.y), face.z - _EYE_Z - 0.0003)
