@@ -15,6 +15,8 @@ from unrealperson.synth.drape import AXIS_X
 from unrealperson.synth.sheets import Sheet
 
 HEAD_Z = (0.50, 0.87)
+_FACE_Z, _FACE_V = (0.50, 0.63, 0.79, 0.87), (1.0, 0.86, 0.11, 0.0)
+"""Heights on head and neck, and how far down the head's chart they lie: the face has most of it."""
 HAIR_Z = (0.18, 0.87)
 COLLAR_Z = 0.69
 """Upper end of the panels of a trunk: collars and hoods included."""
@@ -161,7 +163,7 @@ def picture_chart(uv: np.ndarray) -> np.ndarray:
 
 
 def head_chart(sheet: Sheet) -> np.ndarray:
-    """Texture coordinates of head and neck: around from the nape, and down.
+    """Texture coordinates of head and neck: around from the nape, and down, with most texels for the face.
 
     Args:
         sheet: the part.
@@ -169,7 +171,38 @@ def head_chart(sheet: Sheet) -> np.ndarray:
     Returns:
         [T, 3, 2] of the triangles' corners.
     """
-    return _place("head", _around(sheet, 0.035, 1.0), _height(sheet, HEAD_Z))
+    turn = _widen_front(WRAP * _around(sheet, 0.035, 1.0)) / WRAP
+    return _place("head", turn, np.interp(sheet.template[sheet.triangles, 2], _FACE_Z, _FACE_V))
+
+
+def head_angle(turn: np.ndarray) -> np.ndarray:
+    """Angle about the head's axis of places in the head's chart, 0 at the nose, positive to the left.
+
+    Args:
+        turn: place across the chart, `WRAP` times its u, rising.
+
+    Returns:
+        Radians.
+    """
+    fine = np.linspace(-0.2, 1.3, 1501)
+    return (np.interp(turn, _widen_front(fine), fine) - 0.5) * 2 * np.pi
+
+
+def head_height(v: np.ndarray) -> np.ndarray:
+    """Height on the neutral base mesh of places in the head's chart.
+
+    Args:
+        v: place down the chart.
+
+    Returns:
+        Metres.
+    """
+    return np.interp(v, _FACE_V[::-1], _FACE_Z[::-1])
+
+
+def _widen_front(turn: np.ndarray) -> np.ndarray:
+    """Gives the face more room around the head than the back of it; whole turns stay whole."""
+    return turn + 0.11 * np.sin(2 * np.pi * (turn - 0.5))
 
 
 def hair_chart(sheet: Sheet) -> np.ndarray:

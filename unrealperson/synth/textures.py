@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from unrealperson.synth import skin as skins
 from unrealperson.synth.body import Body
 from unrealperson.synth.charts import (
-    HEAD_Z,
     LEG_Z,
     MARGIN,
     REGIONS,
@@ -24,7 +24,7 @@ from unrealperson.synth.cloth import Cloth, Colors, choose_cloth, choose_shirt, 
 from unrealperson.synth.collars import opening_gap
 from unrealperson.synth.cuts import Garment, Lower, Shoe
 from unrealperson.synth.folds import leg_shade, skirt_shade, sleeve_shade, trunk_shade
-from unrealperson.synth.hair import hairline
+from unrealperson.synth.noise import smooth_noise as _noise
 from unrealperson.synth.outfits import Outfit
 
 ATLAS_PX = 768
@@ -39,7 +39,6 @@ _HAIR = {
     "red": (0.38, 0.18, 0.10),
     "grey": (0.55, 0.54, 0.53),
 }
-_SKIN = {"african": (0.33, 0.215, 0.16), "asian": (0.80, 0.61, 0.48), "caucasian": (0.83, 0.645, 0.545)}
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
     """
     words: dict[str, str] = {}
     atlas = np.zeros((ATLAS_PX, ATLAS_PX, 3), np.float32)
-    skin = _skin_tone(rng, body)
-    words["skin"] = "dark" if skin.mean() < 0.35 else "medium" if skin.mean() < 0.58 else "light"
+    skin = skins.random_tone(rng, body)
+    words["skin"] = skins.describe_tone(skin)
     hair_name, hair = _hair_tone(rng, body)
     words["hair_color"] = "none" if outfit.hair == "bald" else hair_name
 
@@ -98,9 +97,11 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
     _paint_lower(rng, atlas, cloths["bottom"], outfit)
     if outfit.shoes.shoe is not None:
         _put(atlas, "shoes", _shoes(rng, cloths["shoes"], outfit.shoes.shoe, outfit.shoes))
-    _put(atlas, "skin", skin * (1 + 0.05 * (_noise(rng, _shape("skin"), 10) - 0.5))[..., None])
+    _put(atlas, "skin", skins.paint_limbs(rng, body, skin, ATLAS_PX))
     _put(atlas, "hair", _hair_strands(rng, hair))
-    _put(atlas, "head", _head(rng, body, skin, hair, outfit))
+    head, seen = skins.paint_head(rng, body, skin, hair, outfit, ATLAS_PX)
+    _put(atlas, "head", head)
+    words |= seen
     return Look((np.clip(atlas, 0, 1) * 255 + 0.5).astype(np.uint8), words)
 
 
@@ -133,25 +134,6 @@ def _view(atlas: np.ndarray, region: str) -> np.ndarray:
     height, width = _shape(region)
     top, left = round(box.top * ATLAS_PX), round(box.left * ATLAS_PX)
     return atlas[top : top + height, left : left + width]
-
-
-def _noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, cells_x: int | None = None) -> np.ndarray:
-    """Smooth noise in 0 ... 1, bilinear between a few random values per side."""
-    coarse = rng.random((cells + 1, (cells_x or cells) + 1))
-    y = np.linspace(0, cells, shape[0], endpoint=False)
-    x = np.linspace(0, cells_x or cells, shape[1], endpoint=False)
-    yi, xi = y.astype(int), x.astype(int)
-    fy, fx = y - yi, x - xi
-    fy, fx = (fy * fy * (3 - 2 * fy))[:, None], (fx * fx * (3 - 2 * fx))[None]
-    rows = coarse[yi] * (1 - fy) + coarse[yi + 1] * fy
-    return rows[:, xi] * (1 - fx) + rows[:, xi + 1] * fx
-
-
-def _skin_tone(rng: np.random.Generator, body: Body) -> np.ndarray:
-    share = np.array(body.ethnicity) ** 1.5
-    share /= share.sum()
-    tone = sum(s * np.array(c) for s, c in zip(share, _SKIN.values(), strict=True))
-    return np.clip(tone * rng.uniform(0.86, 1.08) * (1 + rng.normal(0, 0.015, 3)), 0.05, 0.95)
 
 
 def _hair_tone(rng: np.random.Generator, body: Body) -> tuple[str, np.ndarray]:
@@ -353,51 +335,3 @@ def _hair_strands(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
     strands = 0.6 * (_noise(rng, shape, 5, 60) - 0.5) + 0.5 * (_noise(rng, shape, 3, 18) - 0.5)
     _, v = _grid("hair")
     return tone * (1 + 0.8 * strands + 0.15 * (0.5 - v))[..., None]
-
-
-def _head(rng: np.random.Generator, body: Body, skin: np.ndarray, hair: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """Face, ears, neck and scalp on a cylinder about the head's axis."""
-    u, v = _grid("head")
-    turn = (u * WRAP - 0.5) * 2 * np.pi
-    z = HEAD_Z[1] - v * (HEAD_Z[1] - HEAD_Z[0])
-    # Distance of the face's surface from the head's axis: tan() turns the angle into metres sideways.
-    reach = np.interp(z, [0.60, 0.655, 0.685, 0.73, 0.80], [0.10, 0.108, 0.112, 0.096, 0.095])
-    y = reach * np.tan(np.clip(turn, -1.25, 1.25))
-    front = np.cos(turn) > 0.33
-    shape = u.shape
-    image = skin * (1 + 0.06 * (_noise(rng, shape, 14) - 0.5))[..., None]
-
-    def spot(cy: float, cz: float, wide: float, high: float) -> np.ndarray:
-        """1 in the middle of an ellipse on both sides of the face, 0 outside."""
-        away = ((np.abs(y) - cy) / wide) ** 2 + ((z - cz) / high) ** 2
-        return (np.clip(1.5 - away, 0, 1) * front)[..., None]
-
-    def tint(amount: np.ndarray, colour: np.ndarray) -> None:
-        image[...] = image * (1 - amount) + colour * amount
-
-    red = skin * np.array([0.98, 0.80, 0.78])
-    tint(0.35 * spot(0.04, 0.695, 0.022, 0.022), red)
-    tint(0.25 * spot(0.031, 0.735, 0.022, 0.014), skin * 0.6)
-    tint(0.9 * spot(0.031, 0.7285, 0.0135, 0.0052), np.array([0.78, 0.76, 0.74]) * (0.7 + 0.3 * skin.mean()))
-    tint(1.0 * spot(0.031, 0.7285, 0.0062, 0.0062), np.array([0.07, 0.05, 0.04]))
-    tint(0.8 * spot(0.031, 0.7345, 0.0155, 0.0022), skin * 0.25)
-    brow = 0.75 if body.gender == "male" else 0.55
-    tint(brow * spot(0.033, 0.7515, 0.018, 0.0035), hair * 0.8 + skin * 0.1)
-    tint(0.35 * spot(0.0, 0.6845, 0.014, 0.006), skin * 0.45)
-    lip = skin * (np.array([0.92, 0.72, 0.70]) if body.gender == "male" else np.array([0.96, 0.62, 0.62]))
-    tint(0.8 * spot(0.0, 0.6575, 0.024, 0.0075), lip)
-    tint(0.8 * spot(0.0, 0.6585, 0.024, 0.0016), skin * 0.35)
-    if body.gender == "male" and rng.random() < 0.4:
-        beard = rng.uniform(0.15, 0.65)
-        line = 0.675 - 0.02 * np.cos(turn) ** 2
-        area = np.clip((line - z) / 0.012, 0, 1) * np.clip((z - 0.60) / 0.02, 0, 1) * (np.cos(turn) > 0.0)
-        mouth = 1 - spot(0.0, 0.6575, 0.024, 0.009)[..., 0]
-        tint((beard * area * mouth)[..., None], hair * 0.9 + skin * 0.08)
-    if body.age > 55:
-        tint(0.2 * spot(0.035, 0.67, 0.004, 0.02), skin * 0.6)
-    tint((0.35 * np.clip((0.60 - z) / 0.03, 0, 1) * (np.cos(turn) > 0.3))[..., None], skin * 0.72)
-    if outfit.hair != "bald":
-        line = hairline(0.035 + 0.09 * np.cos(turn), 0.085 * np.sin(turn), outfit)
-        grown = np.clip((z - line) / 0.008 + (_noise(rng, shape, 60) - 0.5), 0, 1)
-        tint(grown[..., None] * (0.85 if outfit.hair == "cropped" else 1.0), hair)
-    return image
