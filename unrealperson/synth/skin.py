@@ -240,8 +240,8 @@ def _eyes(rng: np.random.Generator, face: _Face, body: Body, dark: float) -> str
     top, low = corner + arch * (_LID_TOP - corner), corner - arch * (corner - _LID_LOW)
     crease = face.front * within * np.exp(-(((face.z - top - 0.0032) / 0.0011) ** 2))
     face.shade(0.45 * crease * arch, np.array([0.58, 0.48, 0.46]))
-    # The chart of the eyeballs is the same: white and iris reach a little below the lids.
-    ball = within * face.inside(low - 0.001, top + 0.0008)
+    # The chart of the eyeballs is the same: white and iris end at the lids.
+    ball = within * face.inside(low - 0.0002, top)
     white = (np.array([0.80, 0.76, 0.74]) - 0.24 * dark) * (0.94 + 0.06 * rng.random())
     face.tint(ball, white)
     face.shade(0.6 * ball * np.clip((face.z - (top - 0.003)) / 0.003, 0, 1), 0.62)
