@@ -12,12 +12,13 @@ import numpy as np
 
 from unrealperson.synth.cuts import Garment
 from unrealperson.synth.drape import AXIS_X
+from unrealperson.synth.haircuts import RIBBON_V
 from unrealperson.synth.sheets import Sheet
 
 HEAD_Z = (0.50, 0.87)
 _FACE_Z, _FACE_V = (0.50, 0.63, 0.79, 0.87), (1.0, 0.86, 0.11, 0.0)
 """Heights on head and neck, and how far down the head's chart they lie: the face has most of it."""
-HAIR_Z = (0.18, 0.87)
+HAIR_Z = (0.62, 0.87)
 COLLAR_Z = 0.69
 """Upper end of the panels of a trunk: collars and hoods included."""
 LEG_Z = (-0.83, 0.24)
@@ -60,7 +61,12 @@ REGIONS = {
     "outer": Region(0.34375, 0.0, 0.375, 0.5),
     "legs": Region(0.71875, 0.0, 0.28125, 0.5),
     "head": Region(0.0, 0.5, 0.375, 0.5),
-    "hair": Region(0.375, 0.5, 0.1875, 0.5),
+    "hair": Region(0.375, 0.5, 0.1875, 0.28125),
+    "back bag": Region(0.375, 0.78125, 0.09375, 0.125),
+    "hand bag": Region(0.46875, 0.78125, 0.09375, 0.125),
+    "hat": Region(0.375, 0.90625, 0.09375, 0.09375),
+    "scarf": Region(0.46875, 0.90625, 0.046875, 0.09375),
+    "gear": Region(0.515625, 0.90625, 0.046875, 0.09375),
     "top sleeve": Region(0.5625, 0.5, 0.09375, 0.5),
     "outer sleeve": Region(0.65625, 0.5, 0.09375, 0.5),
     "skin": Region(0.75, 0.5, 0.25, 0.25),
@@ -206,7 +212,7 @@ def _widen_front(turn: np.ndarray) -> np.ndarray:
 
 
 def hair_chart(sheet: Sheet) -> np.ndarray:
-    """Texture coordinates of hair: around the head, and down.
+    """Texture coordinates of what covers the scalp: around the head, and down, below the locks' ribbons.
 
     Args:
         sheet: the part.
@@ -214,7 +220,20 @@ def hair_chart(sheet: Sheet) -> np.ndarray:
     Returns:
         [T, 3, 2] of the triangles' corners.
     """
-    return _place("hair", _around(sheet, 0.03, 1.0), _height(sheet, HAIR_Z))
+    down = np.clip(_height(sheet, HAIR_Z), 0, 1)
+    return _place("hair", _around(sheet, 0.03, 1.0), RIBBON_V + 0.02 + (0.98 - RIBBON_V) * down)
+
+
+def lock_chart(uv: np.ndarray) -> np.ndarray:
+    """Texture coordinates of locks.
+
+    Args:
+        uv: [n, 2] place across all ribbons, and from root to tip; both 0 ... 1.
+
+    Returns:
+        [n, 2] in the atlas.
+    """
+    return _place("hair", uv[:, 0], (RIBBON_V - 0.02) * uv[:, 1])
 
 
 def sleeve_chart(sheet: Sheet, region: str) -> np.ndarray:

@@ -24,6 +24,7 @@ from unrealperson.synth.cuts import Garment, Lower, Shoe, Upper
 from unrealperson.synth.drape import fall_straight, hang, push, rest_on, resting, widen
 from unrealperson.synth.footwear import lower_toes, make_shoes, shoe_field
 from unrealperson.synth.hair import grow_hair, scalp_field
+from unrealperson.synth.haircuts import HAIRCUTS
 from unrealperson.synth.mhclo import Fitted, fit
 from unrealperson.synth.outfits import Outfit
 from unrealperson.synth.sheets import (
@@ -333,8 +334,9 @@ def _skin(fitting: _Fitting) -> Sheet:
     faces = faces[~fitting.hidden[faces].all(1)]
     sheet = sheet_of(fitting.template, fitting.body, faces)
     cover = np.max([field(sheet) for _, field in fitting.layers], axis=0) - 0.022
-    if outfit.hair not in ("bald", "cropped"):
+    if HAIRCUTS[outfit.hair].flow or HAIRCUTS[outfit.hair].gather:
         scalp = np.where(sheet.guide[:, 3] > 0.5, scalp_field(sheet.template, outfit) - 0.03, -1)
+        scalp = np.minimum(scalp, sheet.template[:, 2] - HAIRCUTS[outfit.hair].fade_z - 0.02)
         cover = np.maximum(cover, scalp)
     triangles = sheet.triangles[~(cover[sheet.triangles] > 0).all(1)]
     position = lower_toes(sheet.position, sheet.template, fitting.shoe, fitting.scale)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unrealperson.synth.cuts import Garment, Lower
+from unrealperson.synth.haircuts import HAIRCUTS, choose_haircut
 from unrealperson.synth.mhclo import Fitted
 from unrealperson.synth.wardrobe import by_name, catalogue
 
@@ -28,6 +29,7 @@ class Outfit:
         hair_volume: metres between scalp and the hair's surface.
         fringe: lowering of the hairline above the face in metres.
         fitted: MakeHuman garments worn in the place of the wardrobe's.
+        hat_z: height on the neutral base mesh above which a hat presses the hair.
     """
 
     top: Garment
@@ -41,6 +43,7 @@ class Outfit:
     hair_volume: float
     fringe: float
     fitted: tuple[Fitted, ...] = ()
+    hat_z: float | None = None
 
     @property
     def lower_garment(self) -> Garment:
@@ -72,17 +75,7 @@ _WARMTH = {
     "tracksuit": 0.6, "overalls": 0.45, "shorts": 0.0, "leggings": 0.55, "skirt": 0.35, "jeans": 0.6, "dress": 0.3,
     "jumpsuit": 0.35, "sandals": 0.0, "flats": 0.35, "ankle boots": 0.8, "boots": 0.9, "heels": 0.4, "joggers": 0.6,
 }  # fmt: skip
-_HAIR = {
-    "long": (43, 0),
-    "bob": (23, 0),
-    "ponytail": (23, 0),
-    "short": (11, 62),
-    "medium": (0, 16),
-    "cropped": (0, 15),
-    "bald": (0, 7),
-}
-_HAIR_Z = {"long": (0.30, 0.5), "bob": (0.565, 0.63), "ponytail": (0.42, 0.6)}
-_VOLUME_M = {"cropped": (0.004, 0.006), "short": (0.012, 0.026)}
+_TAIL_Z = (0.42, 0.6)
 
 
 def random_outfit(rng: np.random.Generator, *, gender: str, clothes: Sequence[Fitted] = ()) -> Outfit:
@@ -135,8 +128,8 @@ def _from_wardrobe(rng: np.random.Generator, gender: str) -> Outfit:
     tight = top.category in ("sweater", "hoodie", "sweatshirt", "tunic")
     odds = 0.75 if lower.skirt else 0.3 if top.category in ("shirt", "blouse", "polo", "t-shirt") else 0.1
     tucked = dressed or bib or (outer is not None and outer.category == "suit") or (rng.random() < odds and not tight)
-    hair_odds = np.array([row[column] for row in _HAIR.values()], np.float64)
-    hair = str(rng.choice(list(_HAIR), p=hair_odds / hair_odds.sum()))
+    hair = choose_haircut(rng, gender=gender)
+    haircut = HAIRCUTS[hair]
     return Outfit(
         top=top,
         bottom=bottom,
@@ -145,8 +138,8 @@ def _from_wardrobe(rng: np.random.Generator, gender: str) -> Outfit:
         tucked=bool(tucked),
         creases=int(rng.integers(1 << 31)),
         hair=hair,
-        hair_z=float(rng.uniform(*_HAIR_Z.get(hair, (0.66, 0.68)))),
-        hair_volume=float(rng.uniform(*_VOLUME_M.get(hair, (0.012, 0.022)))),
+        hair_z=float(rng.uniform(*(haircut.end_z if haircut.end_z[0] else _TAIL_Z))),
+        hair_volume=float(rng.uniform(*haircut.lift_m)),
         fringe=float(rng.uniform(0.01, 0.035)) if rng.random() < 0.4 else 0.0,
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 from unrealperson.synth.body import Body
 from unrealperson.synth.charts import WRAP, grid, head_angle, head_height
 from unrealperson.synth.hair import hairline
+from unrealperson.synth.haircuts import scalp_cover
 from unrealperson.synth.noise import smooth_noise
 from unrealperson.synth.outfits import Outfit
 
@@ -341,10 +342,8 @@ def _beard(rng: np.random.Generator, face: _Face, body: Body, hair: np.ndarray) 
 
 
 def _scalp(rng: np.random.Generator, face: _Face, hair: np.ndarray, outfit: Outfit) -> None:
-    if outfit.hair == "bald":
-        return
-    line = hairline(0.035 + 0.09 * np.cos(face.angle), 0.085 * np.sin(face.angle), outfit)[None]
-    shape = face.image.shape[:2]
-    grown = np.clip((face.z - line) / 0.01 + 0.8 * (smooth_noise(rng, shape, 50, 90) - 0.5), 0, 1)
-    strands = hair * (0.9 + 0.25 * (smooth_noise(rng, shape, 30, 150) - 0.5))[..., None]
-    face.tint(grown * (0.82 if outfit.hair == "cropped" else 1.0), strands)
+    x, y = 0.035 + 0.09 * np.cos(face.angle), 0.085 * np.sin(face.angle)
+    above = face.z - hairline(x, y, outfit)[None]
+    grown = scalp_cover(rng, x, y, np.broadcast_to(face.z, above.shape), outfit.hair, above)
+    strands = hair * (0.8 + 0.3 * (smooth_noise(rng, above.shape, 30, 150) - 0.5))[..., None]
+    face.tint(grown, strands)

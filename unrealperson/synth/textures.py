@@ -24,22 +24,12 @@ from unrealperson.synth.cloth import Cloth, Colors, choose_cloth, choose_shirt, 
 from unrealperson.synth.collars import opening_gap
 from unrealperson.synth.cuts import Garment, Lower, Shoe
 from unrealperson.synth.folds import leg_shade, skirt_shade, sleeve_shade, trunk_shade
-from unrealperson.synth.noise import smooth_noise as _noise
+from unrealperson.synth.haircuts import choose_color, paint_strands
 from unrealperson.synth.outfits import Outfit
 
 ATLAS_PX = 768
 _STIFF = {"leather": 0.6, "canvas": 0.5, "denim": 0.35, "wool": 0.35, "herringbone": 0.35, "cable": 0.6, "tech": 0.2}
 _LAYERS = ("top", "outer", "bottom", "shoes")
-
-_HAIR = {
-    "black": (0.055, 0.05, 0.05),
-    "dark brown": (0.12, 0.08, 0.06),
-    "brown": (0.24, 0.16, 0.10),
-    "blond": (0.56, 0.44, 0.27),
-    "red": (0.38, 0.18, 0.10),
-    "grey": (0.55, 0.54, 0.53),
-}
-
 
 @dataclass(frozen=True)
 class Look:
@@ -67,7 +57,7 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
     atlas = np.zeros((ATLAS_PX, ATLAS_PX, 3), np.float32)
     skin = skins.random_tone(rng, body)
     words["skin"] = skins.describe_tone(skin)
-    hair_name, hair = _hair_tone(rng, body)
+    hair_name, hair = choose_color(rng, gender=body.gender, age=body.age, ethnicity=body.ethnicity)
     words["hair_color"] = "none" if outfit.hair == "bald" else hair_name
 
     garments = {"top": outfit.top, "outer": outfit.outer, "bottom": outfit.lower_garment, "shoes": outfit.shoes}
@@ -98,7 +88,7 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
     if outfit.shoes.shoe is not None:
         _put(atlas, "shoes", _shoes(rng, cloths["shoes"], outfit.shoes.shoe, outfit.shoes))
     _put(atlas, "skin", skins.paint_limbs(rng, body, skin, ATLAS_PX))
-    _put(atlas, "hair", _hair_strands(rng, hair))
+    _put(atlas, "hair", paint_strands(rng, hair, _shape("hair")))
     head, seen = skins.paint_head(rng, body, skin, hair, outfit, ATLAS_PX)
     _put(atlas, "head", head)
     words |= seen
@@ -134,14 +124,6 @@ def _view(atlas: np.ndarray, region: str) -> np.ndarray:
     height, width = _shape(region)
     top, left = round(box.top * ATLAS_PX), round(box.left * ATLAS_PX)
     return atlas[top : top + height, left : left + width]
-
-
-def _hair_tone(rng: np.random.Generator, body: Body) -> tuple[str, np.ndarray]:
-    caucasian = body.ethnicity[2]
-    odds = np.array([6, 4, 1 + 3 * caucasian, 2.5 * caucasian**2, 0.6 * caucasian**2, 0.0])
-    odds[5] = odds.sum() * float(np.clip((body.age - 45) / 20, 0, 4))
-    name = str(rng.choice(list(_HAIR), p=odds / odds.sum()))
-    return name, np.array(_HAIR[name]) * rng.uniform(0.8, 1.25)
 
 
 def _metres(region: str, panels: Panels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -328,10 +310,3 @@ def _shoes(rng: np.random.Generator, cloth: Cloth, shoe: Shoe, garment: Garment)
         sole_tone = np.array([0.8, 0.8, 0.78]) if rng.random() < 0.65 else tone * 0.45
     image = image * (1 - 0.25 * (np.abs(z + 0.797) < 0.004))[..., None]
     return np.where((z < -0.799)[..., None], sole_tone, image)
-
-
-def _hair_strands(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
-    shape = _shape("hair")
-    strands = 0.6 * (_noise(rng, shape, 5, 60) - 0.5) + 0.5 * (_noise(rng, shape, 3, 18) - 0.5)
-    _, v = _grid("hair")
-    return tone * (1 + 0.8 * strands + 0.15 * (0.5 - v))[..., None]
