@@ -236,6 +236,19 @@ def lock_chart(uv: np.ndarray) -> np.ndarray:
     return _place("hair", uv[:, 0], (RIBBON_V - 0.02) * uv[:, 1])
 
 
+def tile_chart(region: str, uv: np.ndarray) -> np.ndarray:
+    """Texture coordinates of things that have a tile of their own.
+
+    Args:
+        region: name in `REGIONS`.
+        uv: [..., 2] place to the right and downwards, 0 ... 1.
+
+    Returns:
+        [..., 2] in the atlas.
+    """
+    return _place(region, uv[..., 0], uv[..., 1])
+
+
 def sleeve_chart(sheet: Sheet, region: str) -> np.ndarray:
     """Texture coordinates of a sleeve: half around, mirrored, and along the arm.
 

@@ -295,8 +295,12 @@ class _Growth:
         weight = 0.35 if self.long else 0.2 if style.flow in ("down", "crown", "side") else 0.08
         weight = 0.0 if style.flow in ("up", "out") or style.gather else weight
         going = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-        start = 0.8 * lift if style.flow == "out" else -0.003
-        here = MIDDLE + (self.head.skin(towards) + start)[:, None] * towards
+        skin = self.head.skin(towards)
+        here = MIDDLE + skin[:, None] * towards
+        start = -0.003 * np.ones(len(lift))
+        if style.flow == "out":
+            start = 0.85 * self.outfit.hair_volume * np.clip(scalp_field(here, self.outfit) / 0.05, 0, 1) ** 0.55
+        here = MIDDLE + (skin + start)[:, None] * towards
         path, stopped = [here], np.zeros(len(here), bool)
         for number in range(1, steps + 1):
             away = here - MIDDLE

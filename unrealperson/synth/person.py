@@ -11,9 +11,12 @@ import numpy as np
 from unrealperson.synth import arms, cloth, garments, mhclo, outfits, textures
 from unrealperson.synth import body as bodies
 from unrealperson.synth import gait as gaits
+from unrealperson.synth.accessories import Item, activity_of, choose_items, describe_items, hat_height, paint_items
 from unrealperson.synth.rotations import frame
+from unrealperson.synth.wearables import wear
 
-VERSIONS = (1,)
+VERSIONS = (1, 2)
+"""Models: basic people, people with accessories."""
 KEYPOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
     "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
@@ -157,6 +160,7 @@ def make_person(
     body: bodies.Preset = "massproduce",
     colors: cloth.Colors = "wardrobe",
     clothes: Path | None = None,
+    accessories: str = "published",
 ) -> Person:
     """Makes a person; the same arguments give the same bytes in every process.
 
@@ -181,11 +185,16 @@ def make_person(
         raise ValueError(f"colors must be one of {', '.join(get_args(cloth.Colors))}, got {colors!r}")
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, number)).spawn(4)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, number)).spawn(5)]
     shape = bodies.random_body(streams[0], preset=body)
     fitted = mhclo.load_clothes(clothes) if clothes is not None else ()
     outfit = outfits.random_outfit(streams[1], gender=shape.gender, clothes=fitted)
+    items: tuple[Item, ...] = ()
+    if version > 1:
+        items = choose_items(streams[4], outfit, gender=shape.gender, accessories=accessories, colors=colors)
+        outfit = replace(outfit, hat_z=hat_height(items))
     look = textures.paint(streams[2], shape, outfit, colors=colors)
+    paint_items(look.texture, items)
     mesh = garments.dress(shape, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)
@@ -196,8 +205,11 @@ def make_person(
     arm_out, fore_out = arms.clearance(mesh.positions, mesh.bone_index, skeleton)
     gait = replace(gait, arm_out=arm_out, fore_out=fore_out)
     gait = gaits.with_stride(gait, skeleton, 0.87 if outfit.narrow else 1.0)
+    gait = replace(gait, activity=activity_of(items))
     landmarks, landmark_bone = _landmarks(template, shape.vertices + lift, skeleton)
     attached, attached_bone = _attachments(template, shape.vertices + lift, skeleton)
+    grips = {side: attached[row].astype(np.float64) for row, side in enumerate("lr")}
+    mesh = wear(items, template, shape, outfit, mesh, skeleton, gait, grips)
     return Person(
         seed=seed,
         version=version,
@@ -219,6 +231,7 @@ def make_person(
             "activity": gait.activity,
             **outfits.describe(outfit),
             "hair": outfit.hair,
+            **describe_items(items),
             **look.words,
         },
         skeleton=skeleton,

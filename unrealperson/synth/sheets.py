@@ -12,7 +12,7 @@ import numpy as np
 
 from unrealperson.synth.body import Body, Template, load_template, strongest_weights
 
-SLOTS = ("body", "hair", "top", "outer", "bottom", "shoes")
+SLOTS = ("body", "hair", "top", "outer", "bottom", "shoes", "accessory")
 """What a triangle of a dressed person belongs to; a dress is a top with a skirt or legs in the bottom's place."""
 
 

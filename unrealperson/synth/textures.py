@@ -54,7 +54,7 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
         colors: how the colours of clothes are drawn.
     """
     words: dict[str, str] = {}
-    atlas = np.zeros((ATLAS_PX, ATLAS_PX, 3), np.float32)
+    atlas = np.full((ATLAS_PX, ATLAS_PX, 3), 0.1, np.float32)
     skin = skins.random_tone(rng, body)
     words["skin"] = skins.describe_tone(skin)
     hair_name, hair = choose_color(rng, gender=body.gender, age=body.age, ethnicity=body.ethnicity)
