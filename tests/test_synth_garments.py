@@ -76,7 +76,6 @@ def test_hem_closes_the_border_inwards():
 
 def test_random_outfits_can_be_worn(someone: body.Body):
     looks = [_outfit(seed, gender) for seed in range(8) for gender in ("female", "male")]
-    looks += [replace(PLAIN, hair=hair, hair_z=0.5) for hair in ("long", "bob", "ponytail", "short", "cropped")]
     for look_ in looks:
         mesh = garments.dress(someone, look_)
         assert len(mesh.positions) <= 20_000, look_

@@ -149,7 +149,7 @@ def test_identities_differ(people: list[Person]):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 2, 0), "version must be one of 1, got 2"),
+        ((0, 4, 0), "version must be one of 1, 2, 3, got 4"),
         ((-1, 1, 0), "seed and number must be 0 or more, got seed -1"),
         ((0, 1, -3), "got seed 0 and number -3"),
     ],

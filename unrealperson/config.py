@@ -35,13 +35,15 @@ class SynthConfig:
     scene: int = 1
     """Scene number X of the folder name unreal_vX.Y (1: city street)."""
     version: int = 1
-    """Model version Y of the folder name unreal_vX.Y (1: basic people without accessories)."""
+    """Model version Y of the folder name unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
     body: Literal["massproduce", "natural"] = "massproduce"
     """Body shapes: the original's distributions, or those met in a street."""
     colors: Literal["wardrobe", "black", "uniform"] = "wardrobe"
     """Colours of clothes: as people wear them, (almost) all black (paper section 4.4), or all alike."""
     clothes: str = ""
     """Folder of MakeHuman garments (.mhclo) that half of the people wear; empty: the built-in wardrobe alone."""
+    accessories: str = "published"
+    """From version 2 on: published, older, none, or "slot=probability" pairs such as "backpack=0.5, cap=0.2"."""
     people: int = 72
     """Identities to make; they are numbered P = 0 ... people - 1."""
     test_people: int = 24

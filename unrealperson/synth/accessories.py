@@ -8,6 +8,7 @@ import numpy as np
 
 from unrealperson.synth.charts import REGIONS, grid
 from unrealperson.synth.cloth import Cloth, Colors, choose_cloth, weave
+from unrealperson.synth.cuts import Garment
 from unrealperson.synth.haircuts import HAIRCUTS
 from unrealperson.synth.outfits import Outfit
 
@@ -15,7 +16,14 @@ SLOTS = {
     "backpack": {"backpack": 0.62, "shoulder bag": 0.19, "crossbody": 0.19},
     "headwear": {"cap": 0.36, "beanie": 0.2, "brimmed hat": 0.1, "hood": 0.1, "headphones": 0.16, "earphones": 0.08},
     "glasses": {"glasses": 0.68, "sunglasses": 0.32},
-    "handheld": {"phone": 0.26, "handbag": 0.24, "tote": 0.2, "suitcase": 0.12, "closed umbrella": 0.08, "umbrella": 0.1},
+    "handheld": {
+        "phone": 0.26,
+        "handbag": 0.24,
+        "tote": 0.2,
+        "suitcase": 0.12,
+        "closed umbrella": 0.08,
+        "umbrella": 0.1,
+    },
     "scarf": {"scarf": 1.0},
     "mask": {"mask": 1.0},
 }
@@ -100,7 +108,8 @@ def odds_of(accessories: str) -> dict[str, float]:
         if name not in (*SLOTS, *KINDS) or not 0 <= share <= 1:
             raise ValueError(
                 f"accessories must be one of {', '.join(PRESETS)}, or pairs such as 'backpack=0.5, cap=0.2' with names "
-                f"out of {', '.join(dict.fromkeys((*SLOTS, *KINDS)))} and probabilities in 0 ... 1, got {part.strip()!r}"
+                f"out of {', '.join(dict.fromkeys((*SLOTS, *KINDS)))} and probabilities in 0 ... 1, "
+                f"got {part.strip()!r}"
             )
         odds[name] = share
     return odds
@@ -201,6 +210,24 @@ def hat_height(items: tuple[Item, ...]) -> float | None:
         items: what is worn.
     """
     return next((_HATS[item.kind] for item in items if item.kind in _HATS), None)
+
+
+def raise_hood(outfit: Outfit, items: tuple[Item, ...]) -> Outfit:
+    """Takes a hood that is up away from the back of the neck.
+
+    Args:
+        outfit: what is worn.
+        items: with or without a hood.
+    """
+    if all(item.kind != "hood" for item in items):
+        return outfit
+
+    def without(garment: Garment | None) -> Garment | None:
+        if garment is None or garment.upper is None or garment.upper.collar != "hood":
+            return garment
+        return replace(garment, upper=replace(garment.upper, collar="stand"))
+
+    return replace(outfit, top=without(outfit.top) or outfit.top, outer=without(outfit.outer))
 
 
 def describe_items(items: tuple[Item, ...]) -> dict[str, str]:

@@ -316,6 +316,7 @@ def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = Non
         "seed": config.seed,
         "body": config.body,
         "colors": config.colors,
+        "accessories": config.accessories,
         "clothes": config.clothes,
         "cameras": config.cameras,
         "people": config.people_per_batch,

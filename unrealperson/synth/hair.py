@@ -166,7 +166,9 @@ def grow_hair(template: Template, body: Body, outfit: Outfit, top: Sheet) -> lis
         return []
     head = measure_head(template, body)
     growth = _Growth(template, head, outfit, style, top)
-    return [_cover(template, body, outfit, style), growth.locks(), *growth.gathered()]
+    roots = growth.roots()
+    locks = [growth.locks(roots)] if len(roots) else []
+    return [_cover(template, body, outfit, style), *locks, *growth.gathered()]
 
 
 def _cover(template: Template, body: Body, outfit: Outfit, style: Haircut) -> Sheet:
@@ -176,7 +178,7 @@ def _cover(template: Template, body: Body, outfit: Outfit, style: Haircut) -> Sh
     if style.fade_z:
         above = np.minimum(above, sheet.template[:, 2] - style.fade_z)
     field = np.where(sheet.guide[:, 3] > 0.5, above, -1.0)
-    pressed = _pressed(outfit)
+    pressed = outfit.hat_z
     volume = outfit.hair_volume if pressed is None else min(outfit.hair_volume, 0.003)
     share = 0.95 if style.flow == "out" else 0.45
     rise = share * volume * body.height_m / 1.67 * np.clip(field / 0.05, 0, 1) ** 0.55
@@ -188,11 +190,6 @@ def _cover(template: Template, body: Body, outfit: Outfit, style: Haircut) -> Sh
     if style.flow == "out":
         cap = replace(cap, position=smooth(cap, cap.position, 1))
     return replace(cap, chart=hair_chart(cap))
-
-
-def _pressed(outfit: Outfit) -> float | None:
-    """Height on the neutral base mesh above which a hat presses the hair; None without a hat."""
-    return outfit.hat_z
 
 
 class _Growth:
@@ -208,7 +205,7 @@ class _Growth:
             self.cloth = _around(points[points[:, 2] > 0.25])
         self.part = float(self.rng.choice([-1.0, 1.0])) * (0.03 if style.flow == "side" else self.rng.uniform(0, 0.03))
 
-    def _roots(self) -> np.ndarray:
+    def roots(self) -> np.ndarray:
         """[N, 3] unit vectors to roots, evenly over the scalp."""
         number = np.arange(self.style.locks)
         rise = 1 - 2 * (number + 0.5) / len(number)
@@ -222,15 +219,14 @@ class _Growth:
         keep = (above > 0.003) & (place[:, 2] > max(self.style.fade_z, 0.64))
         if self.style.end_z[0]:
             keep &= place[:, 2] > self.style.end_z[1] + 0.01
-        pressed = _pressed(self.outfit)
+        pressed = self.outfit.hat_z
         if pressed is not None:
-            keep &= place[:, 2] < pressed + 0.035
+            keep &= (place[:, 2] < pressed + 0.035) & (pressed > 0.7)
         return towards[keep]
 
-    def locks(self) -> Sheet:
-        """All that grow from the scalp."""
+    def locks(self, towards: np.ndarray) -> Sheet:
+        """All that grow from the scalp, from roots in the given directions."""
         style, rng = self.style, self.rng
-        towards = self._roots()
         root = MIDDLE + self.head.skin(towards)[:, None] * towards
         top = ramp(root[:, 2], 0.765, 0.815)
         side = np.where(root[:, 1] > self.part, 1.0, -1.0)
@@ -260,7 +256,8 @@ class _Growth:
 
     def _flow(self, root: np.ndarray, top: np.ndarray, side: np.ndarray) -> np.ndarray:
         zero, one = np.zeros(len(root)), np.ones(len(root))
-        flow = self.style.flow
+        flow, behind = self.style.flow, ramp(root[:, 0], 0.06, 0.0)
+        front = ramp(root[:, 0], 0.08, 0.12)
         if self.style.gather:
             return np.array(_GATHERED[self.style.gather]) - root
         if flow == "crown":
@@ -272,7 +269,7 @@ class _Growth:
             up = np.where((side == np.sign(self.part))[:, None], [[0.1, np.sign(self.part), -0.4]], up)
         else:
             up = {
-                "down": np.stack([-0.15 * one, side, -0.5 * one], 1),
+                "down": np.stack([-0.15 - 0.7 * behind - 0.5 * front, side * (1 - 0.9 * behind), -0.5 * one], 1),
                 "back": np.stack([-one, 0.15 * side, 0.1 * one], 1),
                 "forward": np.stack([one, 0.1 * side, -0.1 * one], 1),
                 "up": np.stack([0.5 * one, 0.2 * side, one], 1),
@@ -288,7 +285,7 @@ class _Growth:
         self, towards: np.ndarray, direction: np.ndarray, length: np.ndarray, lift: np.ndarray, end_z: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """[K, N, 3] places from root to tip, and [K, N] metres along the locks."""
-        style, pressed = self.style, _pressed(self.outfit)
+        style, pressed = self.style, self.outfit.hat_z
         reach = float(length.max())
         steps = int(np.clip(np.ceil(reach / _STEP_M), 5, 26))
         step = length / steps
@@ -313,7 +310,7 @@ class _Growth:
                 going /= np.linalg.norm(going, axis=1, keepdims=True)
             # Long hair leaves the face free.
             if self.long or style.flow == "crown":
-                edge_z = 0.77 if self.long else 0.745
+                edge_z = 0.815 if self.long else 0.745
                 face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 0], 0.055, 0.09)
                 going = going + face[:, None] * np.stack(
                     [-1.6 * np.ones(len(here)), 0.5 * np.sign(here[:, 1]), np.zeros(len(here))], 1
@@ -403,7 +400,8 @@ class _Growth:
     def gathered(self) -> list[Sheet]:
         """What the locks are tied into."""
         kind, rng = self.style.gather, self.rng
-        if not kind:
+        hidden = self.outfit.hat_z is not None and _GATHERED.get(kind, (0, 0, 0))[2] > self.outfit.hat_z - 0.01
+        if not kind or hidden:
             return []
         goal = np.array(_GATHERED[kind])
         away = goal - MIDDLE

@@ -66,11 +66,14 @@ HAIRCUTS = {
     "messy": Haircut(3, 10, "crown", 0.085, 0.06, lift_m=(0.012, 0.02), mess=0.5, wave_m=0.004),
     "bowl": Haircut(1, 1.5, "crown", 0.12, 0.07, end_z=(0.735, 0.745), lift_m=(0.008, 0.012), mess=0.08),
     "curly": Haircut(
-        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.018, locks=420
+        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.018,
+        locks=420,
     ),
     "afro": Haircut(3, 4, "out", 0.011, 0.011, lift_m=(0.025, 0.05), mess=0.5, wide_m=0.026, locks=560),
     "pixie": Haircut(6, 0, "crown", 0.075, 0.045, lift_m=(0.009, 0.014), mess=0.28),
-    "bob": Haircut(13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.010, 0.016), mess=0.07, wide_m=0.034, locks=300),
+    "bob": Haircut(
+        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.034, locks=300
+    ),
     "lob": Haircut(
         10, 1, "down", 0.4, 0.4, end_z=(0.535, 0.58), lift_m=(0.010, 0.016), mess=0.1, wave_m=0.004, period_m=0.1,
         wide_m=0.034, locks=300,
@@ -174,7 +177,7 @@ def paint_strands(rng: np.random.Generator, tone: np.ndarray, shape: tuple[int, 
     # Light runs along single strands where a lock turns over the head.
     glow = np.exp(-(((along - 0.3 - 0.12 * middle) / 0.1) ** 2)) * np.clip(fine + 0.12, 0, 1)
     below = along > 1
-    light = np.where(below, 0.62 + 0.7 * fine + 0.2 * middle, light)
+    light = np.where(below, 0.62 + 0.3 * pale + 0.7 * fine + 0.2 * middle, light)
     glow = np.where(below, 0.0, glow)
     image = tone * np.clip(light, 0.25, 1.7)[..., None]
     return image + (0.16 + 0.5 * tone) * glow[..., None]

@@ -8,15 +8,23 @@ from typing import get_args
 
 import numpy as np
 
-from unrealperson.synth import arms, cloth, garments, mhclo, outfits, textures
+from unrealperson.synth import arms, cloth, garments, groups, mhclo, outfits, textures
 from unrealperson.synth import body as bodies
 from unrealperson.synth import gait as gaits
-from unrealperson.synth.accessories import Item, activity_of, choose_items, describe_items, hat_height, paint_items
+from unrealperson.synth.accessories import (
+    Item,
+    activity_of,
+    choose_items,
+    describe_items,
+    hat_height,
+    paint_items,
+    raise_hood,
+)
 from unrealperson.synth.rotations import frame
 from unrealperson.synth.wearables import wear
 
-VERSIONS = (1, 2)
-"""Models: basic people, people with accessories."""
+VERSIONS = (1, 2, 3)
+"""Models: basic people, people with accessories, groups of five who differ in small regions."""
 KEYPOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
     "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
@@ -171,6 +179,7 @@ def make_person(
         body: distribution of body shapes.
         colors: how the colours of clothes are drawn: as people wear them, (almost) all black, or evenly.
         clothes: folder of MakeHuman `.mhclo` garments that half of the people wear.
+        accessories: from version 2 on, how often things are worn and held: as for `accessories.odds_of`.
 
     Raises:
         ValueError: colors is none of these, no garment in the folder, a negative seed or number, or a version
@@ -185,16 +194,27 @@ def make_person(
         raise ValueError(f"colors must be one of {', '.join(get_args(cloth.Colors))}, got {colors!r}")
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, number)).spawn(5)]
+    look_of = number // groups.SIZE if version == 3 else number
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, look_of)).spawn(6)]
     shape = bodies.random_body(streams[0], preset=body)
     fitted = mhclo.load_clothes(clothes) if clothes is not None else ()
     outfit = outfits.random_outfit(streams[1], gender=shape.gender, clothes=fitted)
     items: tuple[Item, ...] = ()
     if version > 1:
         items = choose_items(streams[4], outfit, gender=shape.gender, accessories=accessories, colors=colors)
-        outfit = replace(outfit, hat_z=hat_height(items))
-    look = textures.paint(streams[2], shape, outfit, colors=colors)
+    variant: groups.Variant | None = None
+    if version == 3:
+        variant = groups.vary(streams[5], number % groups.SIZE, outfit, items, gender=shape.gender, colors=colors)
+        look = textures.paint(streams[2], shape, replace(variant.outfit, shoes=outfit.shoes), colors=colors)
+        outfit, items = variant.outfit, variant.items
+        if variant.shoes is not None:
+            look.words.update(textures.paint_shoes(np.random.default_rng(variant.shoes), look.texture, outfit, colors))
+        if variant.logo is not None:
+            groups.paint_logo(look.texture, outfit, variant.logo)
+    else:
+        look = textures.paint(streams[2], shape, outfit, colors=colors)
     paint_items(look.texture, items)
+    outfit = raise_hood(replace(outfit, hat_z=hat_height(items)), items)
     mesh = garments.dress(shape, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)
@@ -233,6 +253,7 @@ def make_person(
             "hair": outfit.hair,
             **describe_items(items),
             **look.words,
+            **({} if variant is None else {"group": look_of, "differs": ", ".join(variant.differs)}),
         },
         skeleton=skeleton,
         gait=gait,

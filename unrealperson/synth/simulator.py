@@ -487,7 +487,8 @@ def make_simulator(config: SynthConfig) -> Simulator:
 
     scene = make_scene(config.scene, config.seed)
     clothes = Path(config.clothes) if config.clothes else None
-    make = partial(make_person, body=config.body, colors=config.colors, clothes=clothes)
+    looks = {"body": config.body, "colors": config.colors, "accessories": config.accessories}
+    make = partial(make_person, clothes=clothes, **looks)
     return Simulator(
         World(scene, seed=config.seed, version=config.version, lights=config.lights, make=make),
         Renderer(scene, width=config.width, height=config.height),
@@ -571,6 +572,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--body", choices=("massproduce", "natural"), default=defaults.body, help="body shapes")
     parser.add_argument("--colors", choices=("wardrobe", "black", "uniform"), default=defaults.colors)
     parser.add_argument("--clothes", default=defaults.clothes, help="folder of MakeHuman garments")
+    parser.add_argument("--accessories", default=defaults.accessories, help="preset or probabilities")
     parser.add_argument("--interval", type=float, default=defaults.interval_s, help="simulated seconds of a step")
     parser.add_argument("--lights", type=int, default=defaults.lights)
     parser.add_argument("--width", type=int, default=defaults.width)
@@ -590,6 +592,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             body=options.body,
             colors=options.colors,
             clothes=options.clothes,
+            accessories=options.accessories,
             interval_s=options.interval,
             lights=options.lights,
             width=options.width,

@@ -31,6 +31,7 @@ ATLAS_PX = 768
 _STIFF = {"leather": 0.6, "canvas": 0.5, "denim": 0.35, "wool": 0.35, "herringbone": 0.35, "cable": 0.6, "tech": 0.2}
 _LAYERS = ("top", "outer", "bottom", "shoes")
 
+
 @dataclass(frozen=True)
 class Look:
     """A finished atlas and what it shows.
@@ -93,6 +94,25 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
     _put(atlas, "head", head)
     words |= seen
     return Look((np.clip(atlas, 0, 1) * 255 + 0.5).astype(np.uint8), words)
+
+
+def paint_shoes(rng: np.random.Generator, texture: np.ndarray, outfit: Outfit, colors: Colors) -> dict[str, str]:
+    """Paints other shoes into a finished atlas, in place.
+
+    Args:
+        rng: source of randomness.
+        texture: [S, S, 3] uint8.
+        outfit: its shoes are painted.
+        colors: how the colours of clothes are drawn.
+
+    Returns:
+        Their colour and pattern by name.
+    """
+    cloth = choose_cloth(rng, outfit.shoes, colors)
+    if outfit.shoes.shoe is not None:
+        image = _shoes(rng, cloth, outfit.shoes.shoe, outfit.shoes)
+        _put(texture, "shoes", (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return {"shoes_color": cloth.color, "shoes_pattern": cloth.family}
 
 
 def _shape(region: str) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,20 +13,20 @@ from unrealperson.synth.charts import tile_chart
 from unrealperson.synth.gait import Gait, Skeleton, pose
 from unrealperson.synth.hair import MIDDLE, Head, measure_head
 from unrealperson.synth.outfits import Outfit
-from unrealperson.synth.sheets import SLOTS, Mesh, Sheet, normals, ramp, sheet_of, skin_faces, triangles_of, weld
+from unrealperson.synth.sheets import (
+    SLOTS,
+    Mesh,
+    Sheet,
+    normals,
+    ramp,
+    triangles_of,
+    weld,
+)
+from unrealperson.synth.solids import Solid, band, loft, pillow, shell_of, tube
 
 _REFERENCE_PHASE = 0.27
 """Instant at which both arms hang in the middle of their swing: what hands hold is upright then."""
 _TRUNK = ("pelvis", "spine_01", "spine_02", "spine_03", "clavicle_l", "clavicle_r", "neck_01", "thigh_l", "thigh_r")
-
-
-@dataclass(frozen=True)
-class _Solid:
-    """A closed surface: [n, 3] places, [F, 4] quads, [n, 2] places in its tile."""
-
-    place: np.ndarray
-    quads: np.ndarray
-    uv: np.ndarray
 
 
 def wear(
@@ -105,7 +105,7 @@ class _Dressing:
 
     # Bones and surfaces.
 
-    def _add(self, solid: _Solid, region: str, weight: str | np.ndarray, *, cell: str = "") -> None:
+    def _add(self, solid: Solid, region: str, weight: str | np.ndarray, *, cell: str = "") -> None:
         uv = solid.uv if not cell else np.tile([0.5, (GEAR.index(cell) + 0.5) / len(GEAR)], (len(solid.place), 1))
         if isinstance(weight, str):
             dense = np.zeros((len(solid.place), len(self.template.bone_names)))
@@ -196,7 +196,7 @@ class _Dressing:
             path[1:-1] = 0.5 * path[1:-1] + 0.25 * (path[:-2] + path[2:])
         weight = np.concatenate([end[:1], weight, end[1:]])
         weight[1:-1] = 0.5 * weight[1:-1] + 0.25 * (weight[:-2] + weight[2:])
-        solid = _band(path, out, np.broadcast_to(wide_m, len(path)), thick_m)
+        solid = band(path, out, np.broadcast_to(wide_m, len(path)), thick_m)
         solid = replace(solid, uv=np.stack([0.02 + 0.03 * solid.uv[:, 0], solid.uv[:, 1]], 1))
         self._add(solid, region, np.repeat(weight, 4, 0))
 
@@ -216,9 +216,9 @@ class _Dressing:
         reach, _ = self._touch(origin, np.tile([-1.0, 0.0, 0.0], (15, 1)))
         back = origin[0, 0] - float(np.sort(reach)[-3:].mean()) + 0.008
         centre = np.array([back - 0.5 * deep, 0.0, middle_z])
-        self._add(_pillow(centre, (wide, high, deep), "x"), "back bag", "spine_03")
+        self._add(pillow(centre, (wide, high, deep), "x"), "back bag", "spine_03")
         pocket = np.array([back - deep - 0.012, 0.0, middle_z - 0.2 * high])
-        self._add(_pillow(pocket, (0.78 * wide, 0.42 * high, 0.06), "x"), "back bag", "spine_03")
+        self._add(pillow(pocket, (0.78 * wide, 0.42 * high, 0.06), "x"), "back bag", "spine_03")
         centre_z = top - 0.09 * s
         for sign in (1.0, -1.0):
             turn = np.radians([140, 118, 100, 85, 70, 52, 34, 16, 0, -18])
@@ -264,7 +264,7 @@ class _Dressing:
         axis = np.array([[0.012, 0.0, bag_z], [0.012, 0.0, bag_z + 0.4 * size[1]], [0.012, 0.0, bag_z - 0.4 * size[1]]])
         reach, _ = self._touch(axis, np.repeat(towards, 3, 0))
         centre = axis[0] + (reach.max() + 0.5 * size[2] - 0.004) * towards[0]
-        self._add(_pillow(centre, size, "y", turn=hip * (turn - np.pi / 2)), "back bag", bone)
+        self._add(pillow(centre, size, "y", turn=hip * (turn - np.pi / 2)), "back bag", bone)
         top_z = self._joint("clavicle_l")
         along = np.array([-np.sin(turn), hip * np.cos(turn), 0.0])
         corner = [centre + sign * 0.42 * size[0] * along + [0, 0, 0.44 * size[1]] for sign in (-1.0, 1.0)]
@@ -298,7 +298,7 @@ class _Dressing:
         grip[:, 3] += carried[:, 3]
         return carried, grip
 
-    def _give(self, solid: _Solid, side: str, carried: np.ndarray, region: str, *, cell: str = "") -> None:
+    def _give(self, solid: Solid, side: str, carried: np.ndarray, region: str, *, cell: str = "") -> None:
         rest = (solid.place - carried[:, 3]) @ carried[:, :3]
         self._add(replace(solid, place=rest), region, f"hand_{side}", cell=cell)
 
@@ -312,7 +312,7 @@ class _Dressing:
             size, drop = (rng.uniform(0.26, 0.34), rng.uniform(0.18, 0.25), rng.uniform(0.1, 0.13)), 0.1
         drop = min(drop, max(place[2] - size[1] - 0.12, 0.05))
         centre = place + np.array([0.0, sign * 0.015, -drop - 0.5 * size[1]])
-        self._give(_pillow(centre, size, "y"), side, carried, "hand bag")
+        self._give(pillow(centre, size, "y"), side, carried, "hand bag")
         turn = np.linspace(0, np.pi, 9)
         for away in (-0.018, 0.018):
             path = np.stack(
@@ -323,10 +323,8 @@ class _Dressing:
                 ],
                 1,
             )
-            solid = _tube(place + path + np.array([0, sign * 0.015, 0]) * (1 - np.sin(turn))[:, None], 0.007)
-            self._give(
-                replace(solid, uv=solid.uv * [0.05, 1.0]), side, carried, "hand bag"
-            )
+            solid = tube(place + path + np.array([0, sign * 0.015, 0]) * (1 - np.sin(turn))[:, None], 0.007)
+            self._give(replace(solid, uv=solid.uv * [0.05, 1.0]), side, carried, "hand bag")
 
     def _suitcase(self, item: Item) -> None:
         rng, side = np.random.default_rng(item.seed), item.hand
@@ -334,23 +332,23 @@ class _Dressing:
         place, sign = grip[:, 3], 1.0 if side == "l" else -1.0
         wide, high, deep = rng.uniform(0.3, 0.36), rng.uniform(0.46, 0.58), rng.uniform(0.2, 0.24)
         wheels = np.array([place[0] - 0.55 * place[2], place[1] + 0.09 * sign, 0.035])
-        up = place + [0, 0.09 * sign, 0] - wheels
+        up = place + np.array([0.0, 0.09 * sign, 0.0]) - wheels
         length = float(np.linalg.norm(up))
         up /= length
         out = np.array([-up[2], 0.0, up[0]])
         high = min(high, length - 0.12)
         axes = np.stack([np.array([0.0, 1.0, 0.0]), up, out], 1)
-        box = _pillow(np.zeros(3), (wide, high, deep), "local", power=7.0)
+        box = pillow(np.zeros(3), (wide, high, deep), "local", power=7.0)
         centre = wheels + (0.5 * high + 0.03) * up + 0.5 * deep * out
         self._add(replace(box, place=box.place @ axes.T + centre), "hand bag", "Root")
         for offset in (-0.4, 0.4):
             wheel = wheels + np.array([0.0, offset * wide, 0.0]) + 0.04 * out
             path = wheel + np.array([[0.0, -0.015, 0.0], [0.0, 0.015, 0.0]])
-            self._add(_tube(path, 0.033, sides=10), "gear", "Root", cell="black")
+            self._add(tube(path, 0.033, sides=10), "gear", "Root", cell="black")
         rest = (place - carried[:, 3]) @ carried[:, :3]
         for offset in (-0.05, 0.05):
             foot = wheels + high * up + [0, offset, 0] + 0.3 * deep * out
-            solid = _tube(np.stack([foot, place + [0, 0.4 * offset, 0]]), 0.008)
+            solid = tube(np.stack([foot, place + [0, 0.4 * offset, 0]]), 0.008)
             held = len(solid.place) // 2
             dense = np.zeros((len(solid.place), len(self.template.bone_names)))
             dense[:held, self.template.bone("Root")] = 1
@@ -359,7 +357,7 @@ class _Dressing:
             moved[held:] = (solid.place[held:] - carried[:, 3]) @ carried[:, :3]
             self._add(replace(solid, place=moved), "gear", dense, cell="metal")
         bar = carried[:, :3].T @ np.array([0.0, 1.0, 0.0])
-        self._add(_tube(rest + np.array([[-0.06], [0.06]]) * bar, 0.012), "gear", f"hand_{side}", cell="black")
+        self._add(tube(rest + np.array([[-0.06], [0.06]]) * bar, 0.012), "gear", f"hand_{side}", cell="black")
 
     def _umbrella(self, item: Item) -> None:
         side = item.hand
@@ -369,26 +367,34 @@ class _Dressing:
             z = np.array([0.05, 0.0, -0.06, -0.1, -0.3, -0.55, -0.62])
             z = z * min(1.0, (place[2] - 0.05) / 0.62)
             radius = np.array([0.011, 0.011, 0.011, 0.025, 0.03, 0.022, 0.006])
-            self._give(_tube(place + z[:, None] * [0.12, 0, 1], radius, sides=8), side, carried, "hand bag")
+            self._give(tube(place + z[:, None] * [0.12, 0, 1], radius, sides=8), side, carried, "hand bag")
             return
         top = max(self.head.to_body(np.array([0.06, 0.0, 0.87]))[2] + 0.13, place[2] + 0.5) - place[2]
         centre = place * [1, 0.35, 1]
         tip = np.array([centre[0] - 0.03, centre[1], place[2] + top])
-        self._give(_tube(np.stack([place - 0.1 * (tip - place) / top, tip]), 0.008), side, carried, "gear", cell="metal")
+        self._give(tube(np.stack([place - 0.1 * (tip - place) / top, tip]), 0.008), side, carried, "gear", cell="metal")
         turn = np.linspace(0, 2 * np.pi, 33)[:-1]
         panel = np.abs((turn / (2 * np.pi) * 8) % 1 - 0.5) * 2
         rings = []
-        for radius, down in ((0.0, 0.0), (0.2, 0.03), (0.38, 0.1), (0.5, 0.2), (0.5, 0.205), (0.37, 0.11), (0.0, 0.012)):
+        for radius, down in (
+            (0.0, 0.0),
+            (0.2, 0.03),
+            (0.38, 0.1),
+            (0.5, 0.2),
+            (0.5, 0.205),
+            (0.37, 0.11),
+            (0.0, 0.012),
+        ):
             reach = radius * (0.93 + 0.07 * panel)
             rings.append(
                 np.stack([reach * np.cos(turn), reach * np.sin(turn), -down + 0.03 * (1 - panel) * (radius > 0.4)], 1)
             )
-        self._give(_loft(tip + np.stack(rings)), side, carried, "hand bag")
+        self._give(loft(tip + np.stack(rings)), side, carried, "hand bag")
 
     def _phone(self, item: Item) -> None:
         carried, grip = self._hand("r")
         axes = grip[:, :3]
-        box = _pillow(np.zeros(3), (0.073, 0.15, 0.01), "local", power=9.0)
+        box = pillow(np.zeros(3), (0.073, 0.15, 0.01), "local", power=9.0)
         # The screen looks at the face; the fingers lie behind it.
         screen = self.at["head"] + [0.1, 0, 0.05] - grip[:, 3]
         out = screen / np.linalg.norm(screen)
@@ -425,16 +431,16 @@ class _Dressing:
             shell = np.concatenate([shell[:-1], cuff[None], low[None], inner[None]])
             # The cuff stands over the crown's last rows.
             shell[-4] = self._shell(edge + 0.046, np.array([0.013, 0.013]), 2)[1]
-            self._add(_loft(self.head.to_body(shell)), "hat", "head")
+            self._add(loft(self.head.to_body(shell)), "hat", "head")
             return
         edge = 0.757 + 0.042 * front
-        crown = 0.014 + (0.022 if item.kind == "cap" else 0.045) * np.sin(np.pi * np.clip(0.35 + 0.62 * share, 0, 1)) * (
-            1 - share
-        )
+        crown = 0.014 + (0.022 if item.kind == "cap" else 0.045) * np.sin(
+            np.pi * np.clip(0.35 + 0.62 * share, 0, 1)
+        ) * (1 - share)
         shell = self._shell(edge, crown, 8)
         inner = self._shell(edge, np.array([0.0, 0.004]), 2)[1:]
         if item.kind == "cap":
-            self._add(_loft(self.head.to_body(np.concatenate([shell, inner]))), "hat", "head")
+            self._add(loft(self.head.to_body(np.concatenate([shell, inner]))), "hat", "head")
             across = np.linspace(-1.0, 1.0, 13)
             rows = []
             for out in (-0.01, 0.03, 0.068, 0.07, 0.03, -0.01):
@@ -452,7 +458,7 @@ class _Dressing:
                         1,
                     )
                 )
-            self._add(_sheet_of_rows(self.head.to_body(np.stack(rows)), 0.4), "hat", "head")
+            self._add(shell_of(self.head.to_body(np.stack(rows)), 0.4), "hat", "head")
             return
         brim = rng.uniform(0.05, 0.08)
         rows = []
@@ -461,32 +467,34 @@ class _Dressing:
             flat = row - MIDDLE
             flat[:, 2] = 0
             flat /= np.linalg.norm(flat, axis=1, keepdims=True)
-            rows.append(row + brim * out * flat - [0, 0, down] + [[0, 0, 1]] * (0.012 * out * np.sin(turn) ** 2)[:, None])
-        self._add(_loft(self.head.to_body(np.concatenate([shell, np.stack(rows)]))), "hat", "head")
+            rows.append(
+                row + brim * out * flat - [0, 0, down] + [[0, 0, 1]] * (0.012 * out * np.sin(turn) ** 2)[:, None]
+            )
+        self._add(loft(self.head.to_body(np.concatenate([shell, np.stack(rows)]))), "hat", "head")
 
     def _hood(self, item: Item) -> None:
-        turn = np.radians(np.concatenate([np.linspace(52, 180, 13), np.linspace(180, 308, 13)[1:]]))
-        z = np.array([0.86, 0.83, 0.79, 0.75, 0.71, 0.67, 0.635, 0.60, 0.575])
-        rows = []
-        for level in z:
-            towards = np.stack([np.cos(turn), np.sin(turn), np.full(len(turn), (level - MIDDLE[2]) / 0.095)], 1)
-            towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-            skin = MIDDLE + (self.head.skin(towards) + 0.026)[:, None] * towards
-            # Below the jaw the hood falls straight to the shoulders.
-            radius = np.hypot(skin[:, 0] - 0.045, skin[:, 1])
-            least = (0.1 - 0.012 * np.abs(np.cos(turn / 1.0)) * (level < 0.66)) * np.ones(len(turn))
-            if level < 0.7:
-                grown = np.maximum(radius, least) / radius
-                skin[:, 0], skin[:, 1] = 0.045 + (skin[:, 0] - 0.045) * grown, skin[:, 1] * grown
-                skin[:, 2] = level
-            rows.append(skin)
-        crown = np.stack([np.full(len(turn), 0.055), 0.03 * np.sin(turn), np.full(len(turn), 0.893)], 1)
-        crown[:, 0] += 0.03 * np.cos(turn) + 0.02
-        outer = self.head.to_body(np.stack([crown, *rows]))
-        inner = outer + 0.012 * (self.head.to_body(MIDDLE) - outer) / np.linalg.norm(
-            self.head.to_body(MIDDLE) - outer, axis=2, keepdims=True
+        turn = np.radians(np.linspace(50, 310, 27))
+        rise = np.radians([82, 64, 48, 32, 16, 0, -16, -32, -46])
+        back = (0.5 - 0.5 * np.cos(turn)) ** 1.5
+        towards = np.stack(
+            np.broadcast_arrays(
+                np.cos(rise)[:, None] * np.cos(turn), np.cos(rise)[:, None] * np.sin(turn), np.sin(rise)[:, None]
+            ),
+            -1,
         )
-        solid = _sheet_of_rows(np.concatenate([outer, inner[::-1]]), 1.0, wrap=True)
+        reach = self.head.skin(towards) + 0.026 + 0.006 * back
+        upper = MIDDLE + np.maximum(reach, 0.1)[..., None] * towards
+        # Below the jaw it falls to the shoulders, and its edge lies inside the collar.
+        fall = np.linspace(0, 1, 6)[1:, None]
+        low = upper[-1].copy()
+        end = np.stack([0.012 + 0.07 * np.cos(turn), 0.078 * np.sin(turn), 0.572 - 0.03 * (1 - back)], 1)
+        lower = low + (end - low) * fall[..., None]
+        lower += (0.02 * np.sin(np.pi * fall) * back)[..., None] * np.array([-1.0, 0, 0])
+        outer = self.head.to_body(np.concatenate([upper, lower]))
+        middle = self.head.to_body(np.array([0.04, 0.0, 0.7]))
+        away = outer - middle
+        inner = outer - 0.01 * away / np.linalg.norm(away, axis=2, keepdims=True)
+        solid = shell_of(np.concatenate([outer, inner[::-1]]), 1.0)
         weight = np.zeros((len(solid.place), len(self.template.bone_names)))
         height = self.head.from_body(solid.place)[:, 2]
         weight[:, self.template.bone("head")] = ramp(height, 0.56, 0.66)
@@ -504,14 +512,16 @@ class _Dressing:
         towards = np.stack([-0.1 * np.sin(turn) * 0, np.cos(turn), np.sin(turn)], 1)
         place = MIDDLE + (self.head.skin(towards) + lift)[:, None] * towards + [-0.012, 0, 0]
         place = self.head.to_body(place)
-        solid = _band(place, towards, np.full(15, 0.028), 0.008)
+        solid = band(place, towards, np.full(15, 0.028), 0.008)
         self._add(solid, "gear", "head", cell="frame")
         for sign in (1.0, -1.0):
             ear = self.head.to_body(self._ear(sign) + [0.0, 0.0, 0.0])
-            cup = _tube(ear + np.array([[0, -0.012 * sign, 0], [0, 0.002 * sign, 0], [0, 0.022 * sign, 0]]), 0.037, sides=12)
+            cup = tube(
+                ear + np.array([[0, -0.012 * sign, 0], [0, 0.002 * sign, 0], [0, 0.022 * sign, 0]]), 0.037, sides=12
+            )
             self._add(cup, "gear", "head", cell="frame")
             self._add(
-                _tube(np.stack([ear + [0, 0.01 * sign, 0.03], place[0 if sign > 0 else -1] + [0, 0, 0.05]]), 0.006),
+                tube(np.stack([ear + [0, 0.01 * sign, 0.03], place[0 if sign > 0 else -1] + [0, 0, 0.05]]), 0.006),
                 "gear", "head", cell="metal",
             )  # fmt: skip
 
@@ -519,7 +529,7 @@ class _Dressing:
         for sign in (1.0, -1.0):
             ear = self.head.to_body(self._ear(sign) + [0.006, -0.002 * sign, -0.004])
             path = ear + np.array([[0, 0, 0.004], [0.004, 0.002 * sign, 0], [0.006, 0.004 * sign, -0.03]])
-            self._add(_tube(path, np.array([0.008, 0.007, 0.003]), sides=7), "gear", "head", cell="white")
+            self._add(tube(path, np.array([0.008, 0.007, 0.003]), sides=7), "gear", "head", cell="white")
 
     def _eyes(self) -> np.ndarray:
         """[2, 3] middle of the left and the right eyeball."""
@@ -545,50 +555,44 @@ class _Dressing:
             flat = np.stack([0 * turn, wide * round_y, high * round_z], 1)
             # The rims follow the face a little.
             flat[:, 0] = -0.28 * np.maximum(sign * (flat[:, 1]), 0)
-            self._add(_tube(centre + flat, 0.0022 + 0.001 * dark, sides=5), "gear", "head", cell="frame")
+            self._add(tube(centre + flat, 0.0022 + 0.001 * dark, sides=5), "gear", "head", cell="frame")
             inner.append(centre - [0, sign * wide, -0.4 * high])
             if dark:
                 rings = np.stack([centre + [x, 0, 0] + share * flat[:-1] for x, share in
                                   ((0.002, 0.0), (0.0015, 0.6), (0.0, 1.0), (-0.002, 0.6), (-0.002, 0.0))])  # fmt: skip
-                self._add(_loft(rings), "gear", "head", cell="lens")
+                self._add(loft(rings), "gear", "head", cell="lens")
             hinge = centre + [-0.28 * wide, sign * wide, 0.5 * high]
             ear = self.head.to_body(np.array([0.045, sign * 0.082, 0.735]))
             out = sign * max(abs(ear[1]), abs(hinge[1]) + 0.012)
             middle = 0.5 * (hinge + ear)
             path = np.stack([hinge, [hinge[0] - 0.012, 0.55 * hinge[1] + 0.45 * out, hinge[2]], [middle[0], out, middle[2]],
                              [ear[0], out, ear[2]], [ear[0] - 0.02, out, ear[2] - 0.018]])  # fmt: skip
-            self._add(_tube(path, 0.0024, sides=5), "gear", "head", cell="frame")
+            self._add(tube(path, 0.0024, sides=5), "gear", "head", cell="frame")
         arch = np.stack([inner[0], 0.5 * (inner[0] + inner[1]) + [0.004, 0, 0.003], inner[1]])
-        self._add(_tube(arch, 0.002, sides=5), "gear", "head", cell="frame")
+        self._add(tube(arch, 0.002, sides=5), "gear", "head", cell="frame")
 
     def _mask(self, item: Item) -> None:
-        from unrealperson.synth.sheets import cut, hem, smooth
-
-        sheet = sheet_of(self.template, self.body, skin_faces())
-        x, y, z = sheet.template.T
-        near = np.flatnonzero((sheet.guide[:, 3] > 0.3) & (z > 0.58) & (z < 0.75) & (x > 0.02))
-        keep = np.zeros(len(z), bool)
-        keep[near] = True
-        sheet = replace(sheet, triangles=sheet.triangles[keep[sheet.triangles].all(1)])
-        top = 0.708 - 0.26 * np.clip(np.abs(y) - 0.012, 0, 0.06)
-        low = 0.612 + 0.5 * np.clip(np.abs(y) - 0.02, 0, 0.06)
-        field = np.minimum.reduce([top - z, z - low, 0.5 * (x - 0.068), np.where(keep, 1.0, -1.0)])
-        flat = smooth(sheet, sheet.position, 12)
-        away = sheet.position - self.head.to_body(np.array([0.05, 0.0, 0.67])) + self.lift
-        away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-        room = np.maximum(((sheet.position - flat) * away).sum(1), 0)
-        room = smooth(sheet, room[:, None], 3)
-        shown = cut(replace(sheet, position=flat + (room + 0.008) * away + self.lift), field)
-        shown = hem(shown, 0.006)
-        uv = np.tile([0.5, (GEAR.index("mask") + 0.5) / len(GEAR)], (len(shown.position), 1))
-        chart = tile_chart("gear", uv)[shown.triangles]
-        self.parts.append(replace(shown, chart=chart, slot=SLOTS.index("accessory")))
+        turn = np.radians(np.linspace(-66, 66, 19))
+        level = np.linspace(0, 1, 8)[:, None]
+        top = 0.709 - 0.021 * np.sin(turn) ** 2
+        z = top + (0.605 + 0.036 * np.sin(turn) ** 2 - top) * level
+        towards = np.stack(np.broadcast_arrays(np.cos(turn)[None], np.sin(turn)[None], (z - MIDDLE[2]) / 0.097), -1)
+        flat = np.hypot(towards[..., 0], towards[..., 1])
+        towards = towards / np.linalg.norm(towards, axis=-1, keepdims=True)
+        reach = self.head.skin(towards)
+        for _ in range(6):
+            padded = np.pad(reach, 1, "edge")
+            reach = np.maximum(reach, 0.5 * (padded[1:-1, :-2] + padded[1:-1, 2:]))
+            reach = np.maximum(reach, 0.5 * (padded[:-2, 1:-1] + padded[2:, 1:-1]))
+        outer = self.head.to_body(MIDDLE + (reach + 0.006 * flat)[..., None] * towards)
+        inner = self.head.to_body(MIDDLE + (reach - 0.004)[..., None] * towards)
+        self._add(shell_of(np.concatenate([inner[:1], outer, inner[::-1][:1]]), 1.0), "gear", "head", cell="mask")
         for sign in (1.0, -1.0):
             ear = self.head.to_body(np.array([0.03, sign * 0.086, 0.715]))
             for height in (0.688, 0.652):
                 start = self.head.to_body(np.array([0.078, sign * 0.066, height]))
                 path = np.stack([start, 0.5 * (start + ear) + [0, 0.006 * sign, 0], ear])
-                self._add(_tube(path, 0.0018, sides=4), "gear", "head", cell="mask")
+                self._add(tube(path, 0.0018, sides=4), "gear", "head", cell="mask")
 
     def _scarf(self, item: Item) -> None:
         rng, s = np.random.default_rng(item.seed), self.scale
@@ -607,7 +611,7 @@ class _Dressing:
                 1,
             )
             bump = thick * (1 + 0.12 * np.sin(5 * turn + 40 * level))
-            solid = _tube(np.concatenate([path, path[:1]]), np.append(bump, bump[0]), sides=8, caps=False)
+            solid = tube(np.concatenate([path, path[:1]]), np.append(bump, bump[0]), sides=8, caps=False)
             weight = np.zeros((len(solid.place), len(self.template.bone_names)))
             weight[:, self.template.bone("neck_01")], weight[:, self.template.bone("spine_03")] = 0.5, 0.5
             self._add(solid, "scarf", weight)
@@ -623,99 +627,3 @@ class _Dressing:
             end = end + [reach[0] + 0.006, 0, 0]
             self._strap(origin, np.tile([1.0, 0, 0], (8, 1)), 0.085 * s, ends=(knot, end),
                         bones=("spine_03", "spine_02"), region="scarf", thick_m=0.014)  # fmt: skip
-
-
-def _grid(rows: int, columns: int, *, around: bool) -> np.ndarray:
-    start = np.arange(rows - 1)[:, None] * columns
-    left = np.arange(columns if around else columns - 1)
-    following = (left + 1) % columns
-    return np.stack([start + left, start + following, start + columns + following, start + columns + left], -1).reshape(
-        -1, 4
-    )
-
-
-def _outwards(solid: _Solid) -> _Solid:
-    """Turns the faces of a closed surface to its outside."""
-    corner = solid.place[triangles_of(solid.quads)] - solid.place.mean(0)
-    volume = (corner[:, 0] * np.cross(corner[:, 1], corner[:, 2])).sum()
-    return replace(solid, quads=solid.quads[:, ::-1]) if volume < 0 else solid
-
-
-def _loft(rings: np.ndarray) -> _Solid:
-    """A surface through closed rings, [R, K, 3]; the first and the last may be points."""
-    rows, columns = rings.shape[:2]
-    u = 1 - np.abs(2 * np.arange(columns) / columns - 1)
-    uv = np.stack(np.broadcast_arrays(u[None], np.linspace(0, 1, rows)[:, None]), -1).reshape(-1, 2)
-    return _outwards(_Solid(rings.reshape(-1, 3), _grid(rows, columns, around=True), uv))
-
-
-def _sheet_of_rows(rows: np.ndarray, u_share: float, *, wrap: bool = False) -> _Solid:
-    """A surface through open rows, [R, K, 3], that go out on one side and come back on the other."""
-    count, columns = rows.shape[:2]
-    quads = _grid(count, columns, around=False)
-    if wrap:
-        quads = np.concatenate([quads, _grid(2, columns, around=False) % columns + 0])[: len(quads)]
-    uv = np.stack(
-        np.broadcast_arrays(np.linspace(0, u_share, columns)[None], np.linspace(0, 1, count)[:, None]), -1
-    ).reshape(-1, 2)
-    return _outwards(_Solid(rows.reshape(-1, 3), quads, uv))
-
-
-def _tube(path: np.ndarray, radius: np.ndarray | float, *, sides: int = 6, caps: bool = True) -> _Solid:
-    """A round tube along a path, [n, 3], closed at its ends."""
-    radius = np.broadcast_to(np.asarray(radius, np.float64), len(path))
-    along = np.gradient(path, axis=0)
-    if not caps:
-        along[0] = along[-1] = path[1] - path[-2]
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    helper = np.eye(3)[np.abs(along).max(0).argmin()]
-    first = np.cross(along, helper)
-    first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)
-    second = np.cross(along, first)
-    turn = np.linspace(0, 2 * np.pi, sides, endpoint=False)
-    ring = np.cos(turn)[None, :, None] * first[:, None] + np.sin(turn)[None, :, None] * second[:, None]
-    rings = path[:, None] + radius[:, None, None] * ring
-    if caps:
-        ends = [np.repeat(path[row][None, None], sides, 1) for row in (0, -1)]
-        rings = np.concatenate([ends[0], rings, ends[1]])
-    return _loft(rings)
-
-
-def _band(path: np.ndarray, out: np.ndarray, wide: np.ndarray, thick: float) -> _Solid:
-    """A flat band along a path; four corners a place."""
-    along = np.gradient(path, axis=0)
-    across = np.cross(along, out)
-    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
-    out = np.cross(across, along)
-    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
-    half, up = 0.5 * wide[:, None] * across, thick * out
-    rings = np.stack([path - half - 0.3 * up, path - half + 0.7 * up, path + half + 0.7 * up, path + half - 0.3 * up], 1)
-    rows = len(path)
-    uv = np.stack(
-        np.broadcast_arrays(np.array([0.0, 0.0, 1.0, 1.0])[None], np.linspace(0, 1, rows)[:, None]), -1
-    ).reshape(-1, 2)
-    return _outwards(_Solid(rings.reshape(-1, 3), _grid(rows, 4, around=True), uv))
-
-
-def _pillow(
-    centre: np.ndarray, size: tuple[float, float, float], thin: str, *, turn: float = 0.0, power: float = 4.0
-) -> _Solid:
-    """A rounded box: width, height, and depth along the thin axis x, y or, in its own axes, z."""
-    wide, high, deep = size
-    angle = np.linspace(0, 2 * np.pi, 29)[:-1]
-    cosine, sine = np.cos(angle), np.sin(angle)
-    a = 0.5 * wide * np.sign(cosine) * np.abs(cosine) ** (2 / power)
-    b = 0.5 * high * np.sign(sine) * np.abs(sine) ** (2 / power)
-    rings, uvs = [], []
-    for share, level in ((0.0, -0.5), (0.55, -0.5), (0.93, -0.44), (1.0, -0.3), (1.0, 0.3), (0.93, 0.44), (0.55, 0.5), (0, 0.5)):
-        rings.append(np.stack([share * a, share * b, np.full(28, level * deep)], 1))
-        uvs.append(np.stack([0.54 + 0.44 * share * 2 * a / wide, 0.5 - 0.5 * share * 2 * b / high], 1))
-    place = np.stack(rings)
-    if thin == "x":
-        place = place[..., [2, 0, 1]]
-    elif thin == "y":
-        place = np.stack([place[..., 0], -place[..., 2], place[..., 1]], -1)
-        rotated = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
-        place = place @ rotated.T
-    solid = _loft(place + centre)
-    return replace(solid, uv=np.concatenate(uvs))
