@@ -29,7 +29,7 @@ def test_template_is_sound():
 
 @pytest.mark.parametrize("preset", ["massproduce", "natural"])
 def test_heights_and_ages_are_adult_and_spread(preset: body.Preset):
-    many = [body.random_body(np.random.default_rng(seed), preset=preset) for seed in range(200)]
+    many = [body.random_body(np.random.default_rng(seed), preset=preset) for seed in range(100)]
     heights = np.array([one.height_m for one in many])
     assert 1.45 <= heights.min() and heights.max() <= 2.05
     assert heights.std() > 0.05
@@ -38,13 +38,12 @@ def test_heights_and_ages_are_adult_and_spread(preset: body.Preset):
     assert min(one.age for one in many) >= 16 and max(one.age for one in many) <= 90
 
 
-def test_massproduce_draws_evenly():
-    many = [body.random_body(np.random.default_rng(seed)) for seed in range(200)]
-    weight, muscle = np.array([one.weight for one in many]), np.array([one.muscle for one in many])
-    assert weight.min() < 0.15 and weight.max() > 0.85 and weight.mean() == pytest.approx(0.5, abs=0.06)
+def test_massproduce_draws_evenly(bodies: list[body.Body]):
+    weight, muscle = np.array([one.weight for one in bodies]), np.array([one.muscle for one in bodies])
+    assert weight.min() < 0.15 and weight.max() > 0.85 and weight.mean() == pytest.approx(0.5, abs=0.07)
     assert muscle.min() < 0.35 and muscle.max() > 0.75 and muscle.mean() == pytest.approx(0.55, abs=0.05)
-    assert {one.ethnicity for one in many} == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
-    assert 70 < sum(one.gender == "male" for one in many) < 130
+    assert {one.ethnicity for one in bodies} == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
+    assert 35 < sum(one.gender == "male" for one in bodies) < 65
 
 
 def test_details_follow_the_source_and_both_sides_are_alike():

@@ -181,8 +181,8 @@ def _parse_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 def _parse_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the moved vertices [n], and their displacement in metres [n, 3]."""
     with gzip.open(path, "rt") as stream:
-        table = np.array([line.split() for line in stream if line.strip() and line[0] != "#"], np.float64)
-    table = table.reshape(-1, 4)
+        numbers = " ".join(line for line in stream if line[0] != "#")
+    table = np.fromstring(numbers, np.float64, sep=" ").reshape(-1, 4)
     return table[:, 0].astype(np.int64), _to_local(table[:, 1:].astype(np.float32))
 
 

@@ -129,7 +129,10 @@ def hang(
     resting = _resting_radius(points[:, :2] - axis, z, level) + room_m
     on_body = ramp(level, top_z - 0.13, top_z - 0.035)[:, None]
     down = np.clip((top_z - 0.04 - level) / max(top_z - 0.04 - hem_z, 0.05), 0, 1)[:, None]
-    radius = (reach + on_body * (resting - reach)) * (1 + max(flare, 0.0) * down**1.15)
+    # Arms press the sides in; without that they would pass through a wide skirt.
+    pressed = 0.55 * np.sin(_TURN)[None] ** 2 * ramp(level, -0.34, -0.12)[:, None]
+    spread = 1 + max(flare, 0.0) * down**1.5 * (1 - pressed)
+    radius = (reach + on_body * (resting - reach)) * spread
     radius = radius + wave_m * down**0.7 * np.cos(pleats * _TURN) - 0.002 * ramp(level, top_z - 0.03, top_z)[:, None]
     height = _body_height(template, body, level)
     position = np.stack(
@@ -140,7 +143,7 @@ def hang(
         ],
         -1,
     ).reshape(-1, 3)
-    rest_radius = neutral_reach(_TURN)[None] * (1 + max(flare, 0.0) * down**1.15)
+    rest_radius = neutral_reach(_TURN)[None] * spread
     rest = np.stack(
         [
             AXIS_X + rest_radius * np.cos(_TURN),

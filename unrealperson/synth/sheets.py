@@ -129,7 +129,7 @@ def skin_faces() -> np.ndarray:
     point, guides = template.vertices, body_guides()
     hand = (guides.arm > 0.5) & (guides.along > 1.9)
     kind = np.where(hand, 2, np.where(guides.head > 0.5, 1, 0))
-    cell = np.array([0.0005, 0.0016, 0.0075])[kind]
+    cell = np.array([0.0005, 0.0016, 0.004])[kind]
     code = np.round(point / cell[:, None]).astype(np.int64) @ np.array([1, 1 << 16, 1 << 32]) + (kind << 48)
     used = np.unique(quads)
     _, first, inverse = np.unique(code[used], return_index=True, return_inverse=True)

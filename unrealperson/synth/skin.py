@@ -110,17 +110,14 @@ class _Face:
 
     def tint(self, amount: np.ndarray, colour: np.ndarray) -> None:
         """Mixes a colour in where the amount, 0 ... 1, says so."""
-        rows = np.flatnonzero(amount.max(1) > 1e-3)
-        columns = np.flatnonzero(amount.max(0) > 1e-3)
-        if len(rows):
-            part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            share = np.clip(amount[part], 0, 1)[..., None]
-            shown = colour[part] if colour.ndim == 3 else colour
-            self.image[part] += share * (shown - self.image[part])
+        part = _touched(amount)
+        shown = colour[part] if colour.ndim == 3 else colour
+        self.image[part] += np.clip(amount[part], 0, 1)[..., None] * (shown - self.image[part])
 
     def shade(self, amount: np.ndarray, factor: float | np.ndarray) -> None:
         """Multiplies the colour where the amount, 0 ... 1, says so."""
-        self.image *= 1 + amount[..., None] * (np.asarray(factor) - 1)
+        part = _touched(amount)
+        self.image[part] *= 1 + amount[part][..., None] * (np.asarray(factor) - 1)
 
     def spot(self, y: float, z: float, wide: float, high: float) -> np.ndarray:
         """Soft ellipses on both sides of the face."""
@@ -130,6 +127,14 @@ class _Face:
         """Between two heights that depend on the place across the face."""
         edge = np.clip((self.z - low) / soft + 0.5, 0, 1) * np.clip((high - self.z) / soft + 0.5, 0, 1)
         return self.front * edge
+
+
+def _touched(amount: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns in which an amount can be seen."""
+    rows, columns = np.flatnonzero(amount.max(1) > 1e-3), np.flatnonzero(amount.max(0) > 1e-3)
+    if not len(rows):
+        return np.s_[:0, :0]
+    return np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def paint_head(
@@ -165,7 +170,7 @@ def _complexion(rng: np.random.Generator, face: _Face, body: Body, dark: float) 
     shape = face.image.shape[:2]
     old = float(np.clip((body.age - 45) / 35, 0, 1))
     mottle = smooth_noise(rng, shape, 12, 16) + 0.6 * smooth_noise(rng, shape, 40, 50) - 0.8
-    face.shade(np.ones(shape), (1 + (0.05 + 0.05 * old) * mottle + rng.normal(0, 0.012, shape))[..., None])
+    face.image *= (1 + (0.05 + 0.05 * old) * mottle + rng.normal(0, 0.012, shape))[..., None]
     blush = rng.uniform(0.25, 0.9) * (1.25 if body.gender == "female" else 0.9) * (1 - 0.6 * dark)
     red = np.array([1.0, 0.80, 0.79])
     for y, z, wide, high, amount in (
@@ -240,8 +245,8 @@ def _eyes(rng: np.random.Generator, face: _Face, body: Body, dark: float) -> str
     top, low = corner + arch * (_LID_TOP - corner), corner - arch * (corner - _LID_LOW)
     crease = face.front * within * np.exp(-(((face.z - top - 0.0032) / 0.0011) ** 2))
     face.shade(0.45 * crease * arch, np.array([0.58, 0.48, 0.46]))
-    # The chart of the eyeballs is the same: white and iris reach a little below the lids.
-    ball = within * face.inside(low - 0.001, top + 0.0008)
+    # The chart of the eyeballs is the same: white and iris end at the lids.
+    ball = within * face.inside(low - 0.0002, top)
     white = (np.array([0.80, 0.76, 0.74]) - 0.24 * dark) * (0.94 + 0.06 * rng.random())
     face.tint(ball, white)
     face.shade(0.6 * ball * np.clip((face.z - (top - 0.003)) / 0.003, 0, 1), 0.62)
