@@ -58,8 +58,10 @@ def fall_straight(sheet: Sheet, share: float) -> Sheet:
     reach = reach + share * (_never_narrower(reach, 0.1 * _LEVEL_STEP_M) - reach)
     away = sheet.position[:, :2] - axis
     radius = np.linalg.norm(away, axis=1)
-    wanted = _look_up(reach, levels, z, np.arctan2(away[:, 1], away[:, 0]))
+    turn = np.arctan2(away[:, 1], away[:, 0])
+    wanted = _look_up(reach, levels, z, turn)
     move = (0.2 + 0.8 * share) * ramp(z, 0.50, 0.42) * ramp(z, -0.03, 0.03) * (1 - ramp(sheet.guide[:, 0], 0.1, 0.5))
+    move = move * (1 - 0.6 * np.sin(turn) ** 4 * ramp(z, 0.3, 0.2))
     grown = smooth(sheet, (move * np.maximum(wanted - radius, 0))[:, None], 2)[:, 0] * ramp(
         -sheet.guide[:, 0], -0.6, -0.2
     )
@@ -130,7 +132,7 @@ def hang(
     on_body = ramp(level, top_z - 0.13, top_z - 0.035)[:, None]
     down = np.clip((top_z - 0.04 - level) / max(top_z - 0.04 - hem_z, 0.05), 0, 1)[:, None]
     # Arms press the sides in; without that they would pass through a wide skirt.
-    pressed = 0.55 * np.sin(_TURN)[None] ** 2 * ramp(level, -0.34, -0.12)[:, None]
+    pressed = np.sin(_TURN)[None] ** 2 * ramp(level, -0.4, -0.2)[:, None]
     spread = 1 + max(flare, 0.0) * down**1.5 * (1 - pressed)
     radius = (reach + on_body * (resting - reach)) * spread
     radius = radius + wave_m * down**0.7 * np.cos(pleats * _TURN) - 0.002 * ramp(level, top_z - 0.03, top_z)[:, None]
