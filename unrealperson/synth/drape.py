@@ -242,7 +242,7 @@ def _around_sheet(
     z, turn = rest[:, 2], np.arctan2(rest[:, 1], rest[:, 0] - AXIS_X)
     leg = ramp(z, 0.08, -0.1)
     left = ramp(np.sin(turn), -0.55, 0.55)
-    calf = np.clip(0.85 - 1.2 * flare, 0.3, 0.85) * ramp(z, -0.34, -0.52)
+    calf = np.clip(0.95 - 1.4 * flare, 0.3, 0.95) * ramp(z, -0.31, -0.45)
     for side, share in (("l", left), ("r", 1 - left)):
         weight[:, template.bone(f"thigh_{side}")] = leg * share * (1 - calf)
         weight[:, template.bone(f"calf_{side}")] = leg * share * calf

@@ -417,7 +417,7 @@ def _dresses() -> Iterator[Garment]:
     for (name, (upper, cut, cloth)), (length, leg_z) in _pairs(dresses, lengths):
         if name == "sweater" and length == "maxi":
             continue
-        lower = replace(cut, skirt=True, waist_z=0.13, leg_z=leg_z, room_m=0.008)
+        lower = replace(cut, skirt=True, waist_z=0.18, leg_z=leg_z, room_m=0.003)
         women = 0.6 if length == "maxi" else 1.0
         yield Garment(f"{length} {name} dress", "dress", "dress", women, 0, cloth, upper, lower)
     legs = {
