@@ -143,8 +143,8 @@ def test_layers_stay_apart_in_a_walk():
         limb = arm[strongest[mesh.faces[:, 0]]].astype(int)
         lift = np.array([0, 0, mesh.lift_m], np.float32)
         skeleton = gait.Skeleton(names, template.parents, someone.joints + lift)
-        habits = gait.random_gait(rng, weight=someone.weight, age=someone.age)
-        habits, _ = gait.with_stride(skeleton, habits, 0.78 * someone.height_m)
+        habits = gait.random_gait(rng, weight=0.5, age=30, gender=someone.gender, height_m=someone.height_m)
+        habits = gait.with_stride(habits, skeleton, 0.87 if outfit.narrow else 1.0)
         inside = ("body", "top", "bottom", "outer") if outfit.tucked else ("body", "bottom", "top", "outer")
         for phase in (0.0, 0.25, 0.6):
             bones = gait.pose(skeleton, habits, phase, 1.0)

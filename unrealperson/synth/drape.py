@@ -58,8 +58,10 @@ def fall_straight(sheet: Sheet, share: float) -> Sheet:
     reach = reach + share * (_never_narrower(reach, 0.1 * _LEVEL_STEP_M) - reach)
     away = sheet.position[:, :2] - axis
     radius = np.linalg.norm(away, axis=1)
-    wanted = _look_up(reach, levels, z, np.arctan2(away[:, 1], away[:, 0]))
+    turn = np.arctan2(away[:, 1], away[:, 0])
+    wanted = _look_up(reach, levels, z, turn)
     move = (0.2 + 0.8 * share) * ramp(z, 0.50, 0.42) * ramp(z, -0.03, 0.03) * (1 - ramp(sheet.guide[:, 0], 0.1, 0.5))
+    move = move * (1 - 0.6 * np.sin(turn) ** 4 * ramp(z, 0.3, 0.2))
     grown = smooth(sheet, (move * np.maximum(wanted - radius, 0))[:, None], 2)[:, 0] * ramp(
         -sheet.guide[:, 0], -0.6, -0.2
     )
@@ -129,7 +131,10 @@ def hang(
     resting = _resting_radius(points[:, :2] - axis, z, level) + room_m
     on_body = ramp(level, top_z - 0.13, top_z - 0.035)[:, None]
     down = np.clip((top_z - 0.04 - level) / max(top_z - 0.04 - hem_z, 0.05), 0, 1)[:, None]
-    radius = (reach + on_body * (resting - reach)) * (1 + max(flare, 0.0) * down**1.15)
+    # Arms press the sides in; without that they would pass through a wide skirt.
+    pressed = np.sin(_TURN)[None] ** 2 * ramp(level, -0.4, -0.2)[:, None]
+    spread = 1 + max(flare, 0.0) * down**1.5 * (1 - pressed)
+    radius = (reach + on_body * (resting - reach)) * spread
     radius = radius + wave_m * down**0.7 * np.cos(pleats * _TURN) - 0.002 * ramp(level, top_z - 0.03, top_z)[:, None]
     height = _body_height(template, body, level)
     position = np.stack(
@@ -140,7 +145,7 @@ def hang(
         ],
         -1,
     ).reshape(-1, 3)
-    rest_radius = neutral_reach(_TURN)[None] * (1 + max(flare, 0.0) * down**1.15)
+    rest_radius = neutral_reach(_TURN)[None] * spread
     rest = np.stack(
         [
             AXIS_X + rest_radius * np.cos(_TURN),
@@ -237,7 +242,7 @@ def _around_sheet(
     z, turn = rest[:, 2], np.arctan2(rest[:, 1], rest[:, 0] - AXIS_X)
     leg = ramp(z, 0.08, -0.1)
     left = ramp(np.sin(turn), -0.55, 0.55)
-    calf = np.clip(0.85 - 1.2 * flare, 0.3, 0.85) * ramp(z, -0.34, -0.52)
+    calf = np.clip(0.95 - 1.4 * flare, 0.3, 0.95) * ramp(z, -0.31, -0.45)
     for side, share in (("l", left), ("r", 1 - left)):
         weight[:, template.bone(f"thigh_{side}")] = leg * share * (1 - calf)
         weight[:, template.bone(f"calf_{side}")] = leg * share * calf

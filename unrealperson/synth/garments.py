@@ -317,7 +317,8 @@ def _crumple(sheet: Sheet, seed: int, upper: Upper) -> np.ndarray:
 
 def _skirt_field(sheet: Sheet, lower: Lower) -> np.ndarray:
     z = sheet.template[:, 2]
-    return np.where(sheet.guide[:, 0] > 0.5, -1.0, np.minimum(lower.waist_z - z, z - lower.leg_z - 0.05))
+    inside_m = 0.0 if lower.flare < 0.2 else 0.05
+    return np.where(sheet.guide[:, 0] > 0.5, -1.0, np.minimum(lower.waist_z - z, z - lower.leg_z - inside_m))
 
 
 def _without_hidden(sheet: Sheet, above: list[Field], margin: float) -> Sheet:

@@ -267,14 +267,14 @@ def make_person(
 
 def _describe(shape: bodies.Body) -> dict[str, str | float]:
     bands = {25: "16-24", 40: "25-39", 60: "40-59", 200: "60+"}
-    heavy, strong = shape.weight > 0.62, shape.muscle > 0.6
+    heavy, strong = shape.weight > 0.68, shape.muscle > 0.6
     return {
         "gender": shape.gender,
         "age": round(shape.age),
         "age_band": next(name for end, name in bands.items() if shape.age < end),
         "height_m": round(shape.height_m, 3),
         "height": "short" if shape.height_m < 1.62 else "tall" if shape.height_m > 1.8 else "average",
-        "build": "heavy" if heavy else "slim" if shape.weight < 0.35 else "athletic" if strong else "average",
+        "build": "heavy" if heavy else "slim" if shape.weight < 0.32 else "athletic" if strong else "average",
     }
 
 

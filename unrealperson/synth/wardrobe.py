@@ -71,7 +71,7 @@ def _light_tops() -> Iterator[Garment]:
     }
     sleeves = {"shirt": _LONG, "rolled-sleeve shirt": 1.25, "short-sleeve shirt": 0.72}
     for (fit, cut), (name, sleeve) in _pairs(widths, sleeves):
-        upper = replace(cut, sleeve=sleeve, wrist_m=cut.wrist_m if sleeve > 1.5 else cut.arm_m + 0.008)
+        upper = replace(cut, sleeve=sleeve, wrist_m=cut.wrist_m if sleeve > 1.5 else cut.arm_m)
         yield Garment(f"{fit} {name}", "shirt", "top", 1.6, 3.0, _SHIRTING, upper, pockets="chest")
     polo = Upper(hem_z=0.03, collar="polo", neck_m=0.015, opening="none", sleeve=0.7)
     for fit, cut in {
@@ -417,7 +417,7 @@ def _dresses() -> Iterator[Garment]:
     for (name, (upper, cut, cloth)), (length, leg_z) in _pairs(dresses, lengths):
         if name == "sweater" and length == "maxi":
             continue
-        lower = replace(cut, skirt=True, waist_z=0.13, leg_z=leg_z, room_m=0.008)
+        lower = replace(cut, skirt=True, waist_z=0.18, leg_z=leg_z, room_m=0.003)
         women = 0.6 if length == "maxi" else 1.0
         yield Garment(f"{length} {name} dress", "dress", "dress", women, 0, cloth, upper, lower)
     legs = {
@@ -480,14 +480,14 @@ def _footwear() -> Iterator[Garment]:
         "pointed flats": ("flats", Shoe(sole_m=0.01, shaft_z=-0.768, vamp_x=0.13, toe_m=0.022), leather, 2, 0),
         "espadrilles": ("flats", Shoe(sole_m=0.025, shaft_z=-0.765, vamp_x=0.09), ("canvas",), 1, 0.3),
         "kitten heels": (
-            "heels", Shoe(sole_m=0.01, heel_m=0.04, vamp_x=0.13, toe_m=0.015, peg_m=0.012), leather, 1.2, 0
+            "heels", Shoe(sole_m=0.01, heel_m=0.032, vamp_x=0.13, toe_m=0.015, peg_m=0.012), leather, 1.2, 0
         ),
-        "pumps": ("heels", Shoe(sole_m=0.01, heel_m=0.05, vamp_x=0.13, toe_m=0.012, peg_m=0.014), leather, 1.5, 0),
-        "stilettos": ("heels", Shoe(sole_m=0.01, heel_m=0.058, vamp_x=0.135, toe_m=0.02, peg_m=0.009), leather, 0.7, 0),
-        "block heels": ("heels", Shoe(sole_m=0.014, heel_m=0.046, vamp_x=0.1), leather, 1.5, 0),
-        "wedges": ("heels", Shoe(sole_m=0.035, heel_m=0.04, vamp_x=0.1), ("canvas", "leather"), 0.8, 0),
+        "pumps": ("heels", Shoe(sole_m=0.01, heel_m=0.04, vamp_x=0.13, toe_m=0.012, peg_m=0.014), leather, 1.5, 0),
+        "stilettos": ("heels", Shoe(sole_m=0.01, heel_m=0.044, vamp_x=0.135, toe_m=0.02, peg_m=0.009), leather, 0.7, 0),
+        "block heels": ("heels", Shoe(sole_m=0.014, heel_m=0.036, vamp_x=0.1), leather, 1.5, 0),
+        "wedges": ("heels", Shoe(sole_m=0.035, heel_m=0.034, vamp_x=0.1), ("canvas", "leather"), 0.8, 0),
         "heeled sandals": (
-            "heels", Shoe(sole_m=0.012, heel_m=0.046, straps=(-0.04, 0.13), peg_m=0.016), leather, 1.2, 0
+            "heels", Shoe(sole_m=0.012, heel_m=0.036, straps=(-0.04, 0.13), peg_m=0.016), leather, 1.2, 0
         ),
         "strap sandals": ("sandals", Shoe(sole_m=0.014, straps=(-0.045, 0.05, 0.12)), leather, 2.5, 1),
         "slides": ("sandals", Shoe(sole_m=0.024, straps=(0.1, 0.125)), ("sport",), 1.5, 1.5),
@@ -497,7 +497,7 @@ def _footwear() -> Iterator[Garment]:
         "chelsea boots": ("ankle boots", Shoe(sole_m=0.024, shaft_z=-0.64, shaft_m=0.05, heel_m=0.01), leather, 3, 3),
         "lace-up boots": ("ankle boots", Shoe(sole_m=0.034, shaft_z=-0.62, shaft_m=0.052), leather, 2, 2.5),
         "heeled ankle boots": (
-            "ankle boots", Shoe(sole_m=0.018, shaft_z=-0.64, heel_m=0.046, shaft_m=0.05), leather, 2.5, 0
+            "ankle boots", Shoe(sole_m=0.018, shaft_z=-0.64, heel_m=0.036, shaft_m=0.05), leather, 2.5, 0
         ),
         "hiking boots": (
             "ankle boots", Shoe(sole_m=0.038, shaft_z=-0.66, shaft_m=0.056, toe_m=0.008), ("sport", "leather"), 1, 2
@@ -510,7 +510,7 @@ def _footwear() -> Iterator[Garment]:
         ),
         "rain boots": ("boots", Shoe(sole_m=0.026, shaft_z=-0.46, shaft_m=0.068), ("leather",), 0.7, 0.3),
         "knee boots": ("boots", Shoe(sole_m=0.018, heel_m=0.02, shaft_z=-0.42, shaft_m=0.058), leather, 1.8, 0),
-        "heeled knee boots": ("boots", Shoe(sole_m=0.014, heel_m=0.05, shaft_z=-0.42, peg_m=0.016), leather, 1, 0),
+        "heeled knee boots": ("boots", Shoe(sole_m=0.014, heel_m=0.036, shaft_z=-0.42, peg_m=0.016), leather, 1, 0),
         "over-knee boots": ("boots", Shoe(sole_m=0.018, heel_m=0.02, shaft_z=-0.28), leather, 0.5, 0),
     }  # fmt: skip
     for name, (category, shoe, cloth, women, men) in kinds.items():
