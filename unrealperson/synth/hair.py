@@ -386,7 +386,17 @@ class _Growth:
         uv = np.stack(
             np.broadcast_arrays((ribbon[None, :, None] + 0.04 + 0.92 * u) / RIBBONS, share[..., None]), -1
         ).reshape(-1, 2)
-        return self._sheet(place.reshape(-1, 3), triangles_of(quads), uv)
+        return self._sheet(self._press(place.reshape(-1, 3)), triangles_of(quads), uv)
+
+    def _press(self, place: np.ndarray) -> np.ndarray:
+        """What lies below a hat lies flat."""
+        if self.outfit.hat_z is None:
+            return place
+        away = place - MIDDLE
+        radius = np.linalg.norm(away, axis=1)
+        most = self.head.skin(away / radius[:, None]) + 0.007
+        below = (place[:, 2] > self.outfit.hat_z) & (radius > most)
+        return np.where(below[:, None], MIDDLE + away * (most / radius)[:, None], place)
 
     def _sheet(self, place: np.ndarray, triangles: np.ndarray, uv: np.ndarray) -> Sheet:
         position = self.head.to_body(place)

@@ -348,7 +348,7 @@ class _Dressing:
         rest = (place - carried[:, 3]) @ carried[:, :3]
         for offset in (-0.05, 0.05):
             foot = wheels + high * up + [0, offset, 0] + 0.3 * deep * out
-            solid = tube(np.stack([foot, place + [0, 0.4 * offset, 0]]), 0.008)
+            solid = tube(np.stack([foot, place + np.array([0, 0.4 * offset, 0])]), 0.008)
             held = len(solid.place) // 2
             dense = np.zeros((len(solid.place), len(self.template.bone_names)))
             dense[:held, self.template.bone("Root")] = 1
@@ -372,7 +372,8 @@ class _Dressing:
         top = max(self.head.to_body(np.array([0.06, 0.0, 0.87]))[2] + 0.13, place[2] + 0.5) - place[2]
         centre = place * [1, 0.35, 1]
         tip = np.array([centre[0] - 0.03, centre[1], place[2] + top])
-        self._give(tube(np.stack([place - 0.1 * (tip - place) / top, tip]), 0.008), side, carried, "gear", cell="metal")
+        shaft = place + np.array([-0.1, -0.05, 0.0, 0.1, 0.3, 1.0])[:, None] * (tip - place)
+        self._give(tube(shaft, 0.008), side, carried, "gear", cell="metal")
         turn = np.linspace(0, 2 * np.pi, 33)[:-1]
         panel = np.abs((turn / (2 * np.pi) * 8) % 1 - 0.5) * 2
         rings = []
@@ -446,7 +447,7 @@ class _Dressing:
             for out in (-0.01, 0.03, 0.068, 0.07, 0.03, -0.01):
                 under = -0.004 if len(rows) > 2 else 0.0
                 bend = np.cos(across * 1.15)
-                base = MIDDLE + [0.03, 0, 0.045]
+                base = MIDDLE + np.array([0.03, 0, 0.045])
                 reach = 0.082 + out * np.cos(across) ** 0.7
                 rows.append(
                     np.stack(
@@ -515,19 +516,17 @@ class _Dressing:
         solid = band(place, towards, np.full(15, 0.028), 0.008)
         self._add(solid, "gear", "head", cell="frame")
         for sign in (1.0, -1.0):
-            ear = self.head.to_body(self._ear(sign) + [0.0, 0.0, 0.0])
+            ear = self.head.to_body(self._ear(sign))
             cup = tube(
                 ear + np.array([[0, -0.012 * sign, 0], [0, 0.002 * sign, 0], [0, 0.022 * sign, 0]]), 0.037, sides=12
             )
             self._add(cup, "gear", "head", cell="frame")
-            self._add(
-                tube(np.stack([ear + [0, 0.01 * sign, 0.03], place[0 if sign > 0 else -1] + [0, 0, 0.05]]), 0.006),
-                "gear", "head", cell="metal",
-            )  # fmt: skip
+            arm = np.stack([ear + np.array([0, 0.01 * sign, 0.03]), place[0 if sign > 0 else -1] + [0, 0, 0.05]])
+            self._add(tube(arm, 0.006), "gear", "head", cell="metal")
 
     def _earphones(self, item: Item) -> None:
         for sign in (1.0, -1.0):
-            ear = self.head.to_body(self._ear(sign) + [0.006, -0.002 * sign, -0.004])
+            ear = self.head.to_body(self._ear(sign) + np.array([0.006, -0.002 * sign, -0.004]))
             path = ear + np.array([[0, 0, 0.004], [0.004, 0.002 * sign, 0], [0.006, 0.004 * sign, -0.03]])
             self._add(tube(path, np.array([0.008, 0.007, 0.003]), sides=7), "gear", "head", cell="white")
 
@@ -561,12 +560,13 @@ class _Dressing:
                 rings = np.stack([centre + [x, 0, 0] + share * flat[:-1] for x, share in
                                   ((0.002, 0.0), (0.0015, 0.6), (0.0, 1.0), (-0.002, 0.6), (-0.002, 0.0))])  # fmt: skip
                 self._add(loft(rings), "gear", "head", cell="lens")
-            hinge = centre + [-0.28 * wide, sign * wide, 0.5 * high]
+            hinge = centre + np.array([-0.28 * wide, sign * wide, 0.5 * high])
             ear = self.head.to_body(np.array([0.045, sign * 0.082, 0.735]))
             out = sign * max(abs(ear[1]), abs(hinge[1]) + 0.012)
             middle = 0.5 * (hinge + ear)
-            path = np.stack([hinge, [hinge[0] - 0.012, 0.55 * hinge[1] + 0.45 * out, hinge[2]], [middle[0], out, middle[2]],
-                             [ear[0], out, ear[2]], [ear[0] - 0.02, out, ear[2] - 0.018]])  # fmt: skip
+            bend = [hinge[0] - 0.012, 0.55 * hinge[1] + 0.45 * out, hinge[2]]
+            hook = [[ear[0], out, ear[2]], [ear[0] - 0.02, out, ear[2] - 0.018]]
+            path = np.stack([hinge, bend, [middle[0], out, middle[2]], *hook])
             self._add(tube(path, 0.0024, sides=5), "gear", "head", cell="frame")
         arch = np.stack([inner[0], 0.5 * (inner[0] + inner[1]) + [0.004, 0, 0.003], inner[1]])
         self._add(tube(arch, 0.002, sides=5), "gear", "head", cell="frame")
@@ -624,6 +624,6 @@ class _Dressing:
             knot = np.array([0.02 + neck * 0.1, sign * 0.02, base - 0.02 * s])
             end = origin[-1] + [0, 0, -0.01]
             reach, _ = self._touch(origin[-1:], np.array([[1.0, 0, 0]]))
-            end = end + [reach[0] + 0.006, 0, 0]
+            end = end + np.array([reach[0] + 0.006, 0, 0])
             self._strap(origin, np.tile([1.0, 0, 0], (8, 1)), 0.085 * s, ends=(knot, end),
                         bones=("spine_03", "spine_02"), region="scarf", thick_m=0.014)  # fmt: skip
