@@ -129,7 +129,8 @@ def choose_items(
 
     Source: MakeHuman plug-in of the paper's tool chain: the slots in this order, at most four.
     """
-    odds, items = odds_of(accessories), []
+    odds = odds_of(accessories)
+    items: list[Item] = []
     for slot, kinds in SLOTS.items():
         given = {kind: odds[kind] for kind in kinds if kind in odds and kind != slot}
         kind = None

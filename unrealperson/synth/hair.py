@@ -378,7 +378,7 @@ class _Growth:
             u = np.array([0.0, 0.5, 1.0])
         columns = len(offsets)
         place = np.stack([path + offset for offset in offsets], 2)
-        ribbon = rng.integers(RIBBONS, size=count)
+        ribbon = rng.integers(RIBBONS, size=(count,))
         start = (np.arange(count)[None, :, None] + count * np.arange(rows - 1)[:, None, None]) * columns
         left = np.arange(columns if closed else columns - 1)
         a, b = start + left, start + (left + 1) % columns

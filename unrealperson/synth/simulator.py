@@ -487,8 +487,8 @@ def make_simulator(config: SynthConfig) -> Simulator:
 
     scene = make_scene(config.scene, config.seed)
     clothes = Path(config.clothes) if config.clothes else None
-    looks = {"body": config.body, "colors": config.colors, "accessories": config.accessories}
-    make = partial(make_person, clothes=clothes, **looks)
+    make = partial(make_person, body=config.body, colors=config.colors, clothes=clothes)
+    make = partial(make, accessories=config.accessories)
     return Simulator(
         World(scene, seed=config.seed, version=config.version, lights=config.lights, make=make),
         Renderer(scene, width=config.width, height=config.height),

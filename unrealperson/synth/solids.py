@@ -158,3 +158,32 @@ def pillow(
         place = place @ rotated.T
     solid = loft(place + centre)
     return replace(solid, uv=np.concatenate(uvs))
+
+
+def leave(origin: np.ndarray, direction: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays leave a surface for the last time.
+
+    Args:
+        origin: [n, 3] metres.
+        direction: [n, 3] unit vectors.
+        corner: [T, 3, 3] float32 corners of triangles.
+
+    Returns:
+        Distance [n] in metres, NaN for rays that hit nothing, and triangle [n].
+    """
+    origin, direction = origin.astype(np.float32), direction.astype(np.float32)
+    edge1, edge2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    across = np.cross(edge1, edge2)
+    distance, triangle = np.full(len(origin), np.nan), np.zeros(len(origin), np.int64)
+    for row in range(len(origin)):
+        start, towards = origin[row] - corner[:, 0], direction[row]
+        facing = across @ towards
+        facing = np.where(np.abs(facing) < 1e-12, np.float32(1e-12), facing)
+        turned = np.cross(start, towards)
+        u, v = (turned * edge2).sum(1) / -facing, (turned * edge1).sum(1) / facing
+        away = -(start * across).sum(1) / facing
+        hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (away > 0)
+        if hit.any():
+            triangle[row] = np.flatnonzero(hit)[away[hit].argmax()]
+            distance[row] = away[triangle[row]]
+    return distance, triangle

@@ -22,7 +22,7 @@ from unrealperson.synth.sheets import (
     triangles_of,
     weld,
 )
-from unrealperson.synth.solids import Solid, band, loft, pillow, shell_of, tube
+from unrealperson.synth.solids import Solid, band, leave, loft, pillow, shell_of, tube
 
 _REFERENCE_PHASE = 0.27
 """Instant at which both arms hang in the middle of their swing: what hands hold is upright then."""
@@ -143,26 +143,10 @@ class _Dressing:
             faces = mesh.faces[chosen].astype(np.int64)
             self._triangles = faces, mesh.positions[faces].astype(np.float32)
         faces, corner = self._triangles
-        origin, direction = origin.astype(np.float32), direction.astype(np.float32)
-        edge1, edge2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-        distance = np.zeros(len(origin))
+        distance, found = leave(origin, direction, corner)
+        vertex = faces[found, 0]
         weight = np.zeros((len(origin), len(self.template.bone_names)))
-        across = np.cross(edge1, edge2)
-        for row in range(len(origin)):
-            start, towards = origin[row] - corner[:, 0], direction[row]
-            facing = across @ towards
-            facing = np.where(np.abs(facing) < 1e-12, 1e-12, facing)
-            turned = np.cross(start, towards)
-            u, v = (turned * edge2).sum(1) / -facing, (turned * edge1).sum(1) / facing
-            t = -(start * across).sum(1) / facing
-            hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0)
-            if not hit.any():
-                distance[row] = np.nan
-                continue
-            found = np.flatnonzero(hit)[t[hit].argmax()]
-            distance[row] = t[found]
-            vertex = faces[found, 0]
-            weight[row, mesh.bone_index[vertex]] = mesh.bone_weight[vertex]
+        np.put_along_axis(weight, mesh.bone_index[vertex].astype(np.int64), mesh.bone_weight[vertex], 1)
         known = np.isfinite(distance)
         if not known.all():
             order = np.arange(len(distance))
@@ -376,21 +360,11 @@ class _Dressing:
         self._give(tube(shaft, 0.008), side, carried, "gear", cell="metal")
         turn = np.linspace(0, 2 * np.pi, 33)[:-1]
         panel = np.abs((turn / (2 * np.pi) * 8) % 1 - 0.5) * 2
-        rings = []
-        for radius, down in (
-            (0.0, 0.0),
-            (0.2, 0.03),
-            (0.38, 0.1),
-            (0.5, 0.2),
-            (0.5, 0.205),
-            (0.37, 0.11),
-            (0.0, 0.012),
-        ):
-            reach = radius * (0.93 + 0.07 * panel)
-            rings.append(
-                np.stack([reach * np.cos(turn), reach * np.sin(turn), -down + 0.03 * (1 - panel) * (radius > 0.4)], 1)
-            )
-        self._give(loft(tip + np.stack(rings)), side, carried, "hand bag")
+        reach = np.array([0.0, 0.2, 0.38, 0.5, 0.5, 0.37, 0.0])[:, None]
+        down = np.array([0.0, 0.03, 0.1, 0.2, 0.205, 0.11, 0.012])[:, None] - 0.03 * (1 - panel) * (reach > 0.4)
+        reach = reach * (0.93 + 0.07 * panel)
+        canopy = np.stack([reach * np.cos(turn), reach * np.sin(turn), -down], -1)
+        self._give(loft(tip + canopy), side, carried, "hand bag")
 
     def _phone(self, item: Item) -> None:
         carried, grip = self._hand("r")
@@ -443,7 +417,7 @@ class _Dressing:
         if item.kind == "cap":
             self._add(loft(self.head.to_body(np.concatenate([shell, inner]))), "hat", "head")
             across = np.linspace(-1.0, 1.0, 13)
-            rows = []
+            rows: list[np.ndarray] = []
             for out in (-0.01, 0.03, 0.068, 0.07, 0.03, -0.01):
                 under = -0.004 if len(rows) > 2 else 0.0
                 bend = np.cos(across * 1.15)
@@ -601,16 +575,16 @@ class _Dressing:
         centre = np.array([0.02, 0.0])
         neck = self.head.scale.mean()
         thick = rng.uniform(0.024, 0.032) * s
-        for level, radius, tilt in ((0.0, 0.092, 0.025), (0.034, 0.08, 0.018)):
+        for up, radius, tilt in ((0.0, 0.092, 0.025), (0.034, 0.08, 0.018)):
             path = np.stack(
                 [
                     centre[0] + neck * radius * np.cos(turn),
                     neck * radius * np.sin(turn),
-                    base + (level - 0.005) * s - tilt * np.cos(turn) + 0.006 * np.sin(3 * turn + level * 90),
+                    base + (up - 0.005) * s - tilt * np.cos(turn) + 0.006 * np.sin(3 * turn + up * 90),
                 ],
                 1,
             )
-            bump = thick * (1 + 0.12 * np.sin(5 * turn + 40 * level))
+            bump = thick * (1 + 0.12 * np.sin(5 * turn + 40 * up))
             solid = tube(np.concatenate([path, path[:1]]), np.append(bump, bump[0]), sides=8, caps=False)
             weight = np.zeros((len(solid.place), len(self.template.bone_names)))
             weight[:, self.template.bone("neck_01")], weight[:, self.template.bone("spine_03")] = 0.5, 0.5
