@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from unrealperson.ops import skin
 from unrealperson.synth import accessories, outfits, person, sheets
 from unrealperson.synth.accessories import KINDS, SLOTS, Item
 
+GENDERS = ("female", "male")
 ACCESSORY = sheets.SLOTS.index("accessory")
 
 
@@ -77,9 +79,11 @@ def test_straps_lie_on_the_clothes_in_a_walk(monkeypatch: pytest.MonkeyPatch):
 
 def test_presets_have_the_probabilities_of_the_original():
     assert accessories.odds_of("published") == {
-        "backpack": 0.3, "headwear": 0.3, "glasses": 0.2, "handheld": 0.3, "scarf": 0.05, "mask": 0.05,
+        "backpack": 0.3, "headwear": 0.3, "glasses": 0.2, "handheld": 0.3, "scarf": 0.05, "mask": 0.05, "outer": 0.2,
     }  # fmt: skip
-    assert accessories.odds_of("older")["headwear"] == 0.1 and not any(accessories.odds_of("none").values())
+    older = accessories.odds_of("older")
+    assert (older["headwear"], older["full"], older["outer"]) == (0.1, 0.3, 0.1)
+    assert not any(accessories.odds_of("none").values())
     outfit = outfits.random_outfit(np.random.default_rng(0), gender="male")
     worn: Counter[str] = Counter()
     for seed in range(600):
@@ -87,7 +91,8 @@ def test_presets_have_the_probabilities_of_the_original():
         items = accessories.choose_items(rng, outfit, gender="male", accessories="published", colors="wardrobe")
         assert len(items) <= 4
         worn.update(item.slot for item in items)
-    for slot, share in accessories.odds_of("published").items():
+    for slot in SLOTS:
+        share = accessories.odds_of("published")[slot]
         assert worn[slot] / 600 == pytest.approx(share, abs=0.06)
 
 
@@ -106,10 +111,53 @@ def test_bad_distributions_are_named(text: str):
         accessories.odds_of(text)
 
 
+def test_presets_decide_about_layers():
+    def share(of: str, **odds: float) -> float:
+        looks = [outfits.random_outfit(np.random.default_rng(s), gender=g, **odds) for s in range(100) for g in GENDERS]
+        if of == "outer":
+            return float(np.mean([look.outer is not None for look in looks]))
+        return float(np.mean([look.bottom is None for look in looks]))
+
+    assert share("outer", outer=0.2) == pytest.approx(0.2, abs=0.08)
+    assert share("outer", outer=0.0, full=0.0) == 0 == share("full", outer=0.0, full=0.0)
+    assert share("full", outer=0.0, full=0.3) == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_new_identity_costs_little_and_its_mesh_stays_small():
+    times = []
+    for number in range(12):
+        start = time.process_time()
+        made = person.make_person(21, 2, number, accessories="backpack=1, headwear=1, glasses=1, handheld=1")
+        times.append(time.process_time() - start)
+        assert len(made.positions) <= 20_000
+    assert np.median(times) <= 0.3
+
+
 def test_activities_follow_what_is_held():
     assert accessories.activity_of((Item("handbag", 0, "l"), Item("phone", 0, "r"))) == "carry_left+phone"
     assert accessories.activity_of((Item("backpack", 0), Item("cap", 0))) == "none"
     assert set(KINDS) == {kind for kinds in SLOTS.values() for kind in kinds}
+
+
+def test_one_hand_does_one_thing():
+    outfit = outfits.random_outfit(np.random.default_rng(0), gender="female")
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        text = "shoulder bag=1, handheld=1"
+        items = accessories.choose_items(rng, outfit, gender="female", accessories=text, colors="wardrobe")
+        assert items[0].kind == "shoulder bag"
+        assert all(item.hand != items[0].hand for item in items[1:])
+        sides = [name.partition("_")[2] or "right" for name in accessories.activity_of(items).split("+")]
+        assert len(set(sides)) == len(sides)
+
+
+def test_wheels_do_not_carry_the_person(monkeypatch: pytest.MonkeyPatch):
+    made, rows = _make(monkeypatch, "suitcase", 6)
+    assert not np.isin(made.soles, rows).any()
+    for phase in np.linspace(0, 1, 8, endpoint=False):
+        posed = _posed(made, float(phase))
+        assert abs(float(posed[made.soles, 2].min())) < 0.005
+        assert abs(float(posed[rows, 2].min())) < 0.02
 
 
 def test_a_raised_hood_leaves_the_neck():

@@ -7,7 +7,14 @@ import pytest
 from raster import look
 
 from unrealperson.synth import body, garments, hair, outfits, sheets
-from unrealperson.synth.haircuts import HAIRCUTS, choose_color, choose_haircut, paint_strands, scalp_cover
+from unrealperson.synth.haircuts import (
+    HAIRCUTS,
+    choose_color,
+    choose_haircut,
+    describe_length,
+    paint_strands,
+    scalp_cover,
+)
 
 HAIR = sheets.SLOTS.index("hair")
 
@@ -93,6 +100,20 @@ def test_colours_follow_age_and_descent_and_some_dye():
     assert old.count("grey") + old.count("white") > 100 > 5 > young.count("grey")
     assert asian.count("black") > 80 > young.count("black") and "blond" in young
     assert {"platinum", "copper", "burgundy", "pink", "blue"} & set(young + asian)
+
+
+def test_only_the_head_is_dyed():
+    for seed in range(200):
+        name, tone, brows = choose_color(np.random.default_rng(seed), gender="female", age=25, ethnicity=(0, 0, 1))
+        assert np.array_equal(tone, brows) != (
+            name in ("platinum", "copper", "burgundy", "pink", "blue", "green", "purple")
+        )
+
+
+def test_lengths_have_words():
+    lengths = {name: describe_length(name) for name in HAIRCUTS}
+    assert lengths["bald"] == "none" and lengths["buzz"] == lengths["crop"] == "short"
+    assert lengths["bob"] == lengths["messy"] == "medium" and lengths["braid"] == lengths["long wavy"] == "long"
 
 
 def test_strands_and_stubble_are_painted():

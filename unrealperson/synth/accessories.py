@@ -31,11 +31,19 @@ SLOTS = {
 KINDS = tuple(kind for kinds in SLOTS.values() for kind in kinds)
 """All kinds."""
 PRESETS = {
-    "published": {"backpack": 0.3, "headwear": 0.3, "glasses": 0.2, "handheld": 0.3, "scarf": 0.05, "mask": 0.05},
-    "older": {"backpack": 0.05, "headwear": 0.1, "glasses": 0.2, "handheld": 0.2, "scarf": 0.05, "mask": 0.05},
+    "published": {
+        "backpack": 0.3, "headwear": 0.3, "glasses": 0.2, "handheld": 0.3, "scarf": 0.05, "mask": 0.05, "outer": 0.2,
+    },
+    "older": {
+        "backpack": 0.05, "headwear": 0.1, "glasses": 0.2, "handheld": 0.2, "scarf": 0.05, "mask": 0.05, "outer": 0.1,
+        "full": 0.3,
+    },
     "none": dict.fromkeys(SLOTS, 0.0),
-}
-"""Probability of each slot: the original's code, the numbers of its comment, and nothing."""
+}  # fmt: skip
+"""Probability of each slot, of a layer over the top and of one garment for trunk and legs: the original's code, the
+numbers of its comment, and nothing. The code's own share of whole garments, 0, comes from a condition that never
+holds; here the wardrobe decides."""
+_CLOTHES = ("outer", "full")
 GEAR = ("black", "metal", "white", "frame", "lens", "mask")
 """Cells of the atlas's tile for what has one colour, from top to bottom."""
 _MOST = 4
@@ -47,7 +55,7 @@ _HELD = {
 _CLOTHS = {
     "backpack": ("tech", "canvas", "canvas", "leather"), "shoulder bag": ("leather", "leather", "canvas"),
     "crossbody": ("leather", "tech"), "cap": ("twill", "canvas"), "beanie": ("knit", "knit", "cable"),
-    "brimmed hat": ("wool", "canvas"), "hood": ("fleece",), "scarf": ("knit", "wool", "plaid"),
+    "brimmed hat": ("wool", "canvas"), "scarf": ("knit", "wool", "plaid"),
     "handbag": ("leather",), "tote": ("canvas", "canvas", "print", "logo"), "suitcase": ("tech",),
     "umbrella": ("tech", "tech", "stripe"), "closed umbrella": ("tech",),
 }  # fmt: skip
@@ -87,11 +95,11 @@ def odds_of(accessories: str) -> dict[str, float]:
     """Probability of each slot or kind.
 
     Args:
-        accessories: name of a preset, or "name=probability" pairs of slots and kinds with commas between them, as in
-            "backpack=0.5, cap=0.2".
+        accessories: name of a preset, or "name=probability" pairs with commas between them, as in
+            "backpack=0.5, cap=0.2"; names are slots, kinds, "outer" and "full".
 
     Returns:
-        Probability by slot or kind.
+        Probability by name.
 
     Raises:
         ValueError: an unknown name, or no probability.
@@ -105,10 +113,10 @@ def odds_of(accessories: str) -> dict[str, float]:
             share = float(value)
         except ValueError:
             share = -1.0
-        if name not in (*SLOTS, *KINDS) or not 0 <= share <= 1:
+        if name not in (*SLOTS, *KINDS, *_CLOTHES) or not 0 <= share <= 1:
             raise ValueError(
                 f"accessories must be one of {', '.join(PRESETS)}, or pairs such as 'backpack=0.5, cap=0.2' with names "
-                f"out of {', '.join(dict.fromkeys((*SLOTS, *KINDS)))} and probabilities in 0 ... 1, "
+                f"out of {', '.join(dict.fromkeys((*SLOTS, *KINDS, *_CLOTHES)))} and probabilities in 0 ... 1, "
                 f"got {part.strip()!r}"
             )
         odds[name] = share
@@ -139,17 +147,24 @@ def choose_items(
             kind = str(rng.choice(list(kinds), p=weight / weight.sum())) if weight.sum() > 0 else None
         for name, share in given.items():
             kind = name if rng.random() < share else kind
-        if kind is not None and len(items) < _MOST and not _busy(kind, items):
-            items.append(make_item(rng, kind, outfit, colors=colors))
+        if kind is not None and len(items) < _MOST and _goes_with(kind, items):
+            items.append(_in_free_hand(make_item(rng, kind, outfit, colors=colors), items))
     return tuple(items)
 
 
-def _busy(kind: str, items: list[Item]) -> bool:
-    """Whether the arm that it needs has something to do already, or it does not go with what is worn."""
-    worn = {item.kind for item in items}
+def _goes_with(kind: str, items: list[Item]) -> bool:
+    """Whether it can be worn with the others; the phone is held in the right hand."""
     if kind == "scarf":
-        return "hood" in worn
-    return kind in ("umbrella", "phone") and "shoulder bag" in worn
+        return all(item.kind != "hood" for item in items)
+    return kind != "phone" or all((item.kind, item.hand) != ("shoulder bag", "r") for item in items)
+
+
+def _in_free_hand(item: Item, items: list[Item]) -> Item:
+    """The hand at a shoulder bag's strap holds nothing else."""
+    strap = next((other.hand for other in items if other.kind == "shoulder bag"), None)
+    if strap is None or item.kind not in _HELD:
+        return item
+    return replace(item, hand="l" if strap == "r" else "r")
 
 
 def _suits(kind: str, outfit: Outfit, gender: str) -> float:
@@ -240,19 +255,19 @@ def describe_items(items: tuple[Item, ...]) -> dict[str, str]:
     words = {"accessories": ", ".join(item.kind for item in items) or "none"}
     for slot in SLOTS:
         found = next((item for item in items if item.slot == slot), None)
-        words[f"{slot}_type" if slot == "backpack" else slot] = found.kind if found else "none"
+        words[slot] = found.kind if found else "none"
         if slot in _TILES:
             words[f"{slot}_color"] = found.cloth.color if found is not None and found.cloth is not None else "none"
     return words
 
 
-def paint_items(texture: np.ndarray, items: tuple[Item, ...], hood: np.ndarray | None = None) -> None:
+def paint_items(texture: np.ndarray, items: tuple[Item, ...], outfit: Outfit) -> None:
     """Paints the tiles of what is worn and held, in place.
 
     Args:
-        texture: [S, S, 3] uint8 atlas.
+        texture: [S, S, 3] uint8 atlas, otherwise finished.
         items: what is worn and held.
-        hood: [3] sRGB of the garment to which a hood belongs.
+        outfit: a hood has the cloth of the garment to which it belongs.
     """
     side_px = len(texture)
     cells = np.array([(0.05, 0.05, 0.055), (0.45, 0.46, 0.48), (0.82, 0.82, 0.82), *[(0.05, 0.05, 0.05)] * 3])
@@ -263,10 +278,23 @@ def paint_items(texture: np.ndarray, items: tuple[Item, ...], hood: np.ndarray |
         if item.kind == "mask":
             cells[5] = item.tint
         if item.slot in _TILES and item.cloth is not None:
-            cloth = item.cloth if item.kind != "hood" or hood is None else replace(item.cloth, first=hood)
-            _put(texture, _TILES[item.slot], _tile(item, cloth, side_px))
+            _put(texture, _TILES[item.slot], _tile(item, item.cloth, side_px))
+        if item.kind == "hood":
+            _copy_cloth(texture, outfit)
     _, v = grid("gear", side_px)
     _put(texture, "gear", cells[np.clip((v * len(cells)).astype(int), 0, len(cells) - 1)])
+
+
+def _copy_cloth(texture: np.ndarray, outfit: Outfit) -> None:
+    """Fills the tile of hats with the sleeve, or else the chest, of what has a hood."""
+    layer, garment = ("outer", outfit.outer) if outfit.outer is not None else ("top", outfit.top)
+    upper = garment.upper
+    source = f"{layer} sleeve" if upper is not None and upper.sleeve > 0.8 else layer
+    side_px, box, tile = len(texture), REGIONS[source], REGIONS["hat"]
+    high, wide = round(tile.height * side_px), round(tile.width * side_px)
+    top, left = round((box.top + 0.2 * box.height) * side_px), round(box.left * side_px)
+    to_top, to_left = round(tile.top * side_px), round(tile.left * side_px)
+    texture[to_top : to_top + high, to_left : to_left + wide] = texture[top : top + high, left : left + wide]
 
 
 def _put(texture: np.ndarray, region: str, image: np.ndarray) -> None:

@@ -179,7 +179,9 @@ def _cover(template: Template, body: Body, outfit: Outfit, style: Haircut) -> Sh
         above = np.minimum(above, sheet.template[:, 2] - style.fade_z)
     field = np.where(sheet.guide[:, 3] > 0.5, above, -1.0)
     pressed = outfit.hat_z
-    volume = outfit.hair_volume if pressed is None else min(outfit.hair_volume, 0.003)
+    volume = np.full(len(field), outfit.hair_volume)
+    if pressed is not None:
+        volume = np.where(sheet.template[:, 2] > pressed - 0.02, 0.003, volume)
     share = 0.95 if style.flow == "out" else 0.45
     rise = share * volume * body.height_m / 1.67 * np.clip(field / 0.05, 0, 1) ** 0.55
     if style.flow == "out":
@@ -246,7 +248,14 @@ class _Growth:
         end_z = np.full(len(root), -9.0)
         if style.end_z[0]:
             end_z = self.outfit.hair_z + rng.normal(0, 0.004 + 0.05 * style.mess, len(root))
-        path, along = self._trace(towards, direction, length, lift, end_z)
+        fringe = np.zeros(len(root), bool)
+        if self.outfit.fringe > 0 and (style.flow == "down" or style.gather):
+            fringe = (root[:, 0] > 0.1) & (np.abs(root[:, 1]) < 0.055) & (root[:, 2] > 0.78)
+            direction[fringe] = np.array([1.0, 0.0, -0.3]) + rng.normal(0, 0.12, (int(fringe.sum()), 3))
+            length[fringe] = 0.11
+            end_z[fringe] = 0.785 - self.outfit.fringe + rng.normal(0, 0.003, int(fringe.sum()))
+            lift[fringe] = np.minimum(lift[fringe], 0.011)
+        path, along = self._trace(towards, direction, length, lift, end_z, fringe)
         rows = 7 if self.long or (style.wave_m and style.period_m < 0.05) else 5 if length.max() > 0.05 else 4
         rows = 3 if style.flow == "out" else rows
         path, total = _resample(path, along, rows)
@@ -282,7 +291,13 @@ class _Growth:
         return top[:, None] * up + (1 - top)[:, None] * down
 
     def _trace(
-        self, towards: np.ndarray, direction: np.ndarray, length: np.ndarray, lift: np.ndarray, end_z: np.ndarray
+        self,
+        towards: np.ndarray,
+        direction: np.ndarray,
+        length: np.ndarray,
+        lift: np.ndarray,
+        end_z: np.ndarray,
+        fringe: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """[K, N, 3] places from root to tip, and [K, N] metres along the locks."""
         style, pressed = self.style, self.outfit.hat_z
@@ -306,12 +321,13 @@ class _Growth:
             scalp = (here[:, 2] > 0.70) & (style.flow not in ("up", "out"))
             going = going + weight * (np.array([0, 0, -1.0]) - going) * (1 - 0.5 * scalp[:, None])
             if style.gather:
-                going = np.array(_GATHERED[style.gather]) - here
-                going /= np.linalg.norm(going, axis=1, keepdims=True)
+                towards_knot = np.array(_GATHERED[style.gather]) - here
+                towards_knot /= np.linalg.norm(towards_knot, axis=1, keepdims=True)
+                going = np.where(fringe[:, None], going + np.array([0.0, 0.0, -0.15]), towards_knot)
             # Long hair leaves the face free.
             if self.long or style.flow == "crown":
                 edge_z = 0.815 if self.long else 0.745
-                face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 0], 0.055, 0.09)
+                face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 0], 0.055, 0.09) * ~fringe
                 going = going + face[:, None] * np.stack(
                     [-1.6 * np.ones(len(here)), 0.5 * np.sign(here[:, 1]), np.zeros(len(here))], 1
                 )
@@ -367,7 +383,7 @@ class _Growth:
             size = style.wave_m * ramp(share, 0.0, 0.5)
             path = path + (size * np.sin(phase))[..., None] * across
             path = path + (0.6 * size * (1 + np.cos(phase)))[..., None] * out
-        profile = (0.6 + 0.4 * ramp(share, 0, 0.3)) * (1 - (1 - tip) * ramp(share, 0.45, 1.0))
+        profile = (0.35 + 0.65 * ramp(share, 0, 0.3)) * (1 - (1 - tip) * ramp(share, 0.45, 1.0))
         half = (0.5 * wide * profile)[..., None]
         thick = 0.42 * half
         if closed:

@@ -47,8 +47,8 @@ class Haircut:
     wave_m: float = 0.0
     period_m: float = 0.05
     mess: float = 0.2
-    wide_m: float = 0.021
-    locks: int = 560
+    wide_m: float = 0.022
+    locks: int = 520
     gather: str = ""
     recede_m: float = 0.0
 
@@ -127,7 +127,7 @@ def choose_haircut(rng: np.random.Generator, *, gender: str) -> str:
 
 def choose_color(
     rng: np.random.Generator, *, gender: str, age: float, ethnicity: tuple[float, float, float]
-) -> tuple[str, np.ndarray]:
+) -> tuple[str, np.ndarray, np.ndarray]:
     """Draws the colour of somebody's hair: by descent, greying with age, now and then dyed.
 
     Args:
@@ -137,7 +137,7 @@ def choose_color(
         ethnicity: shares of `body.ETHNICITIES`.
 
     Returns:
-        Its name and [3] sRGB, 0 ... 1.
+        Its name, [3] sRGB, 0 ... 1, and the same of brows and beard, which nobody dyes.
     """
     fair = ethnicity[2]
     grey = float(np.clip((age - 45) / 25, 0, 1))
@@ -149,8 +149,22 @@ def choose_color(
     dyed = rng.random() < (0.06 if gender == "female" else 0.02)
     other = str(rng.choice(list(_DYED), p=[0.3, 0.22, 0.18, 0.1, 0.08, 0.04, 0.08]))
     if dyed:
-        name, tone = other, np.array(_DYED[other]) * rng.uniform(0.85, 1.1)
-    return name, tone
+        return other, np.array(_DYED[other]) * rng.uniform(0.85, 1.1), tone
+    return name, tone, tone
+
+
+def describe_length(name: str) -> str:
+    """The word for a style's length: none, short, medium or long.
+
+    Args:
+        name: out of `HAIRCUTS`.
+    """
+    cut = HAIRCUTS[name]
+    if cut.gather or (cut.end_z[0] and cut.end_z[0] < 0.59):
+        return "long"
+    if cut.end_z[0] or cut.side_m > 0.042:
+        return "medium"
+    return "short" if name != "bald" else "none"
 
 
 def paint_strands(rng: np.random.Generator, tone: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -27,7 +27,7 @@ class Outfit:
         hair: name of the haircut.
         hair_z: lower end of the hair.
         hair_volume: metres between scalp and the hair's surface.
-        fringe: lowering of the hairline above the face in metres.
+        fringe: how far long hair is cut short over the forehead, in metres; 0 without a fringe.
         fitted: MakeHuman garments worn in the place of the wardrobe's.
         hat_z: height on the neutral base mesh above which a hat presses the hair.
     """
@@ -78,15 +78,24 @@ _WARMTH = {
 _TAIL_Z = (0.42, 0.6)
 
 
-def random_outfit(rng: np.random.Generator, *, gender: str, clothes: Sequence[Fitted] = ()) -> Outfit:
+def random_outfit(
+    rng: np.random.Generator,
+    *,
+    gender: str,
+    clothes: Sequence[Fitted] = (),
+    outer: float | None = None,
+    full: float | None = None,
+) -> Outfit:
     """Draws clothes that go together in one weather, and a haircut.
 
     Args:
         rng: source of randomness.
         gender: "female" or "male".
         clothes: MakeHuman garments that half of the people wear instead of the wardrobe's.
+        outer: probability of a layer over the top; None follows the weather.
+        full: probability of one garment for trunk and legs; None follows the wardrobe.
     """
-    outfit = _from_wardrobe(rng, gender)
+    outfit = _from_wardrobe(rng, gender, outer, full)
     if not clothes:
         return outfit
     worn = []
@@ -101,20 +110,23 @@ def random_outfit(rng: np.random.Generator, *, gender: str, clothes: Sequence[Fi
     return replace(outfit, fitted=tuple(worn))
 
 
-def _from_wardrobe(rng: np.random.Generator, gender: str) -> Outfit:
+def _from_wardrobe(rng: np.random.Generator, gender: str, over: float | None, full: float | None) -> Outfit:
     column = ("female", "male").index(gender)
     cold = float(rng.beta(1.6, 1.4))
 
-    def choose(slot: str, *, without: Sequence[str] = ()) -> Garment:
+    def choose(slot: str, *, without: Sequence[str] = (), whole: bool = False) -> Garment:
         worn = [g for g in catalogue() if g.slot == slot and g.category not in without]
+        worn = [g for g in worn if not whole or g.lower is not None]
         odds = np.array([(g.women, g.men)[column] * _suits(g.category, cold) for g in worn])
         return _vary(rng, worn[int(rng.choice(len(worn), p=odds / odds.sum()))])
 
-    outer = choose("outer") if rng.random() < 0.08 + 0.75 * cold**1.5 else None
+    outer = choose("outer") if rng.random() < (0.08 + 0.75 * cold**1.5 if over is None else over) else None
+    if full is not None and gender == "male" and rng.random() < full:
+        outer = choose("outer", whole=True)
     whole = outer is not None and outer.lower is not None
     bib = outer is not None and outer.upper is not None and outer.upper.bib
     heavy = outer is not None and outer.category in ("suit", "blazer", "vest", "overalls")
-    dressed = gender == "female" and not whole and rng.random() < 0.2
+    dressed = gender == "female" and not whole and rng.random() < (0.2 if full is None else full)
     if dressed:
         top = choose("dress")
     else:

@@ -17,9 +17,11 @@ from unrealperson.synth.accessories import (
     choose_items,
     describe_items,
     hat_height,
+    odds_of,
     paint_items,
     raise_hood,
 )
+from unrealperson.synth.haircuts import describe_length
 from unrealperson.synth.rotations import frame
 from unrealperson.synth.wearables import wear
 
@@ -198,7 +200,11 @@ def make_person(
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, look_of)).spawn(6)]
     shape = bodies.random_body(streams[0], preset=body)
     fitted = mhclo.load_clothes(clothes) if clothes is not None else ()
-    outfit = outfits.random_outfit(streams[1], gender=shape.gender, clothes=fitted)
+    odds = odds_of(accessories)
+    odds = odds if version > 1 else {}
+    outfit = outfits.random_outfit(
+        streams[1], gender=shape.gender, clothes=fitted, outer=odds.get("outer"), full=odds.get("full")
+    )
     items: tuple[Item, ...] = ()
     if version > 1:
         items = choose_items(streams[4], outfit, gender=shape.gender, accessories=accessories, colors=colors)
@@ -213,7 +219,7 @@ def make_person(
             groups.paint_logo(look.texture, outfit, variant.logo)
     else:
         look = textures.paint(streams[2], shape, outfit, colors=colors)
-    paint_items(look.texture, items)
+    paint_items(look.texture, items, outfit)
     outfit = raise_hood(replace(outfit, hat_z=hat_height(items)), items)
     mesh = garments.dress(shape, outfit)
     template = bodies.load_template()
@@ -229,6 +235,7 @@ def make_person(
     landmarks, landmark_bone = _landmarks(template, shape.vertices + lift, skeleton)
     attached, attached_bone = _attachments(template, shape.vertices + lift, skeleton)
     grips = {side: attached[row].astype(np.float64) for row, side in enumerate("lr")}
+    soles = _soles(mesh.positions)
     mesh = wear(items, template, shape, outfit, mesh, skeleton, gait, grips)
     return Person(
         seed=seed,
@@ -251,6 +258,7 @@ def make_person(
             "activity": gait.activity,
             **outfits.describe(outfit),
             "hair": outfit.hair,
+            "hair_length": describe_length(outfit.hair),
             **describe_items(items),
             **look.words,
             **({} if variant is None else {"group": look_of, "differs": ", ".join(variant.differs)}),
@@ -259,7 +267,7 @@ def make_person(
         gait=gait,
         landmarks=landmarks,
         landmark_bone=landmark_bone,
-        soles=_soles(mesh.positions),
+        soles=soles,
         attached=attached,
         attached_bone=attached_bone,
     )

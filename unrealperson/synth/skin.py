@@ -139,7 +139,14 @@ def _touched(amount: np.ndarray) -> tuple[slice, slice]:
 
 
 def paint_head(
-    rng: np.random.Generator, body: Body, tone: np.ndarray, hair: np.ndarray, outfit: Outfit, side_px: int
+    rng: np.random.Generator,
+    body: Body,
+    tone: np.ndarray,
+    hair: np.ndarray,
+    outfit: Outfit,
+    side_px: int,
+    *,
+    scalp: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Paints the chart of face, ears, neck and scalp.
 
@@ -147,9 +154,10 @@ def paint_head(
         rng: source of randomness.
         body: gender, age and ethnicity decide about beard, lines and eyes.
         tone: [3] sRGB of the skin.
-        hair: [3] sRGB of brows, beard and scalp.
+        hair: [3] sRGB of brows and beard.
         outfit: names the haircut, whose line is painted on the scalp.
         side_px: side of the atlas in pixels.
+        scalp: [3] sRGB of the hair on the head; None for that of the brows.
 
     Returns:
         [h, w, 3] sRGB, 0 ... 1, and words: eye_color, beard.
@@ -163,7 +171,7 @@ def paint_head(
     _lines(rng, face, body)
     _brows(rng, face, body, hair)
     beard = _beard(rng, face, body, hair)
-    _scalp(rng, face, hair, outfit)
+    _scalp(rng, face, hair if scalp is None else scalp, outfit)
     return face.image, {"eye_color": eye_colour, "beard": beard}
 
 

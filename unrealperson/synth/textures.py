@@ -58,7 +58,7 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
     atlas = np.full((ATLAS_PX, ATLAS_PX, 3), 0.1, np.float32)
     skin = skins.random_tone(rng, body)
     words["skin"] = skins.describe_tone(skin)
-    hair_name, hair = choose_color(rng, gender=body.gender, age=body.age, ethnicity=body.ethnicity)
+    hair_name, hair, natural = choose_color(rng, gender=body.gender, age=body.age, ethnicity=body.ethnicity)
     words["hair_color"] = "none" if outfit.hair == "bald" else hair_name
 
     garments = {"top": outfit.top, "outer": outfit.outer, "bottom": outfit.lower_garment, "shoes": outfit.shoes}
@@ -90,7 +90,7 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
         _put(atlas, "shoes", _shoes(rng, cloths["shoes"], outfit.shoes.shoe, outfit.shoes))
     _put(atlas, "skin", skins.paint_limbs(rng, body, skin, ATLAS_PX))
     _put(atlas, "hair", paint_strands(rng, hair, _shape("hair")))
-    head, seen = skins.paint_head(rng, body, skin, hair, outfit, ATLAS_PX)
+    head, seen = skins.paint_head(rng, body, skin, natural, outfit, ATLAS_PX, scalp=hair)
     _put(atlas, "head", head)
     words |= seen
     return Look((np.clip(atlas, 0, 1) * 255 + 0.5).astype(np.uint8), words)

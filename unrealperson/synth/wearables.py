@@ -231,7 +231,7 @@ class _Dressing:
         hip = item.side
         bag_z = self._joint("pelvis") + 0.03 * s
         size = (rng.uniform(0.2, 0.28), rng.uniform(0.15, 0.22), rng.uniform(0.05, 0.08))
-        self._slung(hip, -hip, bag_z, size, "pelvis", np.radians(rng.uniform(62, 80)))
+        self._slung(hip, -hip, bag_z, size, "pelvis", np.radians(rng.uniform(50, 66)))
 
     def _shoulder_bag(self, item: Item) -> None:
         rng, s = np.random.default_rng(item.seed), self.scale
@@ -327,6 +327,7 @@ class _Dressing:
         self._add(replace(box, place=box.place @ axes.T + centre), "hand bag", "Root")
         for offset in (-0.4, 0.4):
             wheel = wheels + np.array([0.0, offset * wide, 0.0]) + 0.04 * out
+            wheel[2] = 0.034
             path = wheel + np.array([[0.0, -0.015, 0.0], [0.0, 0.015, 0.0]])
             self._add(tube(path, 0.033, sides=10), "gear", "Root", cell="black")
         rest = (place - carried[:, 3]) @ carried[:, :3]
