@@ -44,6 +44,14 @@ def test_there_are_many_styles_for_both():
     assert "braid" not in drawn["male"] and "bald" not in drawn["female"]
 
 
+def test_styles_follow_age_and_descent():
+    def count(names: tuple[str, ...], **of: object) -> int:
+        return sum(choose_haircut(np.random.default_rng(s), gender="male", **of) in names for s in range(300))
+
+    assert count(("bald", "receding"), age=65) > 2 * count(("bald", "receding"), age=22)
+    assert count(("afro", "curly"), ethnicity=(1, 0, 0)) > 2 * count(("afro", "curly"), ethnicity=(0, 0, 1))
+
+
 @pytest.mark.parametrize("name", HAIRCUTS)
 def test_every_haircut_grows(someone: body.Body, outfit: outfits.Outfit, name: str):
     mesh = garments.dress(someone, _cut(outfit, name))

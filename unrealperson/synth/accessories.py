@@ -43,7 +43,7 @@ PRESETS = {
 """Probability of each slot, of a layer over the top and of one garment for trunk and legs: the original's code, the
 numbers of its comment, and nothing. The code's own share of whole garments, 0, comes from a condition that never
 holds; here the wardrobe decides."""
-_CLOTHES = ("outer", "full")
+_LAYERS = ("outer", "full")
 GEAR = ("black", "metal", "white", "frame", "lens", "mask")
 """Cells of the atlas's tile for what has one colour, from top to bottom."""
 _MOST = 4
@@ -113,10 +113,10 @@ def odds_of(accessories: str) -> dict[str, float]:
             share = float(value)
         except ValueError:
             share = -1.0
-        if name not in (*SLOTS, *KINDS, *_CLOTHES) or not 0 <= share <= 1:
+        if name not in (*SLOTS, *KINDS, *_LAYERS) or not 0 <= share <= 1:
             raise ValueError(
                 f"accessories must be one of {', '.join(PRESETS)}, or pairs such as 'backpack=0.5, cap=0.2' with names "
-                f"out of {', '.join(dict.fromkeys((*SLOTS, *KINDS, *_CLOTHES)))} and probabilities in 0 ... 1, "
+                f"out of {', '.join(dict.fromkeys((*SLOTS, *KINDS, *_LAYERS)))} and probabilities in 0 ... 1, "
                 f"got {part.strip()!r}"
             )
         odds[name] = share

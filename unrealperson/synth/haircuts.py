@@ -92,6 +92,8 @@ HAIRCUTS = {
 }  # fmt: skip
 """Styles by name."""
 
+_MIXED = (1 / 3, 1 / 3, 1 / 3)
+
 # sRGB 0 ... 1.
 _NATURAL = {
     "black": (0.055, 0.048, 0.046),
@@ -114,15 +116,29 @@ _DYED = {
 }
 
 
-def choose_haircut(rng: np.random.Generator, *, gender: str) -> str:
+def choose_haircut(
+    rng: np.random.Generator, *, gender: str, age: float = 35.0, ethnicity: tuple[float, float, float] = _MIXED
+) -> str:
     """Draws a style as often as it is worn.
 
     Args:
         rng: source of randomness.
         gender: "female" or "male".
+        age: years; hair recedes with them, and is cut shorter.
+        ethnicity: shares of `body.ETHNICITIES`; they decide how much hair curls.
     """
-    odds = np.array([cut.women if gender == "female" else cut.men for cut in HAIRCUTS.values()], np.float64)
-    return str(rng.choice(list(HAIRCUTS), p=odds / odds.sum()))
+    old, curls = float(np.clip((age - 28) / 32, 0, 1)), ethnicity[0]
+    odds = []
+    for name, cut in HAIRCUTS.items():
+        share = cut.women if gender == "female" else cut.men
+        if name in ("bald", "receding"):
+            share *= 0.25 + 1.9 * old
+        elif cut.end_z[0] and cut.end_z[0] < 0.59:
+            share *= (1 - 0.7 * old) * (1 - 0.55 * curls)
+        elif name in ("afro", "curly", "buzz", "braid"):
+            share *= (0.1 if name == "afro" else 0.6) + 2.2 * curls
+        odds.append(share)
+    return str(rng.choice(list(HAIRCUTS), p=np.array(odds) / sum(odds)))
 
 
 def choose_color(

@@ -85,6 +85,8 @@ def random_outfit(
     clothes: Sequence[Fitted] = (),
     outer: float | None = None,
     full: float | None = None,
+    age: float = 35.0,
+    ethnicity: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3),
 ) -> Outfit:
     """Draws clothes that go together in one weather, and a haircut.
 
@@ -94,8 +96,19 @@ def random_outfit(
         clothes: MakeHuman garments that half of the people wear instead of the wardrobe's.
         outer: probability of a layer over the top; None follows the weather.
         full: probability of one garment for trunk and legs; None follows the wardrobe.
+        age: years; the haircut goes with them.
+        ethnicity: shares of `body.ETHNICITIES`; the haircut goes with them.
     """
     outfit = _from_wardrobe(rng, gender, outer, full)
+    hair = choose_haircut(rng, gender=gender, age=age, ethnicity=ethnicity)
+    haircut = HAIRCUTS[hair]
+    outfit = replace(
+        outfit,
+        hair=hair,
+        hair_z=float(rng.uniform(*(haircut.end_z if haircut.end_z[0] else _TAIL_Z))),
+        hair_volume=float(rng.uniform(*haircut.lift_m)),
+        fringe=float(rng.uniform(0.012, 0.035)) if rng.random() < 0.3 else 0.0,
+    )
     if not clothes:
         return outfit
     worn = []
@@ -140,8 +153,6 @@ def _from_wardrobe(rng: np.random.Generator, gender: str, over: float | None, fu
     tight = top.category in ("sweater", "hoodie", "sweatshirt", "tunic")
     odds = 0.75 if lower.skirt else 0.3 if top.category in ("shirt", "blouse", "polo", "t-shirt") else 0.1
     tucked = dressed or bib or (outer is not None and outer.category == "suit") or (rng.random() < odds and not tight)
-    hair = choose_haircut(rng, gender=gender)
-    haircut = HAIRCUTS[hair]
     return Outfit(
         top=top,
         bottom=bottom,
@@ -149,10 +160,10 @@ def _from_wardrobe(rng: np.random.Generator, gender: str, over: float | None, fu
         shoes=shoes,
         tucked=bool(tucked),
         creases=int(rng.integers(1 << 31)),
-        hair=hair,
-        hair_z=float(rng.uniform(*(haircut.end_z if haircut.end_z[0] else _TAIL_Z))),
-        hair_volume=float(rng.uniform(*haircut.lift_m)),
-        fringe=float(rng.uniform(0.01, 0.035)) if rng.random() < 0.4 else 0.0,
+        hair="bald",
+        hair_z=0.0,
+        hair_volume=0.0,
+        fringe=0.0,
     )
 
 

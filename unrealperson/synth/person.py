@@ -203,7 +203,13 @@ def make_person(
     odds = odds_of(accessories)
     odds = odds if version > 1 else {}
     outfit = outfits.random_outfit(
-        streams[1], gender=shape.gender, clothes=fitted, outer=odds.get("outer"), full=odds.get("full")
+        streams[1],
+        gender=shape.gender,
+        clothes=fitted,
+        outer=odds.get("outer"),
+        full=odds.get("full"),
+        age=shape.age,
+        ethnicity=shape.ethnicity,
     )
     items: tuple[Item, ...] = ()
     if version > 1:

@@ -479,12 +479,15 @@ def make_simulator(config: SynthConfig) -> Simulator:
 
     Raises:
         RuntimeError: no graphics.
+        ValueError: accessories that do not exist.
     """
+    from unrealperson.synth.accessories import odds_of
     from unrealperson.synth.person import make_person
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import make_scene
     from unrealperson.synth.world import World
 
+    odds_of(config.accessories)
     scene = make_scene(config.scene, config.seed)
     clothes = Path(config.clothes) if config.clothes else None
     make = partial(make_person, body=config.body, colors=config.colors, clothes=clothes)
