@@ -12,6 +12,7 @@ from unrealperson.synth.body import Body, Template
 from unrealperson.synth.charts import tile_chart
 from unrealperson.synth.gait import Gait, Skeleton, pose
 from unrealperson.synth.hair import MIDDLE, Head, measure_head
+from unrealperson.synth.haircuts import HAIRCUTS
 from unrealperson.synth.outfits import Outfit
 from unrealperson.synth.sheets import (
     SLOTS,
@@ -484,14 +485,17 @@ class _Dressing:
 
     def _headphones(self, item: Item) -> None:
         turn = np.radians(np.linspace(-2, 182, 15))
-        lift = 0.016 if self.outfit.hair in ("bald", "buzz") else 0.022
+        style = HAIRCUTS[self.outfit.hair]
+        lift = 0.016 if not style.flow and not style.gather else 0.022
         towards = np.stack([-0.1 * np.sin(turn) * 0, np.cos(turn), np.sin(turn)], 1)
         place = MIDDLE + (self.head.skin(towards) + lift)[:, None] * towards + [-0.012, 0, 0]
         place = self.head.to_body(place)
         solid = band(place, towards, np.full(15, 0.028), 0.008)
         self._add(solid, "gear", "head", cell="frame")
         for sign in (1.0, -1.0):
-            ear = self.head.to_body(self._ear(sign))
+            covered = style.flow in ("down", "crown") and not style.gather
+            over = (self.outfit.hair_volume + 0.012) * covered
+            ear = self.head.to_body(self._ear(sign) + np.array([0.0, sign * over, 0.0]))
             cup = tube(
                 ear + np.array([[0, -0.012 * sign, 0], [0, 0.002 * sign, 0], [0, 0.022 * sign, 0]]), 0.037, sides=12
             )
