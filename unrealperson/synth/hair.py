@@ -245,7 +245,7 @@ class _Growth:
         if style.gather:
             goal = np.array(_GATHERED[style.gather])
             length = np.linalg.norm(goal - root, axis=1) * 1.12
-        end_z = np.full(len(root), -9.0)
+        end_z = 0.672 + rng.normal(0, 0.006, len(root))
         if style.end_z[0]:
             end_z = self.outfit.hair_z + rng.normal(0, 0.004 + 0.05 * style.mess, len(root))
         fringe = np.zeros(len(root), bool)
@@ -318,7 +318,7 @@ class _Growth:
             away = here - MIDDLE
             radius = np.linalg.norm(away, axis=1, keepdims=True)
             away = away / radius
-            scalp = (here[:, 2] > 0.70) & (style.flow not in ("up", "out"))
+            scalp = (here[:, 2] > (0.70 if self.long else 0.665)) & (style.flow not in ("up", "out"))
             going = going + weight * (np.array([0, 0, -1.0]) - going) * (1 - 0.5 * scalp[:, None])
             if style.gather:
                 towards_knot = np.array(_GATHERED[style.gather]) - here
@@ -329,8 +329,14 @@ class _Growth:
                 edge_z = 0.815 if self.long else 0.745
                 face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 0], 0.055, 0.09) * ~fringe
                 going = going + face[:, None] * np.stack(
-                    [-1.6 * np.ones(len(here)), 0.5 * np.sign(here[:, 1]), np.zeros(len(here))], 1
+                    [-1.6 * np.ones(len(here)), (0.5 if self.long else 0.1) * np.sign(here[:, 1]), np.zeros(len(here))],
+                    1,
                 )
+            if self.long:
+                # It falls behind the shoulders rather than over their ends.
+                behind = ramp(here[:, 2], 0.66, 0.6) * ramp(here[:, 0], -0.05, 0.02) * ~fringe
+                wide = np.sign(here[:, 1]) * ramp(np.abs(here[:, 1]), 0.04, 0.1)
+                going = going + behind[:, None] * np.stack([-0.45 + 0 * wide, -0.25 * wide, 0 * wide], 1)
             inward = (going * away).sum(1)
             taken = np.where(scalp | (inward < 0), inward, 0.0) * ((radius[:, 0] < 0.2) & (style.flow != "out"))
             going = going - taken[:, None] * away
