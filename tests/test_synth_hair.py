@@ -68,7 +68,7 @@ def test_every_haircut_grows(someone: body.Body, outfit: outfits.Outfit, name: s
     far = np.linalg.norm(place - hair.MIDDLE, axis=-1).max()
     assert far < (0.6 if style.end_z[0] or style.gather in ("tail", "braid") else 0.26)
     if style.end_z[0]:
-        assert place[..., 2].min() == pytest.approx(np.mean(style.end_z), abs=0.07)
+        assert place[..., 2].min() == pytest.approx(np.mean(style.end_z), abs=0.09)
 
 
 def test_hair_hides_the_scalp_and_leaves_the_face(someone: body.Body, outfit: outfits.Outfit):

@@ -362,9 +362,9 @@ class _Growth:
         fits = np.where(scalp, least, np.maximum(radius, least))
         here = MIDDLE + np.maximum(fits, 0.02)[:, None] * away
         if self.cloth is not None:
-            low = here[:, 2] < 0.62
+            low = here[:, 2] < 0.69
             if low.any():
-                here[low] = _outside(here[low], self.cloth, 0.5 * lift[low] + 0.004)
+                here[low] = _outside(here[low], self.cloth, 0.5 * lift[low] + 0.013)
         return here
 
     def _ribbons(self, path: np.ndarray, total: np.ndarray, wide: np.ndarray, tip: float, *, closed: bool) -> Sheet:
@@ -485,7 +485,7 @@ def _resample(path: np.ndarray, along: np.ndarray, rows: int) -> tuple[np.ndarra
     return path[before, column] * (1 - share) + path[before + 1, column] * share, total
 
 
-_LEVELS = np.linspace(0.25, 0.66, 18)
+_LEVELS = np.linspace(0.25, 0.70, 20)
 _SECTORS = 24
 
 
@@ -513,7 +513,7 @@ def _outside(points: np.ndarray, table: np.ndarray, gap: np.ndarray) -> np.ndarr
     i, k = i % _SECTORS, (i + 1) % _SECTORS
     low, high = table[j, i] * (1 - a) + table[j, k] * a, table[j + 1, i] * (1 - a) + table[j + 1, k] * a
     # Over the shoulders the clothes reach far out: hair lies on them instead.
-    least = np.minimum(low * (1 - b) + high * b, 0.17)
+    least = np.minimum(low * (1 - b) + high * b, 0.155)
     grown = np.maximum(radius, least + gap)
     moved = points.copy()
     moved[:, 0], moved[:, 1] = 0.02 + x * grown / radius, y * grown / radius
