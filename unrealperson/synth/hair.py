@@ -400,13 +400,15 @@ class _Growth:
             u = np.array([0.0, 0.5, 1.0])
         columns = len(offsets)
         place = np.stack([path + offset for offset in offsets], 2)
+        # Short locks show a short piece, away from the chart's edge: what is shrunk a lot takes in its neighbours.
+        along_v = 0.1 + 0.88 * share * np.clip(total / 0.15, 0.2, 1)
         ribbon = rng.integers(RIBBONS, size=(count,))
         start = (np.arange(count)[None, :, None] + count * np.arange(rows - 1)[:, None, None]) * columns
         left = np.arange(columns if closed else columns - 1)
         a, b = start + left, start + (left + 1) % columns
         quads = np.stack([a, b, b + count * columns, a + count * columns], -1).reshape(-1, 4)
         uv = np.stack(
-            np.broadcast_arrays((ribbon[None, :, None] + 0.04 + 0.92 * u) / RIBBONS, share[..., None]), -1
+            np.broadcast_arrays((ribbon[None, :, None] + 0.04 + 0.92 * u) / RIBBONS, along_v[..., None]), -1
         ).reshape(-1, 2)
         return self._sheet(self._press(place.reshape(-1, 3)), triangles_of(quads), uv)
 

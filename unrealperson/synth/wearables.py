@@ -324,7 +324,7 @@ class _Dressing:
         high = min(high, length - 0.12)
         axes = np.stack([np.array([0.0, 1.0, 0.0]), up, out], 1)
         box = pillow(np.zeros(3), (wide, high, deep), "local", power=7.0)
-        centre = wheels + (0.5 * high + 0.03) * up + 0.5 * deep * out
+        centre = wheels + (0.5 * high - 0.01) * up + 0.5 * deep * out
         self._add(replace(box, place=box.place @ axes.T + centre), "hand bag", "Root")
         for offset in (-0.4, 0.4):
             wheel = wheels + np.array([0.0, offset * wide, 0.0]) + 0.04 * out
