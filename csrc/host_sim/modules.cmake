@@ -1,0 +1,45 @@
+# plain/_C and checked/_C: the whole module with kernels that run on the CPU, without and with the checker. They share
+# all objects but the kernels'. Kernels lie in a library of their own: its thread-local segment is their shared memory.
+add_library(host_objects OBJECT csrc/bind.cpp csrc/simd.cpp csrc/host_sim/bind.cpp ${bind_sources} ${cpu_sources})
+target_link_libraries(host_objects PRIVATE pybind11::module)
+target_compile_definitions(host_objects PRIVATE
+    UP_HOST_SIM UP_WITH_CUDA UP_CUDA_VERSION="simulated" UP_CUDA_ARCHS="simulated 80 90"
+    UP_VERSION="${UP_VERSION}" UP_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+target_compile_options(host_objects PRIVATE -O1 -ffp-contract=off -Wno-psabi -fvisibility=hidden)
+if(OpenMP_CXX_FOUND)
+    target_link_libraries(host_objects PRIVATE OpenMP::OpenMP_CXX)
+endif()
+
+add_library(simulator OBJECT csrc/host_sim/simulator.cpp csrc/host_sim/undefined.cpp)
+add_library(monitor_plain OBJECT csrc/host_sim/no_checker.cpp)
+add_library(monitor_checked OBJECT csrc/host_sim/checker.cpp)
+foreach(part simulator monitor_plain monitor_checked)
+    target_compile_options(${part} PRIVATE -O2 -Wall -Wextra -Werror)
+endforeach()
+
+set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX)
+function(add_simulated name)
+    add_library(kernels_${name} SHARED ${cuda_sources} $<TARGET_OBJECTS:simulator> $<TARGET_OBJECTS:monitor_${name}>)
+    target_include_directories(kernels_${name} PRIVATE csrc/host_sim)
+    target_compile_definitions(kernels_${name} PRIVATE UP_HOST_SIM)
+    # nvcc, too, puts its own header before everything.
+    target_compile_options(kernels_${name} PRIVATE
+        -ffp-contract=off -fno-gnu-unique -fsanitize=alignment,bounds -fno-sanitize-recover=all -include ${CMAKE_SOURCE_DIR}/csrc/host_sim/cuda.h -Wall -Wextra -Werror -Wno-unknown-pragmas ${ARGN})
+    target_link_options(kernels_${name} PRIVATE -Wl,-Bsymbolic)
+    set_target_properties(kernels_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${name})
+
+    add_library(module_${name} MODULE $<TARGET_OBJECTS:host_objects>)
+    target_link_libraries(module_${name} PRIVATE pybind11::module kernels_${name})
+    if(OpenMP_CXX_FOUND)
+        target_link_libraries(module_${name} PRIVATE OpenMP::OpenMP_CXX)
+    endif()
+    set_target_properties(module_${name} PROPERTIES
+        PREFIX "" OUTPUT_NAME _C SUFFIX .so LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${name} BUILD_RPATH $ORIGIN)
+endfunction()
+
+add_simulated(plain -O2)
+# Loads stay where the source has them: one that moves to a place where its line is not reached would be a false alarm.
+add_simulated(checked
+    -O1 -g1 -fno-tree-loop-im -fno-tree-pre -fno-hoist-adjacent-loads
+    -fsanitize=thread,shift,integer-divide-by-zero,signed-integer-overflow
+    --param=tsan-distinguish-volatile=1 --param=tsan-instrument-func-entry-exit=0)
