@@ -26,7 +26,7 @@ def module(kind: Literal["plain", "checked"]) -> ModuleType:
     """The native module with simulated kernels, built where sources are newer; "checked" finds races and the like."""
     _build()
     path = BUILD / kind / "_C.so"
-    spec = importlib.util.spec_from_file_location("_C", path)
+    spec = importlib.util.spec_from_file_location(f"simulated_{kind}._C", path)
     if spec is None or spec.loader is None:
         raise RuntimeError(f"{path} is no module")
     loaded = importlib.util.module_from_spec(spec)

@@ -37,6 +37,7 @@ std::unordered_map<uintptr_t, size_t> undefined;  // device memory that nothing 
 Clock order;
 uint32_t moment = 0, launch_moment = 0;
 uint64_t access_count = 0;
+bool observing = false;  // an inline function of the kernels' objects may be the checker's as well
 
 enum class Kind { read, write, atomic };
 constexpr const char* kKindNames[] = {"read", "write", "atomic"};
@@ -95,15 +96,15 @@ std::string place(uintptr_t address) {
     std::string where = "far from every buffer";
     uintptr_t nearest = 4096;
     for (const Buffer& buffer : buffers) {
-        const Extent& extent = buffer.extent;
-        const uintptr_t distance = address < extent.begin ? extent.begin - address : address + bytes - extent.end;
+        const auto [begin, end] = buffer.extent;
+        const uintptr_t distance = address < begin ? begin - address : address - std::min(end, address);
         if (distance >= nearest) continue;
         nearest = distance;
-        where = address < extent.begin ? std::to_string(distance) + " bytes before " + buffer.name
-                                       : std::to_string(distance) + " bytes beyond the end of " + buffer.name;
+        where = "at byte " + std::to_string(static_cast<std::ptrdiff_t>(address - begin)) + " of " + buffer.name +
+                ", which has " + std::to_string(end - begin);
     }
     fail("out of bounds: " + std::string(kKindNames[static_cast<int>(kind)]) + " of " + std::to_string(bytes) +
-         " bytes " + where + " by " + who(now));
+         " bytes " + where + ", by " + who(now));
 }
 
 void happen(History& history, Kind kind, const Access& now, uintptr_t address, bool shared) {
@@ -165,9 +166,11 @@ void check_defined(uintptr_t address, size_t bytes, Kind kind, const Access& now
 }
 
 void observe(uintptr_t address, size_t bytes, Kind kind, const void* code) {
-    if (!inside_kernel() || memory.stacks.holds(address, bytes) || memory.arguments.holds(address, bytes)) return;
+    if (observing || !inside_kernel() || memory.stacks.holds(address, bytes) || memory.arguments.holds(address, bytes))
+        return;
     const auto coordinates = reinterpret_cast<uintptr_t>(&here);
     if (address >= coordinates && address < coordinates + sizeof here) return;
+    observing = true;
     ++access_count;
     const Access now = order.now(code);
     const bool shared = memory.static_shared.holds(address, bytes) || memory.dynamic_shared.holds(address, bytes);
@@ -179,12 +182,14 @@ void observe(uintptr_t address, size_t bytes, Kind kind, const void* code) {
         report_outside(kind, now, address, bytes);
     if (!shared) check_defined(address, bytes, kind, now);
     touch(address, bytes, kind, now, shared);
+    observing = false;
 }
 
 }  // namespace
 
 void launch_begins(const Memory& given) {
     memory = given;
+    observing = false;  // a failure leaves it set
     if (program.end == 0) dl_iterate_phdr(&find_program, nullptr);
     launch_moment = ++moment;
     order.launch_begins();
@@ -275,6 +280,7 @@ UP_SIM_HOOKS(8)
 UP_SIM_HOOKS(16)
 void __tsan_read_range(void* p, size_t bytes) { monitor::read_by(p, bytes, __builtin_return_address(0)); }
 void __tsan_write_range(void* p, size_t bytes) { monitor::write_by(p, bytes, __builtin_return_address(0)); }
+void __tsan_vptr_update(void**, void*) {}
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}

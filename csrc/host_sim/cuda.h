@@ -64,8 +64,7 @@ To bit_cast(From value) {
 // A lane whose source would lie outside of its segment of `width` lanes keeps its own value.
 template <class T>
 T shuffle(unsigned mask, T value, unsigned source, bool inside, int width, Site site) {
-    if (width < 1 || width > 32 || (width & (width - 1)) != 0)
-        fail("bad width of a shuffle at " + to_string(site) + ": " + std::to_string(width));
+    if (width < 1 || width > 32 || (width & (width - 1)) != 0) fail_at("bad width of a shuffle", site);
     return from_bits<T>(warp_collective({Collective::shuffle, mask, to_bits(value), inside ? source : lane(), site}));
 }
 
@@ -74,7 +73,7 @@ inline unsigned segment_begin(int width) { return lane() & ~static_cast<unsigned
 // The hook sees the access as atomic; uninstrumented, so that it is not seen as a plain one as well.
 template <class T, class Change>
 __attribute__((no_sanitize("thread"))) T update(T* address, Site site, Change change) {
-    if (reinterpret_cast<uintptr_t>(address) % sizeof(T) != 0) fail("misaligned atomic at " + to_string(site));
+    if (reinterpret_cast<uintptr_t>(address) % sizeof(T) != 0) fail_at("misaligned access", site);
     monitor::atomic_access(address, sizeof(T), __builtin_return_address(0));
     const T before = *address;
     *address = change(before);

@@ -17,15 +17,16 @@ foreach(part simulator monitor_plain monitor_checked)
     target_compile_options(${part} PRIVATE -O2 -Wall -Wextra -Werror)
 endforeach()
 
+list(APPEND cuda_sources csrc/host_sim/planted.cu)
 set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX)
 function(add_simulated name)
     add_library(kernels_${name} SHARED ${cuda_sources} $<TARGET_OBJECTS:simulator> $<TARGET_OBJECTS:monitor_${name}>)
-    target_include_directories(kernels_${name} PRIVATE csrc/host_sim)
+    target_include_directories(kernels_${name} PRIVATE csrc csrc/host_sim)
     target_compile_definitions(kernels_${name} PRIVATE UP_HOST_SIM)
     # nvcc, too, puts its own header before everything.
     target_compile_options(kernels_${name} PRIVATE
         -ffp-contract=off -fno-gnu-unique -fsanitize=alignment,bounds -fno-sanitize-recover=all -include ${CMAKE_SOURCE_DIR}/csrc/host_sim/cuda.h -Wall -Wextra -Werror -Wno-unknown-pragmas ${ARGN})
-    target_link_options(kernels_${name} PRIVATE -Wl,-Bsymbolic)
+    target_link_options(kernels_${name} PRIVATE -Wl,-Bsymbolic -Wl,-z,defs)
     set_target_properties(kernels_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${name})
 
     add_library(module_${name} MODULE $<TARGET_OBJECTS:host_objects>)

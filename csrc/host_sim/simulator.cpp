@@ -293,6 +293,10 @@ void fail(const std::string& what) {
     for (;;) back_to_scheduler();
 }
 
+void fail_at(const char* what, Site site) {
+    fail(std::string(what) + ": " + (in_thread ? describe(running) + " at " : "") + to_string(site));
+}
+
 void allow_shared(const void* kernel, size_t bytes) { shared_attribute[kernel] = bytes; }
 
 size_t allowed_shared(const void* kernel) {

@@ -60,6 +60,7 @@ std::string describe_thread(unsigned block, unsigned thread);
 
 // Ends the launch from within a thread: the launch throws Error with this text, the kernel's name before it.
 [[noreturn]] void fail(const std::string& what);
+[[noreturn]] void fail_at(const char* what, Site site);  // names thread and line as well
 
 struct Launch {
     const char* kernel;

@@ -13,9 +13,7 @@ struct Location {
 };
 
 [[noreturn]] void report(const char* what, const Location& location) {
-    const std::string place = to_string(Site{location.file, static_cast<int>(location.line)});
-    if (!inside_kernel()) fail(std::string(what) + " at " + place);
-    fail(std::string(what) + ": " + describe_thread(block_in_grid(), thread_in_block()) + " at " + place);
+    fail_at(what, {location.file, static_cast<int>(location.line)});
 }
 
 }  // namespace
