@@ -94,6 +94,12 @@ int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const 
 int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
                           const float* gallery_norm2, int metric, int64_t k, int64_t parts, float* part_keys,
                           int64_t* part_indices, float* values, int64_t* indices, int device, void* stream);
+int64_t up_cuda_select_limit();
+// The same for k <= min(up_cuda_select_limit(), g), by chunks of the gallery: keys [q, chunk] and best
+// [q, up_cuda_select_limit()] are scratch. g < 2^32.
+int up_cuda_distance_select(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                            const float* gallery_norm2, int metric, int64_t k, Matrix<float> keys, int64_t* best,
+                            float* values, int64_t* indices, int device, void* stream);
 }
 
 }  // namespace unrealperson

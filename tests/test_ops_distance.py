@@ -280,6 +280,67 @@ def test_gpu_sort_for_large_k_keeps_the_order(metric, monkeypatch):
     assert torch.equal(found.indices, expected.indices) and torch.equal(found.values, expected.values)
 
 
+GPU_SHAPES = [(1, 1, 1), (2, 257, 31), (33, 300, 32), (1, 2500, 4), (0, 5, 3), (3, 0, 3)]
+
+
+def gpu_equals_cpu(gpu, shape: tuple[int, int, int], metric: str, ks: tuple[int, ...]) -> None:
+    q, g = whole_numbers(shape[0], shape[2], 3), whole_numbers(shape[1], shape[2], 4)
+    found = ops.pairwise_distance(gpu.array(q), gpu.array(g), metric=metric)
+    np.testing.assert_allclose(gpu.numpy(found), ops.pairwise_distance(q, g, metric=metric), rtol=1e-6)
+    for k in ks:
+        nearest, expected = ops.topk(gpu.array(q), gpu.array(g), k=k, metric=metric), ops.topk(q, g, k=k, metric=metric)
+        np.testing.assert_array_equal(gpu.numpy(nearest.indices), expected.indices)
+        np.testing.assert_allclose(gpu.numpy(nearest.values), expected.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shape", GPU_SHAPES, ids=str)
+def test_simulated_gpu_equals_cpu(shape, metric, simulated_gpu):
+    gpu_equals_cpu(simulated_gpu, shape, metric, (1, 20))
+
+
+@pytest.mark.parametrize("k", [100, 101, 1024, 1025], ids=["fused", "selected", "most selected", "sorted"])
+def test_every_way_to_a_large_k_keeps_ties_in_order(k, simulated_gpu, monkeypatch):
+    monkeypatch.setattr(distance, "_GPU_CHUNK", 700)
+    gpu_equals_cpu(simulated_gpu, (2, 1100, 2), "cosine", (k,))
+
+
+@pytest.mark.parametrize("schedule", ["forward", "reverse", "random"])
+@pytest.mark.parametrize(("shape", "ks"), [((1, 1, 1), (1,)), ((3, 5, 7), (1, 5)), ((5, 140, 33), (9,))], ids=str)
+def test_gpu_kernels_pass_the_checker(shape, ks, schedule, checked_gpu):
+    checked_gpu.native.use_schedule(schedule, 2)
+    for metric in METRICS:
+        gpu_equals_cpu(checked_gpu, shape, metric, ks)
+
+
+def test_gpu_merge_and_selection_pass_the_checker(checked_gpu, monkeypatch):
+    monkeypatch.setattr(distance, "_GPU_PART_ROWS", 64)
+    monkeypatch.setattr(distance, "_GPU_CHUNK", 90)
+    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (7, 130))
+
+
+@pytest.mark.parametrize("first", [0, 1, 4])
+def test_gpu_rows_need_no_alignment(first, checked_gpu):
+    """Columns of a wider array, which start on 16 bytes or not, and end anywhere."""
+    wide = {name: checked_gpu.array(whole_numbers(n, 24, n)) for name, n in (("q", 5), ("g", 130))}
+    q, g = (x[:, first : first + 18] for x in wide.values())
+    norms = [checked_gpu.cupy.empty(len(x), np.float32) for x in (q, g)]
+    bad, out = checked_gpu.cupy.empty(1, np.int64), checked_gpu.cupy.empty((5, 140), np.float32)[:, 3:133]
+    for x, norm2 in zip((q, g), norms, strict=True):
+        checked_gpu.native.cuda_row_norms(x, norm2, bad, 0, 0)
+        np.testing.assert_array_equal(norm2.get(), (x.get() ** 2).sum(1))
+    checked_gpu.native.cuda_distance_matrix(q, g, *norms, out, "inner_product", False, 0, 0)
+    np.testing.assert_array_equal(out.get(), q.get() @ g.get().T)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e19])
+def test_simulated_gpu_refuses_unusable_values(bad, simulated_gpu):
+    g = np.ones((300, 40), np.float32)
+    g[299, 37] = bad
+    with pytest.raises(ValueError, match=r"g must be finite .* see row 299;"):
+        ops.topk(simulated_gpu.array(np.ones((2, 40), np.float32)), simulated_gpu.array(g), k=2)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
 @pytest.mark.parametrize("metric", METRICS)
@@ -289,7 +350,7 @@ def test_gpu_equals_cpu_on_exact_products(shape, metric):
     np.testing.assert_allclose(
         ops.pairwise_distance(q.cuda(), g.cuda(), metric=metric).cpu(), ops.pairwise_distance(q, g, metric=metric), 1e-6
     )
-    for k in (1, 20, 100, 101, 5000):
+    for k in (1, 20, 100, 101, 1024, 5000):
         found, expected = ops.topk(q.cuda(), g.cuda(), k=k, metric=metric), ops.topk(q, g, k=k, metric=metric)
         assert found.indices.is_cuda and torch.equal(found.indices.cpu(), expected.indices)
         torch.testing.assert_close(found.values.cpu(), expected.values)

@@ -24,6 +24,7 @@ FEW_QUERIES = 8
 _FEW_BLOCK = 65536
 _POOL_BYTES = 64 << 20
 _GPU_MAX_PARTS, _GPU_PART_ROWS, _GPU_BLOCKS = 32, 1024, 1024
+_GPU_SELECT_QUERIES, _GPU_CHUNK = 2048, 16384
 _GPU_SORT_ELEMENTS = 64 << 20
 
 
@@ -252,8 +253,10 @@ class _Gpu:
         result = TopK(_empty(self.q, (len(self.q), k), "float32"), _empty(self.q, (len(self.q), k), "int64"))
         if k == 0 or len(self.q) == 0:
             return result
-        if k > self.native.cuda_topk_limit:
+        if k > self.native.cuda_select_limit:
             return self._sorted(k, result)
+        if k > self.native.cuda_topk_limit:
+            return self._selected(k, result)
         # The gallery is split so far that even few queries make enough thread blocks, of 32 queries each.
         wanted = max(1, _GPU_BLOCKS * 32 // len(self.q))
         parts = min(_GPU_MAX_PARTS, wanted, -(-len(self.g) // _GPU_PART_ROWS))
@@ -263,6 +266,19 @@ class _Gpu:
             self.q, self.g, self.query_norm2, self.gallery_norm2, part_keys, part_indices,
             result.values, result.indices, self.metric, self.device, self.stream,
         )  # fmt: skip
+        return result
+
+    def _selected(self, k: int, result: TopK) -> TopK:
+        """By chunks of keys from which a block of threads for each query takes the nearest so far."""
+        chunk = min(len(self.g), _GPU_CHUNK)
+        for rows in _blocks(len(self.q), _GPU_SELECT_QUERIES):
+            q = self.q[rows]
+            keys = _empty(q, (len(q), chunk), "float32")
+            best = _empty(q, (len(q), self.native.cuda_select_limit), "int64")
+            self.native.cuda_select(
+                q, self.g, self.query_norm2[rows], self.gallery_norm2, keys, best,
+                result.values[rows], result.indices[rows], self.metric, self.device, self.stream,
+            )  # fmt: skip
         return result
 
     def _sorted(self, k: int, result: TopK) -> TopK:
