@@ -26,6 +26,7 @@ CHECKED = {
     "write_beyond": f"out of bounds: write of 4 bytes at byte 520 of out, which has 516, by {WHERE}",
     "read_before": f"out of bounds: read of 4 bytes at byte -4 of out, which has 516, by {WHERE}",
     "beyond_dynamic": f"out of bounds: write of 4 bytes .* by {WHERE}",
+    "large_static": "a block uses more than 48 KiB of static shared memory",
     "long_shift": f"shift by more bits than there are: {WHERE}",
 }
 SCHEDULED = {

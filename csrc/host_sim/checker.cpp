@@ -37,7 +37,8 @@ std::unordered_map<uintptr_t, size_t> undefined;  // device memory that nothing 
 Clock order;
 uint32_t moment = 0, launch_moment = 0;
 uint64_t access_count = 0;
-bool observing = false;  // an inline function of the kernels' objects may be the checker's as well
+size_t static_words = 0;  // words of static shared memory that the block has touched
+bool observing = false;   // an inline function of the kernels' objects may be the checker's as well
 
 enum class Kind { read, write, atomic };
 constexpr const char* kKindNames[] = {"read", "write", "atomic"};
@@ -129,6 +130,8 @@ Word& word_at(uintptr_t address, uint32_t its_moment) {
     if (page == nullptr) page = std::make_unique<Page>();
     Word& word = (*page)[address / 4 % kPageWords];
     if (word.moment != its_moment) {
+        if (memory.static_shared.holds(address, 1) && ++static_words > kStaticSharedLimit / 4)
+            fail("a block uses more than 48 KiB of static shared memory");
         word.moment = its_moment;
         word.bytes.reset();
         word.whole = {};
@@ -201,6 +204,7 @@ void launch_ends() {
 
 void block_begins() {
     ++moment;
+    static_words = 0;
     order.block_begins();
 }
 

@@ -1,14 +1,20 @@
 # plain/_C and checked/_C: the whole module with kernels that run on the CPU, without and with the checker. They share
 # all objects but the kernels'. Kernels lie in a library of their own: its thread-local segment is their shared memory.
-add_library(host_objects OBJECT csrc/bind.cpp csrc/simd.cpp csrc/host_sim/bind.cpp ${bind_sources} ${cpu_sources})
-target_link_libraries(host_objects PRIVATE pybind11::module)
-target_compile_definitions(host_objects PRIVATE
-    UP_HOST_SIM UP_WITH_CUDA UP_CUDA_VERSION="simulated" UP_CUDA_ARCHS="simulated 80 90"
-    UP_VERSION="${UP_VERSION}" UP_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-target_compile_options(host_objects PRIVATE -O1 -ffp-contract=off -Wno-psabi -fvisibility=hidden)
-if(OpenMP_CXX_FOUND)
-    target_link_libraries(host_objects PRIVATE OpenMP::OpenMP_CXX)
-endif()
+add_library(bind_objects OBJECT csrc/bind.cpp csrc/host_sim/bind.cpp ${bind_sources})
+add_library(cpu_objects OBJECT csrc/simd.cpp ${cpu_sources})
+target_precompile_headers(bind_objects PRIVATE <pybind11/pybind11.h>)
+target_link_libraries(bind_objects PRIVATE pybind11::module)
+target_compile_options(bind_objects PRIVATE -O0)
+target_compile_options(cpu_objects PRIVATE -O1)
+foreach(part bind_objects cpu_objects)
+    target_compile_definitions(${part} PRIVATE
+        UP_HOST_SIM UP_WITH_CUDA UP_CUDA_VERSION="simulated" UP_CUDA_ARCHS="simulated 80 90"
+        UP_VERSION="${UP_VERSION}" UP_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+    target_compile_options(${part} PRIVATE -ffp-contract=off -Wno-psabi -fvisibility=hidden)
+    if(OpenMP_CXX_FOUND)
+        target_link_libraries(${part} PRIVATE OpenMP::OpenMP_CXX)
+    endif()
+endforeach()
 
 add_library(simulator OBJECT csrc/host_sim/simulator.cpp csrc/host_sim/undefined.cpp)
 add_library(monitor_plain OBJECT csrc/host_sim/no_checker.cpp)
@@ -29,7 +35,7 @@ function(add_simulated name)
     target_link_options(kernels_${name} PRIVATE -Wl,-Bsymbolic -Wl,-z,defs)
     set_target_properties(kernels_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${name})
 
-    add_library(module_${name} MODULE $<TARGET_OBJECTS:host_objects>)
+    add_library(module_${name} MODULE $<TARGET_OBJECTS:bind_objects> $<TARGET_OBJECTS:cpu_objects>)
     target_link_libraries(module_${name} PRIVATE pybind11::module kernels_${name})
     if(OpenMP_CXX_FOUND)
         target_link_libraries(module_${name} PRIVATE OpenMP::OpenMP_CXX)

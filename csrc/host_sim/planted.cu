@@ -44,6 +44,7 @@ void run_planted(const std::string& name, bool broken, unsigned blocks, float* o
         UP_PLANTED(beyond_static),
         UP_PLANTED(misaligned_vector),
         UP_PLANTED(long_shift),
+        UP_PLANTED(large_static),
     };
     for (const auto& entry : table)
         if (name == entry.name) {

@@ -238,4 +238,12 @@ __global__ void long_shift(float* out) {
     out[my_place()] = (kAllLanes >> bits) != 0 ? 1.0f : 2.0f;
 }
 
+template <bool Broken>
+__global__ void large_static(float* out) {
+    constexpr int kFloats = Broken ? (48 << 10) / 4 + 1 : kThreads;
+    __shared__ float s[kFloats];
+    for (int i = threadIdx.x; i < kFloats; i += kThreads) s[i] = 1.0f;
+    out[my_place()] = s[threadIdx.x];
+}
+
 }  // namespace unrealperson::planted
