@@ -1,15 +1,18 @@
 // The GPU twin of distance.h: the same keys, values and order of rows. Kernels only; distance_cuda.cu launches them.
 //
-// What they must move and compute, for q queries, g gallery rows, d dimensions, in bytes and floating-point operations:
-//   row_norms_kernel        4 n d read, 4 n written; 2 n d                      bound by memory
-//   distance_matrix_kernel  4 d (q g/128 + g q/128) read, 4 q g written; 2 q g d  bound by arithmetic from d of about
-//   64 topk_part_kernel        4 d (g q/32 + q g/128) read, 12 q k a part written; 2 q g d; for up to 32 queries one
-//   pass
-//                           over the gallery, bound by memory
-//   topk_merge_kernel       12 q k a part read, 12 q k written
-//   select_kernel           4 q g read, 16,384 q a chunk read and written
-//   selected_kernel         8 q k read, 12 q k written
-// Of what is read, each tile's second and later reads of a row come from the L2 cache where that holds the rows.
+// What they must move, in bytes, and compute, in floating-point operations, for q queries, g gallery rows, d
+// dimensions:
+//
+//   kernel            read                          written         operations
+//   row_norms         4 n d                         4 n             2 n d
+//   distance_matrix   d q g / 16                    4 q g           2 q g d
+//   topk_part         d q g (1 / 8 + 1 / 32)        12 q k a part   2 q g d
+//   topk_merge        12 q k a part                 12 q k
+//   select            4 q g, 8,192 q a chunk        8,192 q a chunk
+//   selected          8 q k                         12 q k
+//
+// A matrix is bound by arithmetic from d of about 64 on, a top-k of up to 32 queries by one pass over the gallery.
+// Reads of a row beyond the first, by the tiles beside and below, come from the L2 cache where it holds the rows.
 #pragma once
 
 #include <cstdint>
@@ -368,13 +371,13 @@ __device__ inline float key_of_ranked(uint64_t place) {
     return __uint_as_float(bits >> 31 != 0 ? bits & 0x7fffffffu : ~bits);
 }
 
-// Sorts sequences of `size`, each already bitonic, one way and the other in turn; all of a block call it together.
+// Sorts sequences of `size`, a power of 2, each bitonic before, one way and the other in turn; all of a block call it.
 __device__ inline void merge_bitonic(uint64_t* items, int count, int size) {
     for (int step = size / 2; step > 0; step /= 2) {
         for (int pair = threadIdx.x; pair < count / 2; pair += kThreads) {
-            const int low = 2 * pair - pair % step;
+            const int low = 2 * pair - (pair & (step - 1));
             const uint64_t a = items[low], b = items[low + step];
-            if ((a > b) == (low / size % 2 == 0)) {
+            if ((a > b) == ((low & size) == 0)) {
                 items[low] = b;
                 items[low + step] = a;
             }

@@ -31,7 +31,9 @@ function(add_simulated name)
     target_compile_definitions(kernels_${name} PRIVATE UP_HOST_SIM)
     # nvcc, too, puts its own header before everything.
     target_compile_options(kernels_${name} PRIVATE
-        -ffp-contract=off -fno-gnu-unique -fsanitize=alignment,bounds -fno-sanitize-recover=all -include ${CMAKE_SOURCE_DIR}/csrc/host_sim/cuda.h -Wall -Wextra -Werror -Wno-unknown-pragmas ${ARGN})
+        -include ${CMAKE_SOURCE_DIR}/csrc/host_sim/cuda.h
+        -Wall -Wextra -Werror -Wno-unknown-pragmas -ffp-contract=off -fno-gnu-unique
+        -fsanitize=alignment,bounds -fno-sanitize-recover=all ${ARGN})
     target_link_options(kernels_${name} PRIVATE -Wl,-Bsymbolic -Wl,-z,defs)
     set_target_properties(kernels_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${name})
 
