@@ -63,3 +63,39 @@ def skin(
     turned = np.einsum("vij,vj->vi", blend[:, :, :3], np.asarray(normals, np.float64))
     length = np.linalg.norm(turned, axis=1, keepdims=True)
     return posed, np.divide(turned, length, out=np.zeros_like(turned), where=length > 0)
+
+
+def joint_similarity(
+    similarity: np.ndarray,
+    probability: np.ndarray,
+    bin_frames: int,
+    query: tuple[np.ndarray, np.ndarray],
+    gallery: tuple[np.ndarray, np.ndarray],
+    parameters: tuple[float, float, float, float] = (1.0, 5.0, 2.0, 5.0),
+) -> np.ndarray:
+    """Joint visual-temporal distance, a pair at a time.
+
+    Args:
+        similarity: [q, g].
+        probability: [cameras, cameras, bins], indexed [later, earlier].
+        bin_frames: frames a bin.
+        query: camera and frame [q], -1 unknown.
+        gallery: camera and frame [g], -1 unknown.
+        parameters: visual weight and rate, temporal weight and rate.
+
+    Returns:
+        [q, g] float64.
+    """
+    bins = probability.shape[2]
+    found = np.empty(similarity.shape)
+    for i, (query_camera, query_frame) in enumerate(zip(*query, strict=True)):
+        for j, (camera, frame) in enumerate(zip(*gallery, strict=True)):
+            gap = abs(int(query_frame) - int(frame)) // bin_frames
+            pair = (query_camera, camera) if query_frame > frame else (camera, query_camera)
+            if min(query_camera, query_frame, camera, frame) < 0:
+                found[i, j] = 1 / bins
+            else:
+                found[i, j] = probability[pair][gap] if gap < bins else 0
+    a, b, c, f = parameters
+    looks = 1 + a * np.exp(np.minimum(-b * np.asarray(similarity, np.float64), 700))
+    return 1 - 1 / looks / (1 + c * np.exp(-f * found))
