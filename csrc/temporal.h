@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "tensor.h"
 
@@ -34,22 +35,66 @@ struct Fusion {
     float slope, offset, unseen;
 };
 
-// Beyond it, e would leave what float32 holds; d is 0 or 1 less 1 / (1 + c) to the last bit long before.
-constexpr float kLargestExponent = 86.0f;
-
-// The table's element for a query and a gallery row. `steps` is the query's slot less the gallery's, within
-// [-bins, bins]; only a query later than the gallery row counts as the later of the two.
-UP_HOST_DEVICE inline int32_t table_index(int32_t steps, int32_t query_rest, int32_t query_camera, int32_t rest,
-                                          int32_t camera, int32_t cameras, int32_t bins) {
-    const bool later = steps > 0 || (steps == 0 && query_rest > rest);
-    const int32_t gap = later ? steps - (query_rest < rest) : -steps - (rest < query_rest);
-    const int32_t pair = later ? query_camera * cameras + camera : camera * cameras + query_camera;
-    return pair * bins + (gap < bins - 1 ? gap : bins - 1);
-}
+// Everything below avoids branches, so that one text serves the compiler's vectors and the GPU.
 
 UP_HOST_DEVICE inline int32_t slot_steps(int64_t query_slot, int64_t slot, int32_t bins) {
-    const int64_t steps = query_slot - slot;
-    return static_cast<int32_t>(steps > bins ? bins : steps < -bins ? -bins : steps);
+    const int64_t steps = query_slot - slot, above = steps < -bins ? -bins : steps;
+    return static_cast<int32_t>(above > bins ? bins : above);
+}
+
+// The table's element for a query and a gallery row `steps` slots before it, clamped as slot_steps does. In half slots,
+// the order of the two rests included, halves is above 0 where the query is later, and |halves| / 2 is the gap.
+UP_HOST_DEVICE inline int32_t table_index(int32_t steps, int32_t query_rest, int32_t query_camera, int32_t rest,
+                                          int32_t camera, int32_t cameras, int32_t bins) {
+    const int32_t ahead = query_rest > rest ? 1 : 0, behind = query_rest < rest ? 1 : 0;
+    const int32_t halves = 2 * steps + ahead - behind;
+    const int32_t gap = (halves < 0 ? -halves : halves) >> 1;
+    const int32_t later = query_camera * cameras + camera, earlier = camera * cameras + query_camera;
+    return (halves > 0 ? later : earlier) * bins + (gap < bins - 1 ? gap : bins - 1);
+}
+
+UP_HOST_DEVICE inline int32_t bits_of(float x) {
+    int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+UP_HOST_DEVICE inline float float_of(int32_t bits) {
+    float x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+// |x| as bits: they rise with it, from kNotFinite on for Inf and NaN.
+UP_HOST_DEVICE inline int32_t magnitude(float x) { return bits_of(x) & 0x7fffffff; }
+constexpr int32_t kNotFinite = 0x7f800000;
+
+// 2^t within 1.2e-7 of it, by a minimax polynomial of the part within a half of zero; t is cut to +-86, where float32
+// still holds the result.
+UP_HOST_DEVICE inline float power_of_two(float t) {
+    constexpr int32_t kLargest = 0x42ac0000;  // 86
+    constexpr float kRound = 12582912.0f;     // 1.5 * 2^23: added, it leaves the nearest integer in the lowest bits
+    const int32_t size = magnitude(t);
+    t = float_of((size < kLargest ? size : kLargest) | (bits_of(t) & INT32_MIN));
+    const float shifted = t + kRound;
+    const float part = t - (shifted - kRound);
+    float power = part * 0.00015345811f + 0.00133999309f;
+    power = power * part + 0.00961848907f;
+    power = power * part + 0.0555032864f;
+    power = power * part + 0.240226462f;
+    power = power * part + 0.693147182f;
+    power = power * part + 1.0f;
+    const uint32_t exponent = static_cast<uint32_t>(bits_of(shifted)) << 23;
+    return float_of(static_cast<int32_t>(static_cast<uint32_t>(bits_of(power)) + exponent));
+}
+
+UP_HOST_DEVICE inline float joint_key(float similarity, float weight, const Fusion& fusion) {
+    const float e = power_of_two(similarity * fusion.slope + fusion.offset);
+    return weight + e * (1.0f + fusion.unseen + weight);
+}
+
+UP_HOST_DEVICE inline float joint_value(float key, const Fusion& fusion) {
+    return (fusion.unseen + key) / (1.0f + fusion.unseen + key);
 }
 
 // out[i, j] = d, or its key, from similarity[i, j]; the two may be one matrix. Returns the first row with a similarity
