@@ -9,6 +9,7 @@
 namespace unrealperson {
 namespace {
 
+constexpr int64_t kLineFloats = 16;  // of a line of the cache
 constexpr int64_t kChunk = 512;  // columns a step: its arrays stay in the first cache
 
 // Gives false where a similarity is not finite. `out` may be `similarity`.
@@ -36,6 +37,11 @@ UP_INLINE bool row_body(const float* similarity, const Sightings& query, int64_t
         const int64_t n = std::min(kChunk, gallery.count - first);
         const int64_t* slots = gallery.slot + first;
         const int32_t *rests = gallery.rest + first, *cameras_of = gallery.camera + first;
+        // Both rows come near while their places in the table are found.
+        for (int64_t j = 0; j < n; j += kLineFloats) {
+            __builtin_prefetch(similarity + first + j);
+            __builtin_prefetch(out + first + j, 1);
+        }
         for (int64_t j = 0; j < n; ++j) place[j] = slot_steps(slot, slots[j], bins);
         for (int64_t j = 0; j < n; ++j)
             place[j] = table_index(place[j], rest, camera, rests[j], cameras_of[j], cameras, bins);

@@ -99,3 +99,36 @@ def joint_similarity(
     a, b, c, f = parameters
     looks = 1 + a * np.exp(np.minimum(-b * np.asarray(similarity, np.float64), 700))
     return 1 - 1 / looks / (1 + c * np.exp(-f * found))
+
+
+def temporal_histogram(
+    cluster: np.ndarray, camera: np.ndarray, frame: np.ndarray, *, cameras: int, bin_frames: int, bins: int
+) -> np.ndarray:
+    """JVTC's histogram of gaps before smoothing, a pair of visits at a time.
+
+    Args:
+        cluster: [n].
+        camera: [n].
+        frame: [n].
+        cameras: number of cameras.
+        bin_frames: frames a bin.
+        bins: number of bins; larger gaps do not count.
+
+    Returns:
+        [cameras, cameras, bins] float64 counts, indexed [later, earlier].
+    """
+    histogram = np.zeros((cameras, cameras, bins))
+    for person in set(cluster):
+        frames = [frame[(cluster == person) & (camera == c)] for c in range(cameras)]
+        for low in range(cameras):
+            gaps = frames[low] - frames[low].min() if len(frames[low]) > 1 else []
+            for gap in gaps:
+                if gap // bin_frames < bins:
+                    histogram[low, low, gap // bin_frames] += len(gaps)
+            for high in range(low + 1, cameras):
+                if len(frames[low]) and len(frames[high]):
+                    gap = frames[low].mean() - frames[high].mean()
+                    pair = (low, high) if gap > 0 else (high, low)
+                    if abs(gap) < bins * bin_frames:
+                        histogram[pair][int(abs(gap) / bin_frames)] += 1
+    return histogram
