@@ -10,7 +10,7 @@ namespace unrealperson {
 namespace {
 
 constexpr int64_t kLineFloats = 16;  // of a line of the cache
-constexpr int64_t kChunk = 512;  // columns a step: its arrays stay in the first cache
+constexpr int64_t kChunk = 512;      // columns a step: its arrays stay in the first cache
 
 // Gives false where a similarity is not finite. `out` may be `similarity`.
 template <bool keys>

@@ -423,3 +423,85 @@ def test_building_and_looking_up_share_the_bin():
         sides = whole(query_camera=[0], query_frame=[gap], gallery_camera=[1], gallery_frame=[0])
         found = ops.joint_similarity(np.zeros((1, 1), np.float32), known, **sides)
         np.testing.assert_allclose(found, 1 - 0.5 / (1 + 2 * np.exp(-5)), atol=ABSOLUTE)
+
+
+def on(gpu, x):
+    return tuple(map(gpu.array, x)) if isinstance(x, tuple) else gpu.array(x)
+
+
+def assert_gpu_agrees(gpu, visual, sides: dict, k: int) -> None:
+    """GPU kernels fuse multiplications with additions and the CPU does not: equal but for the last bits."""
+    expected = ops.joint_topk(visual, model(), k=k, **sides)
+    matrix = ops.joint_similarity(on(gpu, visual), model(), **sides)
+    found = ops.joint_topk(on(gpu, visual), model(), k=k, **sides)
+    assert all(isinstance(x, gpu.cupy.ndarray) for x in (matrix, *found))
+    np.testing.assert_allclose(matrix.get(), ops.joint_similarity(visual, model(), **sides), atol=ABSOLUTE)
+    np.testing.assert_array_equal(found.indices.get(), expected.indices)
+    np.testing.assert_allclose(found.values.get(), expected.values, atol=ABSOLUTE)
+
+
+@pytest.fixture
+def small_gpu_blocks(monkeypatch):
+    """Lists go from block to block, and large k is sorted by parts."""
+    monkeypatch.setattr(temporal, "_GPU_QUERIES", 16)
+    monkeypatch.setattr(temporal, "_GPU_GALLERY", 300)
+
+
+GPU_SHAPES = [(1, 1), (3, 17), (33, 1030), (17, 700), (9, 1024)]
+
+
+@pytest.mark.parametrize("kind", ["similarities", "features"])
+@pytest.mark.parametrize("shape", GPU_SHAPES, ids=str)
+def test_simulated_kernels_agree(shape, kind, small_gpu_blocks, simulated_gpu):
+    products = np.round(similarities(*shape) * 8) / 8
+    visual = products if kind == "similarities" else tuple(np.sign(unit(n, 16, n)) / 4 for n in shape)
+    for k in (1, 40, 128, 200):
+        assert_gpu_agrees(simulated_gpu, visual, seen(*shape), k)
+
+
+def test_simulated_rows_of_any_alignment(simulated_gpu):
+    """Rows that start off 16 bytes take the narrow loads; neighbours in memory stay as they are."""
+    wide = np.zeros((5, 40), np.float32)
+    for columns in (slice(0, 36), slice(1, 37), slice(3, 10)):
+        wide[:, columns] = similarities(5, columns.stop - columns.start)
+        sides = seen(5, columns.stop - columns.start)
+        out, given = simulated_gpu.array(np.full((5, 40), 7, np.float32)), simulated_gpu.array(wide)
+        ops.joint_similarity(given[:, columns], model(), out=out[:, columns], **sides)
+        expected = np.full((5, 40), 7, np.float32)
+        expected[:, columns] = exact(wide[:, columns], model(), sides)
+        np.testing.assert_allclose(out.get(), expected, atol=ABSOLUTE)
+
+
+def test_simulated_gpu_takes_its_own_integers_and_refuses_nan(simulated_gpu):
+    similarity, sides = similarities(6, 50), seen(6, 50)
+    placed = {name: simulated_gpu.array(x) for name, x in sides.items()}
+    found = ops.joint_similarity(simulated_gpu.array(similarity), model(), **placed)
+    np.testing.assert_allclose(found.get(), exact(similarity, model(), sides), atol=ABSOLUTE)
+    similarity[4, 49] = similarity[5, 0] = np.nan
+    for call in (ops.joint_similarity, lambda *a, **b: ops.joint_topk(*a, k=2, **b)):
+        with pytest.raises(ValueError, match="similarities must be finite in float32, see row 4;"):
+            call(simulated_gpu.array(similarity), model(), **sides)
+        with pytest.raises(ValueError, match="g must be finite, see row 2;"):
+            call(
+                on(simulated_gpu, (np.ones((6, 50), np.float32), np.tile(similarity[2:5], (17, 1))[:50])),
+                model(),
+                **sides,
+            )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 7), (9, 33), (3, 130)], ids=str)
+def test_kernels_under_the_checker(shape, small_gpu_blocks, checked_gpu):
+    assert_gpu_agrees(checked_gpu, np.full(shape, 0.5, np.float32), seen(*shape), 5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
+@pytest.mark.parametrize("shape", [*GPU_SHAPES, (520, 20_000)], ids=str)
+def test_gpu_equals_cpu(shape):
+    similarity, sides = torch.from_numpy(np.round(similarities(*shape) * 8) / 8), seen(*shape)
+    found = ops.joint_similarity(similarity.cuda(), model(), **sides)
+    torch.testing.assert_close(found.cpu(), ops.joint_similarity(similarity, model(), **sides))
+    for k in (1, 20, 128, 129, 5000):
+        top, expected = (ops.joint_topk(x, model(), k=k, **sides) for x in (similarity.cuda(), similarity))
+        assert top.indices.is_cuda and torch.equal(top.indices.cpu(), expected.indices)
+        torch.testing.assert_close(top.values.cpu(), expected.values)

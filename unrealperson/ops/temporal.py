@@ -258,9 +258,9 @@ class _Visual:
         """Name the row whose similarities are not finite."""
         if self.from_features:
             for name, x in zip("qg", self.arrays, strict=True):
-                for row in range(len(x)):
-                    if not math.isfinite(float(abs(x[row]).max())):
-                        raise ValueError(f"{name} must be finite, see row {row}; got NaN or Inf")
+                finite = _on_host(sys.modules[self.kind].isfinite(x).all(1))
+                if not finite.all():
+                    raise ValueError(f"{name} must be finite, see row {finite.argmin()}; got NaN or Inf")
         raise ValueError(f"similarities must be finite in float32, see row {bad_row}; got NaN or Inf")
 
 
@@ -313,7 +313,14 @@ class _Fusion:
     def keep_nearest(self, similarity: Any, rows: slice, columns: slice, keys: Any, indices: Any) -> None:
         """Take a block into each row's nearest on the GPU; blocks come along the gallery."""
         self.native.cuda_joint_topk(
-            similarity, *self._arguments(rows, columns), columns.start, keys, indices, self.bad_row, *self.queue
+            similarity,
+            *self._arguments(rows, columns),
+            columns.start,
+            columns.start == 0,
+            keys,
+            indices,
+            self.bad_row,
+            *self.queue,
         )
 
     def require_finite(self) -> None:
@@ -360,11 +367,8 @@ def _sightings(
 
 
 def _integers(x: Any, name: str, count: int) -> np.ndarray:
-    kind = _native.kind_of(x, name)
-    if kind == "torch":
-        x = x.detach().cpu().numpy()
-    elif kind == "cupy":
-        x = sys.modules["cupy"].asnumpy(x)
+    _native.kind_of(x, name)
+    x = _on_host(x)
     if x.dtype.kind not in "iu" or x.shape != (count,):
         raise ValueError(f"{name} must be integers [{count}], got {x.dtype} {list(x.shape)}")
     x = x.astype(np.int64)
@@ -372,6 +376,12 @@ def _integers(x: Any, name: str, count: int) -> np.ndarray:
         row = int(x.argmin())
         raise ValueError(f"{name} must be 0 or more, or {UNKNOWN} where unknown, got {x[row]} in row {row}")
     return x
+
+
+def _on_host(x: Any) -> np.ndarray:
+    if isinstance(x, np.ndarray):
+        return x
+    return np.asarray(x.detach().cpu().numpy() if _native.kind_of(x, "x") == "torch" else x.get())
 
 
 def _checked_out(out: Any, pairs: _Visual) -> Any:
