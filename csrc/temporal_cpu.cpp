@@ -42,9 +42,9 @@ UP_INLINE bool row_body(const float* similarity, const Sightings& query, int64_t
             __builtin_prefetch(similarity + first + j);
             __builtin_prefetch(out + first + j, 1);
         }
-        for (int64_t j = 0; j < n; ++j) place[j] = slot_steps(slot, slots[j], bins);
         for (int64_t j = 0; j < n; ++j)
-            place[j] = table_index(place[j], rest, camera, rests[j], cameras_of[j], cameras, bins);
+            place[j] =
+                table_index(slot_steps(slot, slots[j], bins), rest, camera, rests[j], cameras_of[j], cameras, bins);
         for (int64_t j = 0; j < n; ++j) weight[j] = table.weight[place[j]];
         finite &= keys ? fuse_row<true>(similarity + first, weight, constants, n, out + first)
                        : fuse_row<false>(similarity + first, weight, constants, n, out + first);
