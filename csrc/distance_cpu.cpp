@@ -77,20 +77,31 @@ struct Shortlist {
     }
 };
 
+// Whether any key of the next columns is below the threshold: the sign of a difference tells, as differences of unequal
+// floats do not vanish.
+template <int64_t columns>
+UP_INLINE bool any_below(const float* row, const float* scale, const float* bias, float threshold) {
+    LaneMask signs{};
+    for (int64_t i = 0; i < columns; i += kLanes) {
+        const Lanes difference = lanes(bias + i) + lanes(scale + i) * lanes(row + i) - threshold;
+        signs |= (LaneMask)difference;
+    }
+    uint64_t words[kLanes / 2], any = 0;
+    std::memcpy(words, &signs, sizeof words);
+    for (uint64_t word : words) any |= word;
+    return (any & 0x8000000080000000u) != 0;
+}
+
 UP_INLINE void shortlist_body(const float* row, int64_t n, const float* scale, const float* bias, int64_t first,
                               Shortlist& list) {
-    constexpr int64_t step = 4 * kLanes;
+    constexpr int64_t kStep = 4 * kLanes;
     int64_t j = 0;
-    for (; j + step <= n; j += step) {
-        LaneMask below{};
-        const float threshold = list.threshold;
-        for (int64_t i = j; i < j + step; i += kLanes)
-            below |= lanes(bias + i) + lanes(scale + i) * lanes(row + i) < threshold;
-        uint64_t words[kLanes / 2], any = 0;
-        std::memcpy(words, &below, sizeof words);
-        for (uint64_t word : words) any |= word;
-        if (any == 0) continue;
-        for (int64_t i = j; i < j + step; ++i) list.push(bias[i] + scale[i] * row[i], first + i);
+    for (; j + kStep <= n; j += kStep) {
+        if (!any_below<kStep>(row + j, scale + j, bias + j, list.threshold)) continue;
+        for (int64_t part = j; part < j + kStep; part += kLanes) {
+            if (!any_below<kLanes>(row + part, scale + part, bias + part, list.threshold)) continue;
+            for (int64_t i = part; i < part + kLanes; ++i) list.push(bias[i] + scale[i] * row[i], first + i);
+        }
     }
     for (; j < n; ++j) list.push(bias[j] + scale[j] * row[j], first + j);
 }
