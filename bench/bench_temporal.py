@@ -95,7 +95,7 @@ def bench_similarities_given(race):
         },
         rounds=5,
         traffic=8 * PAIRS,
-        goals={"copy of the matrix": 2.0, "torch": 0.1},
+        goals={"copy of the matrix": 2.5, "torch": 0.1},
     )
 
 
@@ -115,7 +115,6 @@ def bench_topk_of_given_similarities(race):
         lambda: ops.joint_topk(similarity, known, k=K, **sides),
         {"torch.topk of the plain similarities": lambda: torch.topk(as_tensor, K)},
         traffic=4 * PAIRS,
-        goals={"torch.topk of the plain similarities": 0.5},
     )
 
 

@@ -70,7 +70,7 @@ int64_t joint_distances(Matrix<const float> similarity, const Sightings& query, 
                         const TemporalTable& table, const Fusion& fusion, bool keys, Matrix<float> out, int threads) {
     const RowKernel kernel = UP_CHOSEN_ISA(kernels);
     std::vector<char> finite(static_cast<size_t>(similarity.rows));
-    const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, similarity.cols));
+    const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, similarity.cols));
     parallel_for(similarity.rows, grain, threads, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
             finite[i] = kernel(similarity.row(i), query, i, gallery, table, fusion, keys, out.row(i));
