@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrealperson.ops import _native
-from unrealperson.ops.distance import BLOCK_GALLERY, BLOCK_QUERIES, TopK
+from unrealperson.ops.distance import TopK
 from unrealperson.schema import UNKNOWN
 
 _POOL_BYTES = 64 << 20
-_GPU_QUERIES, _GPU_GALLERY = 4096, 16384
+_CPU_BLOCK, _GPU_BLOCK = (2048, 2048), (4096, 16384)  # queries, gallery rows
 _MAX_INT32 = 2**31 - 1
 _MAX_PARAMETER = 1e6
 
@@ -187,7 +187,7 @@ def _topk_on_gpu(pairs: _Visual, fusion: _Fusion, keys: Any, indices: Any) -> No
 def _topk_by_sorting(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: Any) -> None:
     """Stable sort of whole rows of keys, for a k beyond what the GPU's kernel holds."""
     library, columns = sys.modules[pairs.kind], slice(0, pairs.shape[1])
-    for rows in _blocks(pairs.shape[0], max(1, _GPU_QUERIES * _GPU_GALLERY // pairs.shape[1])):
+    for rows in _blocks(pairs.shape[0], max(1, math.prod(pairs.block) // pairs.shape[1])):
         block = pairs.empty((rows.stop - rows.start, pairs.shape[1]), "float32")
         fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, True, block)
         if pairs.kind == "torch":
@@ -223,7 +223,7 @@ class _Visual:
             self.arrays, self.shape = (q, g), (len(q), len(g))
         self.like = self.arrays[0]
         self.kind, self.gpu = _native.kind_of(self.like, "visual"), _native.on_gpu(self.like)
-        self.block = (_GPU_QUERIES, _GPU_GALLERY) if self.gpu else (BLOCK_QUERIES, BLOCK_GALLERY)
+        self.block = _GPU_BLOCK if self.gpu else _CPU_BLOCK
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
         if self.kind == "numpy":
