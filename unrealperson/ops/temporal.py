@@ -18,7 +18,7 @@ from unrealperson.ops.distance import TopK
 from unrealperson.schema import UNKNOWN
 
 _POOL_BYTES = 64 << 20
-_CPU_BLOCK, _GPU_BLOCK = (2048, 2048), (4096, 16384)  # queries, gallery rows
+_CPU_BLOCK, _GPU_BLOCK = (4096, 2048), (4096, 16384)  # queries, gallery rows
 _MAX_INT32 = 2**31 - 1
 _MAX_PARAMETER = 1e6
 
