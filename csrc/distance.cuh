@@ -254,12 +254,11 @@ __device__ inline int insert_sorted(float* list_key, int* list_column, int count
         const bool moves = i >= place && i < moved_end;
         const float moved_key = moves ? list_key[i] : 0.0f;
         const int moved_column = moves ? list_column[i] : 0;
-        __syncwarp();
+        __syncwarp();  // the next round reads below what this one writes, so one in a round is enough
         if (moves) {
             list_key[i + 1] = moved_key;
             list_column[i + 1] = moved_column;
         }
-        __syncwarp();
     }
     if (lane == 0) {
         list_key[place] = key;

@@ -314,9 +314,10 @@ def test_gpu_kernels_pass_the_checker(shape, ks, schedule, checked_gpu):
 
 
 def test_gpu_merge_and_selection_pass_the_checker(checked_gpu, monkeypatch):
-    monkeypatch.setattr(distance, "_GPU_PART_ROWS", 64)
     monkeypatch.setattr(distance, "_GPU_CHUNK", 90)
-    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (7, 130))
+    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (70, 130))
+    monkeypatch.setattr(distance, "_GPU_PART_ROWS", 1)  # so that the last of 32 parts get no rows
+    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (7,))
 
 
 @pytest.mark.parametrize("first", [0, 1, 4])
