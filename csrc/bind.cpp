@@ -62,6 +62,7 @@ PYBIND11_MODULE(_C, m) {
     m.def("build_info", &build_info);
     m.def("use_isa", &use_isa_named);
     bind_distance(m);
+    bind_metrics(m);
     bind_skin(m);
     bind_temporal(m);
 #if defined(UP_HOST_SIM)

@@ -2,17 +2,23 @@
 
 from unrealperson.ops._native import build_info
 from unrealperson.ops.distance import Metric, TopK, pairwise_distance, topk
+from unrealperson.ops.metrics import CmcMap, MultiQuery, cmc_map, cmc_map_of_matrix, multi_query
 from unrealperson.ops.skin import Skinned, skin
 from unrealperson.ops.temporal import TemporalModel, joint_similarity, joint_topk
 
 __all__ = [
+    "CmcMap",
     "Metric",
+    "MultiQuery",
     "Skinned",
     "TemporalModel",
     "TopK",
     "build_info",
+    "cmc_map",
+    "cmc_map_of_matrix",
     "joint_similarity",
     "joint_topk",
+    "multi_query",
     "pairwise_distance",
     "skin",
     "topk",
