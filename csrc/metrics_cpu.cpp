@@ -14,54 +14,26 @@ UP_INLINE int32_t ordered(int32_t bits) { return bits ^ (bits >> 31 & 0x7fffffff
 constexpr int32_t kExponent = 0x7f800000;
 constexpr int32_t kIgnored = kExponent;  // +infinity, above every finite key
 
-typedef int32_t UnalignedMask __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+// The loops below are plain, for the compiler to vectorise for each instruction set.
 
-int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
-
-// keys [padded(n)]; false where a product is NaN or Inf.
+// False where a product is NaN or Inf.
 UP_INLINE bool keys_body(const float* products, int64_t n, const float* scale, const float* bias, int32_t* keys) {
-    LaneMask unusable{};
-    int64_t j = 0;
-    for (; j + kLanes <= n; j += kLanes) {
-        const Lanes product = lanes(products + j);
-        const LaneMask bits = (LaneMask)(lanes(bias + j) + lanes(scale + j) * product);
-        *reinterpret_cast<UnalignedMask*>(keys + j) = bits ^ (bits >> 31 & 0x7fffffff);
-        unusable |= ((LaneMask)product & kExponent) == kExponent;
-    }
-    bool usable = true;
-    for (int lane = 0; lane < kLanes; ++lane) usable &= unusable[lane] == 0;
-    for (; j < n; ++j) {
+    int32_t unusable = 0;
+    for (int64_t j = 0; j < n; ++j) {
         const float key = bias[j] + scale[j] * products[j];
-        int32_t bits;
+        int32_t bits, product;
         std::memcpy(&bits, &key, sizeof bits);
+        std::memcpy(&product, products + j, sizeof product);
         keys[j] = ordered(bits);
-        usable &= products[j] - products[j] == 0.0f;
+        unusable |= (product & kExponent) == kExponent;
     }
-    std::fill(keys + n, keys + padded(n), kIgnored);
-    return usable;
+    return unusable == 0;
 }
 
-constexpr int kTogether = 8;
-
-// The ranks of up to 8 matches, given in ascending order of their rows, in one pass over a row of keys. Below the
-// 16 columns that hold a match an equal key counts, above them it does not; within them each is looked at.
-UP_INLINE void ranks_body(const int32_t* keys, int64_t n, const int64_t* rows, int count, int64_t* ranks) {
-    LaneMask limit[kTogether], below[kTogether] = {};
-    for (int t = 0; t < kTogether; ++t) limit[t] = LaneMask{} + (t < count ? keys[rows[t]] + 1 : kIgnored);
-    int64_t j = 0;
-    for (int next = 0; next <= count; ++next) {
-        const int64_t end = next < count ? rows[next] / kLanes * kLanes : padded(n);
-        for (; j < end; j += kLanes) {
-            const LaneMask key = *reinterpret_cast<const UnalignedMask*>(keys + j);
-            for (int t = 0; t < kTogether; ++t) below[t] -= key < limit[t];
-        }
-        if (next < count) limit[next] -= 1;
-    }
-    for (int t = 0; t < count; ++t) {
-        ranks[t] = 1;
-        for (int lane = 0; lane < kLanes; ++lane) ranks[t] += below[t][lane];
-        for (int64_t i = rows[t] / kLanes * kLanes; i < rows[t]; ++i) ranks[t] += keys[i] == keys[rows[t]];
-    }
+UP_INLINE int64_t count_body(const int32_t* keys, int64_t n, int32_t limit) {
+    int32_t below = 0;
+    for (int64_t j = 0; j < n; ++j) below += keys[j] < limit;
+    return below;
 }
 
 // Ordered as (key, row); rows fit 32 bits.
@@ -74,7 +46,7 @@ int32_t key_of(uint64_t candidate) {
 int64_t row_of(uint64_t candidate) { return static_cast<int64_t>(candidate & 0xffffffffu); }
 
 // The nearest k of the columns so far, among up to 2 k + 16 candidates.
-struct Nearest {
+struct Hits {
     uint64_t* pool;
     int64_t k, count;
     int32_t threshold;
@@ -92,33 +64,31 @@ struct Nearest {
     }
 };
 
-UP_INLINE void nearest_body(const int32_t* keys, int64_t n, Nearest& nearest) {
-    for (int64_t j = 0; j < n; j += kLanes) {
-        const LaneMask below = *reinterpret_cast<const UnalignedMask*>(keys + j) < nearest.threshold;
-        uint64_t words[kLanes / 2], any = 0;
-        std::memcpy(words, &below, sizeof words);
-        for (uint64_t word : words) any |= word;
-        if (any == 0) continue;
-        for (int64_t i = j; i < j + kLanes; ++i) nearest.push(keys[i], i);
+UP_INLINE void hits_body(const int32_t* keys, int64_t n, Hits& hits) {
+    constexpr int64_t step = 32;
+    for (int64_t j = 0; j < n; j += step) {
+        const int64_t length = std::min(step, n - j);
+        if (count_body(keys + j, length, hits.threshold) == 0) continue;
+        for (int64_t i = j; i < j + length; ++i) hits.push(keys[i], i);
     }
 }
 
 struct Kernels {
     bool (*keys)(const float*, int64_t, const float*, const float*, int32_t*);
-    void (*ranks)(const int32_t*, int64_t, const int64_t*, int, int64_t*);
-    void (*nearest)(const int32_t*, int64_t, Nearest&);
+    int64_t (*count)(const int32_t*, int64_t, int32_t);
+    void (*hits)(const int32_t*, int64_t, Hits&);
 };
 
-#define UP_KERNELS(isa, attribute)                                                                                     \
-    attribute bool keys_##isa(const float* products, int64_t n, const float* scale, const float* bias,                 \
-                              int32_t* keys) {                                                                         \
-        return keys_body(products, n, scale, bias, keys);                                                              \
-    }                                                                                                                  \
-    attribute void ranks_##isa(const int32_t* keys, int64_t n, const int64_t* rows, int count, int64_t* ranks) {       \
-        ranks_body(keys, n, rows, count, ranks);                                                                       \
-    }                                                                                                                  \
-    attribute void nearest_##isa(const int32_t* keys, int64_t n, Nearest& nearest) { nearest_body(keys, n, nearest); } \
-    constexpr Kernels kernels_##isa{keys_##isa, ranks_##isa, nearest_##isa};
+#define UP_KERNELS(isa, attribute)                                                                      \
+    attribute bool keys_##isa(const float* products, int64_t n, const float* scale, const float* bias,  \
+                              int32_t* keys) {                                                          \
+        return keys_body(products, n, scale, bias, keys);                                               \
+    }                                                                                                   \
+    attribute int64_t count_##isa(const int32_t* keys, int64_t n, int32_t limit) {                      \
+        return count_body(keys, n, limit);                                                              \
+    }                                                                                                   \
+    attribute void hits_##isa(const int32_t* keys, int64_t n, Hits& hits) { hits_body(keys, n, hits); } \
+    constexpr Kernels kernels_##isa{keys_##isa, count_##isa, hits_##isa};
 UP_EACH_ISA(UP_KERNELS)
 
 // Calls match(row) or ignored(row) for each row of the query's identity, in ascending order.
@@ -145,7 +115,7 @@ struct Scratch {
     std::vector<uint64_t> sorted, pool;
 
     Scratch(int64_t gallery, int64_t most_matches, int64_t k)
-        : keys(padded(gallery)), matches(most_matches), ranks(most_matches), sorted(most_matches), pool(2 * k + 16) {}
+        : keys(gallery), matches(most_matches), ranks(most_matches), sorted(most_matches), pool(2 * k + 16) {}
 };
 
 // ranks [m], ascending.
@@ -176,9 +146,12 @@ bool score_row(const Kernels& kernel, const float* products, const float* scale,
     if (m > kMany) {
         ranks_of_many(s, n, m);
     } else {
-        for (int64_t t = 0; t < m; t += kTogether)
-            kernel.ranks(s.keys.data(), n, s.matches.data() + t, static_cast<int>(std::min<int64_t>(kTogether, m - t)),
-                         s.ranks.data() + t);
+        for (int64_t t = 0; t < m; ++t) {
+            // An equal key counts on the left of the match, not on its right.
+            const int64_t row = s.matches[t];
+            const int32_t* keys = s.keys.data();
+            s.ranks[t] = 1 + kernel.count(keys, row, keys[row] + 1) + kernel.count(keys + row, n - row, keys[row]);
+        }
         std::sort(s.ranks.begin(), s.ranks.begin() + m);
     }
     double sum = 0;
@@ -188,14 +161,14 @@ bool score_row(const Kernels& kernel, const float* products, const float* scale,
     out.inverse[i] = m ? static_cast<double>(m) / static_cast<double>(s.ranks[m - 1]) : 0;
 
     if (k == 0) return true;
-    Nearest nearest{s.pool.data(), k, 0, kIgnored};
-    kernel.nearest(s.keys.data(), padded(n), nearest);
-    const int64_t found = std::min(k, nearest.count);
-    std::partial_sort(nearest.pool, nearest.pool + found, nearest.pool + nearest.count);
+    Hits hits{s.pool.data(), k, 0, kIgnored};
+    kernel.hits(s.keys.data(), n, hits);
+    const int64_t found = std::min(k, hits.count);
+    std::partial_sort(hits.pool, hits.pool + found, hits.pool + hits.count);
     for (int64_t r = 0; r < k; ++r) {
-        const int32_t bits = r < found ? ordered(key_of(nearest.pool[r])) : kIgnored;
+        const int32_t bits = r < found ? ordered(key_of(hits.pool[r])) : kIgnored;
         std::memcpy(out.hit_key.row(i) + r, &bits, sizeof bits);
-        out.hits.row(i)[r] = r < found ? row_of(nearest.pool[r]) : -1;
+        out.hits.row(i)[r] = r < found ? row_of(hits.pool[r]) : -1;
     }
     return true;
 }

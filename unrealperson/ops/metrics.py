@@ -175,15 +175,18 @@ def cmc_map_of_matrix(
         ValueError: Wrong kind, dtype or shape, NaN or Inf in a scored row, an empty gallery, or no query that can be
             scored.
     """
-    _native.float_matrix(matrix[:0], "matrix")
+    _native.kind_of(matrix, "matrix")
+    if matrix.ndim != 2:
+        raise ValueError(f"matrix must be [q, g], got shape {tuple(matrix.shape)}")
     native, threads = _native.load(), _native.thread_count(num_threads)
-    sides = _Sides(*matrix.shape, query_pid, gallery_pid, query_camera, gallery_camera, protocol)
-    terms = _keys_as_they_are(matrix.shape[1])
+    queries, rows = matrix.shape
+    sides = _Sides(queries, rows, query_pid, gallery_pid, query_camera, gallery_camera, protocol)
+    terms = _keys_as_they_are(rows)
     if similarity:
         terms[0] = -1
 
-    def block_of(rows: Any) -> Any:
-        return _to_host(_native.float_matrix(matrix[rows], "matrix"))
+    def block_of(part: Any) -> Any:
+        return _to_host(_native.float_matrix(matrix[part], "matrix"))
 
     found, keys = _score(native, sides, block_of, terms, max_rank, hits, threads)
     return found._replace(values=-keys if similarity else keys)
@@ -262,12 +265,14 @@ class _Sides:
         self.by_identity = np.argsort(gallery_pid, kind="stable")
         ordered = gallery_pid[self.by_identity]
         self.identity = np.stack([np.searchsorted(ordered, pid, side) for side in ("left", "right")], axis=1)
+        distractor = (pid == _DISTRACTOR) & (protocol == "market1501")
+        person = (pid != UNKNOWN) & ~distractor
+        self.askable = person & (self.camera != UNKNOWN)
         self.reasons = {
             "identity unknown": pid == UNKNOWN,
-            "distractor": (pid == _DISTRACTOR) & (protocol == "market1501"),
-            "camera unknown": (pid != UNKNOWN) & (self.camera == UNKNOWN),
+            "distractor": distractor,
+            "camera unknown": person & ~self.askable,
         }
-        self.askable = ~np.any(list(self.reasons.values()), axis=0)
 
     def scored(self, labels: Any) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         """Queries to score, their matches, and how many are left out for which reason."""
@@ -278,7 +283,8 @@ class _Sides:
             under = " under another camera" if self.by_camera else ""
             raise ValueError(
                 f"none of the {int(self.askable.sum())} queries has an image of the same identity{under} in the "
-                "gallery; scoring needs people seen " + ("by at least two cameras" if self.by_camera else "on both sides")
+                "gallery; scoring needs people seen "
+                + ("by at least two cameras" if self.by_camera else "on both sides")
             )
         counts = {reason: int(rows.sum()) for reason, rows in self.reasons.items()}
         counts["no match"] = int(self.askable.sum()) - len(query)
@@ -353,4 +359,4 @@ def _labels(x: Any, name: str, n: int) -> np.ndarray:
     array = np.asarray(_to_host(x.detach() if kind == "torch" else x))
     if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64) or array.shape != (n,):
         raise ValueError(f"{name} must be integers [{n}] that fit int64, got {array.dtype} {list(array.shape)}")
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, ["C", "A"])

@@ -132,3 +132,42 @@ def temporal_histogram(
                     if abs(gap) < bins * bin_frames:
                         histogram[pair][int(abs(gap) / bin_frames)] += 1
     return histogram
+
+
+def cmc_map(
+    distance: np.ndarray,
+    *,
+    query_pid: np.ndarray,
+    gallery_pid: np.ndarray,
+    query_camera: np.ndarray | None = None,
+    gallery_camera: np.ndarray | None = None,
+    protocol: str = "known",
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Rankings, one query and one gallery row after the other.
+
+    Args:
+        distance: [q, g].
+        query_pid: [q].
+        gallery_pid: [g].
+        query_camera: [q], or None.
+        gallery_camera: [g], or None.
+        protocol: "known" or "market1501".
+
+    Returns:
+        For each query that has a match: the rows that are not ignored, nearest first, and the ranks of its matches.
+    """
+    found = {}
+    for i in range(len(distance)):
+        if query_pid[i] == -1 or (protocol == "market1501" and query_pid[i] == 0):
+            continue
+        if query_camera is not None and query_camera[i] == -1:
+            continue
+        kept = [j for j in range(len(gallery_pid)) if gallery_pid[j] != -1]
+        if query_camera is not None and gallery_camera is not None:
+            unseen = (-1, query_camera[i])
+            kept = [j for j in kept if gallery_pid[j] != query_pid[i] or gallery_camera[j] not in unseen]
+        kept.sort(key=lambda j: (distance[i, j], j))
+        ranks = [rank for rank, j in enumerate(kept, 1) if gallery_pid[j] == query_pid[i]]
+        if ranks:
+            found[i] = kept, ranks
+    return found
