@@ -42,9 +42,14 @@ struct Scores {
     Matrix<float> hit_key;  // [rows, k] their keys, +infinity where there are fewer
 };
 
-// block [query rows, gallery rows] of products; key = bias + scale * product. Returns the first row with NaN or Inf,
-// whose scores are then meaningless, or -1.
-int64_t score_rows(Matrix<const float> block, const float* scale, const float* bias, const QueryLabels& query,
+// Products of query i and gallery row j, at data[i * query_stride + j * row_stride]; one of the two strides is 1.
+struct Products {
+    const float* data;
+    int64_t query_stride, row_stride;
+};
+
+// key = bias + scale * product. Returns the first query with NaN or Inf, whose scores are then meaningless, or -1.
+int64_t score_rows(const Products& products, const float* scale, const float* bias, const QueryLabels& query,
                    const GalleryLabels& gallery, const Scores& out, int threads);
 
 }  // namespace unrealperson

@@ -53,10 +53,13 @@ int64_t bind_score_rows(const Labels& labels, const py::object& block, const py:
         identity_array(identity, "identity", false), camera_array(camera, "query_camera", false),
         first_array(first, "first", true), precision_array(precision, "precision", true),
         inverse_array(inverse, "inverse", true), hits_array(hits, "hits", true), key_array(hit_key, "hit_key", true);
-    const auto products = block_array.matrix<const float>(), scale_bias = terms_array.matrix<const float>();
+    const Products products{block_array.strided<const float>(2), block_array.stride(0), block_array.stride(1)};
+    const auto scale_bias = terms_array.matrix<const float>();
     const QueryLabels query = query_labels(identity_array, camera_array, labels);
     const int64_t rows = query.rows, columns = labels.gallery().rows;
-    expect(products.rows == rows && products.cols == columns, "block must be [q, g]");
+    expect(block_array.size(0) == rows && block_array.size(1) == columns, "block must be [q, g]");
+    expect(products.query_stride == 1 || products.row_stride == 1 || columns == 1,
+           "block must have adjacent elements along one axis");
     expect(scale_bias.rows == 2 && scale_bias.cols == columns, "terms must be [2, g]");
     const Scores out{first_array.elements<int64_t>(rows), precision_array.elements<double>(rows),
                      inverse_array.elements<double>(rows), hits_array.matrix<int64_t>(), key_array.matrix<float>()};

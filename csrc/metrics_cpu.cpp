@@ -16,18 +16,44 @@ constexpr int32_t kIgnored = kExponent;  // +infinity, above every finite key
 
 // The loops below are plain, for the compiler to vectorise for each instruction set.
 
-// False where a product is NaN or Inf.
-UP_INLINE bool keys_body(const float* products, int64_t n, const float* scale, const float* bias, int32_t* keys) {
-    int32_t unusable = 0;
-    for (int64_t j = 0; j < n; ++j) {
-        const float key = bias[j] + scale[j] * products[j];
-        int32_t bits, product;
-        std::memcpy(&bits, &key, sizeof bits);
-        std::memcpy(&product, products + j, sizeof product);
-        keys[j] = ordered(bits);
-        unusable |= (product & kExponent) == kExponent;
+UP_INLINE int32_t key_bits(float product, float scale, float bias, int32_t& unusable) {
+    const float key = bias + scale * product;
+    int32_t bits, given;
+    std::memcpy(&bits, &key, sizeof bits);
+    std::memcpy(&given, &product, sizeof given);
+    unusable |= (given & kExponent) == kExponent;  // NaN or Inf
+    return ordered(bits);
+}
+
+// keys [n] of one query.
+UP_INLINE void keys_body(const float* products, int64_t n, const float* scale, const float* bias, int32_t* keys,
+                         int32_t* unusable) {
+    int32_t found = 0;
+    for (int64_t j = 0; j < n; ++j) keys[j] = key_bits(products[j], scale[j], bias[j], found);
+    *unusable = found;
+}
+
+constexpr int64_t kAcross = 16;  // queries: a cache line of products
+
+// keys [count, n] of up to kAcross queries whose products lie side by side, turned by way of a tile.
+UP_INLINE void keys_across(const float* products, int64_t stride, int64_t count, int64_t n, const float* scale,
+                           const float* bias, int32_t* keys, int32_t* unusable) {
+    int32_t found[kAcross] = {}, tile[kAcross][kAcross];
+    for (int64_t j = 0; j < n; j += kAcross) {
+        const int64_t rows = std::min(kAcross, n - j);
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t i = 0; i < count; ++i)
+                tile[r][i] = key_bits(products[(j + r) * stride + i], scale[j + r], bias[j + r], found[i]);
+        for (int64_t i = 0; i < count; ++i)
+            for (int64_t r = 0; r < rows; ++r) keys[i * n + j + r] = tile[r][i];
     }
-    return unusable == 0;
+    std::copy(found, found + count, unusable);
+}
+
+UP_INLINE void keys_across_body(const float* products, int64_t stride, int64_t count, int64_t n, const float* scale,
+                                const float* bias, int32_t* keys, int32_t* unusable) {
+    if (count == kAcross) return keys_across(products, stride, kAcross, n, scale, bias, keys, unusable);
+    keys_across(products, stride, count, n, scale, bias, keys, unusable);
 }
 
 UP_INLINE int64_t count_body(const int32_t* keys, int64_t n, int32_t limit) {
@@ -74,21 +100,26 @@ UP_INLINE void hits_body(const int32_t* keys, int64_t n, Hits& hits) {
 }
 
 struct Kernels {
-    bool (*keys)(const float*, int64_t, const float*, const float*, int32_t*);
+    void (*keys)(const float*, int64_t, const float*, const float*, int32_t*, int32_t*);
+    void (*across)(const float*, int64_t, int64_t, int64_t, const float*, const float*, int32_t*, int32_t*);
     int64_t (*count)(const int32_t*, int64_t, int32_t);
     void (*hits)(const int32_t*, int64_t, Hits&);
 };
 
-#define UP_KERNELS(isa, attribute)                                                                      \
-    attribute bool keys_##isa(const float* products, int64_t n, const float* scale, const float* bias,  \
-                              int32_t* keys) {                                                          \
-        return keys_body(products, n, scale, bias, keys);                                               \
-    }                                                                                                   \
-    attribute int64_t count_##isa(const int32_t* keys, int64_t n, int32_t limit) {                      \
-        return count_body(keys, n, limit);                                                              \
-    }                                                                                                   \
-    attribute void hits_##isa(const int32_t* keys, int64_t n, Hits& hits) { hits_body(keys, n, hits); } \
-    constexpr Kernels kernels_##isa{keys_##isa, count_##isa, hits_##isa};
+#define UP_KERNELS(isa, attribute)                                                                                    \
+    attribute void keys_##isa(const float* products, int64_t n, const float* scale, const float* bias, int32_t* keys, \
+                              int32_t* unusable) {                                                                    \
+        keys_body(products, n, scale, bias, keys, unusable);                                                          \
+    }                                                                                                                 \
+    attribute void across_##isa(const float* products, int64_t stride, int64_t count, int64_t n, const float* scale,  \
+                                const float* bias, int32_t* keys, int32_t* unusable) {                                \
+        keys_across_body(products, stride, count, n, scale, bias, keys, unusable);                                    \
+    }                                                                                                                 \
+    attribute int64_t count_##isa(const int32_t* keys, int64_t n, int32_t limit) {                                    \
+        return count_body(keys, n, limit);                                                                            \
+    }                                                                                                                 \
+    attribute void hits_##isa(const int32_t* keys, int64_t n, Hits& hits) { hits_body(keys, n, hits); }               \
+    constexpr Kernels kernels_##isa{keys_##isa, across_##isa, count_##isa, hits_##isa};
 UP_EACH_ISA(UP_KERNELS)
 
 // Calls match(row) or ignored(row) for each row of the query's identity, in ascending order.
@@ -108,24 +139,24 @@ void each_of_identity(const QueryLabels& query, int64_t i, const GalleryLabels& 
 // Beyond so many matches, a search for the place of each key among them costs less than comparing it with each.
 constexpr int64_t kMany = 512;
 
-// What one thread needs for a query.
+// What one thread needs.
 struct Scratch {
-    std::vector<int32_t> keys;
+    std::vector<int32_t> keys;  // [queries at once, gallery]
     std::vector<int64_t> matches, ranks;
     std::vector<uint64_t> sorted, pool;
 
-    Scratch(int64_t gallery, int64_t most_matches, int64_t k)
-        : keys(gallery), matches(most_matches), ranks(most_matches), sorted(most_matches), pool(2 * k + 16) {}
+    Scratch(int64_t keys_at_once, int64_t most_matches, int64_t k)
+        : keys(keys_at_once), matches(most_matches), ranks(most_matches), sorted(most_matches), pool(2 * k + 16) {}
 };
 
 // ranks [m], ascending.
-void ranks_of_many(Scratch& s, int64_t n, int64_t m) {
-    for (int64_t t = 0; t < m; ++t) s.sorted[t] = packed(s.keys[s.matches[t]], s.matches[t]);
+void ranks_of_many(const int32_t* keys, int64_t n, int64_t m, Scratch& s) {
+    for (int64_t t = 0; t < m; ++t) s.sorted[t] = packed(keys[s.matches[t]], s.matches[t]);
     std::sort(s.sorted.begin(), s.sorted.begin() + m);
     std::fill(s.ranks.begin(), s.ranks.begin() + m, 0);
     const uint64_t last = s.sorted[m - 1];
     for (int64_t j = 0; j < n; ++j) {
-        const uint64_t candidate = packed(s.keys[j], j);
+        const uint64_t candidate = packed(keys[j], j);
         if (candidate > last) continue;
         const uint64_t* place = s.sorted.data();  // the first match that is no smaller
         for (int64_t length = m; length > 1; length -= length / 2)
@@ -135,21 +166,19 @@ void ranks_of_many(Scratch& s, int64_t n, int64_t m) {
     for (int64_t t = 1; t < m; ++t) s.ranks[t] += s.ranks[t - 1];
 }
 
-bool score_row(const Kernels& kernel, const float* products, const float* scale, const float* bias,
-               const QueryLabels& query, int64_t i, const GalleryLabels& gallery, const Scores& out, Scratch& s) {
+void score_query(const Kernels& kernel, int32_t* keys, const QueryLabels& query, int64_t i,
+                 const GalleryLabels& gallery, const Scores& out, Scratch& s) {
     const int64_t n = gallery.rows, k = out.hits.cols;
-    if (!kernel.keys(products, n, scale, bias, s.keys.data())) return false;
     int64_t m = 0;
     each_of_identity(
-        query, i, gallery, [&](int64_t row) { s.matches[m++] = row; }, [&](int64_t row) { s.keys[row] = kIgnored; });
+        query, i, gallery, [&](int64_t row) { s.matches[m++] = row; }, [&](int64_t row) { keys[row] = kIgnored; });
 
     if (m > kMany) {
-        ranks_of_many(s, n, m);
+        ranks_of_many(keys, n, m, s);
     } else {
         for (int64_t t = 0; t < m; ++t) {
             // An equal key counts on the left of the match, not on its right.
             const int64_t row = s.matches[t];
-            const int32_t* keys = s.keys.data();
             s.ranks[t] = 1 + kernel.count(keys, row, keys[row] + 1) + kernel.count(keys + row, n - row, keys[row]);
         }
         std::sort(s.ranks.begin(), s.ranks.begin() + m);
@@ -160,9 +189,9 @@ bool score_row(const Kernels& kernel, const float* products, const float* scale,
     out.precision[i] = m ? sum / static_cast<double>(m) : 0;
     out.inverse[i] = m ? static_cast<double>(m) / static_cast<double>(s.ranks[m - 1]) : 0;
 
-    if (k == 0) return true;
+    if (k == 0) return;
     Hits hits{s.pool.data(), k, 0, kIgnored};
-    kernel.hits(s.keys.data(), n, hits);
+    kernel.hits(keys, n, hits);
     const int64_t found = std::min(k, hits.count);
     std::partial_sort(hits.pool, hits.pool + found, hits.pool + hits.count);
     for (int64_t r = 0; r < k; ++r) {
@@ -170,7 +199,6 @@ bool score_row(const Kernels& kernel, const float* products, const float* scale,
         std::memcpy(out.hit_key.row(i) + r, &bits, sizeof bits);
         out.hits.row(i)[r] = r < found ? row_of(hits.pool[r]) : -1;
     }
-    return true;
 }
 
 }  // namespace
@@ -182,22 +210,33 @@ void count_matches(const QueryLabels& query, const GalleryLabels& gallery, int64
     }
 }
 
-int64_t score_rows(Matrix<const float> block, const float* scale, const float* bias, const QueryLabels& query,
+int64_t score_rows(const Products& products, const float* scale, const float* bias, const QueryLabels& query,
                    const GalleryLabels& gallery, const Scores& out, int threads) {
     const Kernels& kernel = UP_CHOSEN_ISA(kernels);
+    const int64_t n = gallery.rows, at_once = products.row_stride == 1 || n == 1 ? 1 : kAcross;
+    const int64_t groups = (query.rows + at_once - 1) / at_once;
+    const int64_t parts = std::min<int64_t>(usable_threads(threads), groups);
     int64_t most = 0;
     for (int64_t i = 0; i < query.rows; ++i) most = std::max(most, query.identity[2 * i + 1] - query.identity[2 * i]);
-    const int64_t parts = std::min<int64_t>(usable_threads(threads), query.rows);
-    std::vector<Scratch> scratch(static_cast<size_t>(parts), Scratch(gallery.rows, most, out.hits.cols));
-    std::vector<int64_t> unusable(static_cast<size_t>(parts), query.rows);
+    std::vector<Scratch> scratch(static_cast<size_t>(parts), Scratch(at_once * n, most, out.hits.cols));
+    std::vector<int32_t> unusable(static_cast<size_t>(query.rows));
+
+    const auto score_group = [&](int64_t first, Scratch& s) {
+        const int64_t count = std::min(at_once, query.rows - first);
+        const float* block = products.data + first * products.query_stride;
+        if (at_once == 1)
+            kernel.keys(block, n, scale, bias, s.keys.data(), &unusable[first]);
+        else
+            kernel.across(block, products.row_stride, count, n, scale, bias, s.keys.data(), &unusable[first]);
+        for (int64_t i = 0; i < count; ++i)
+            if (!unusable[first + i]) score_query(kernel, s.keys.data() + i * n, query, first + i, gallery, out, s);
+    };
     parallel_for(parts, 1, threads, [&](int64_t begin, int64_t end) {
         for (int64_t part = begin; part < end; ++part)
-            for (int64_t i = part; i < query.rows; i += parts)
-                if (!score_row(kernel, block.row(i), scale, bias, query, i, gallery, out, scratch[part]))
-                    unusable[part] = std::min(unusable[part], i);
+            for (int64_t group = part; group < groups; group += parts) score_group(group * at_once, scratch[part]);
     });
-    const int64_t first = parts ? *std::min_element(unusable.begin(), unusable.end()) : 0;
-    return first < query.rows ? first : -1;
+    const auto first = std::find(unusable.begin(), unusable.end(), 1);
+    return first == unusable.end() ? -1 : first - unusable.begin();
 }
 
 }  // namespace unrealperson

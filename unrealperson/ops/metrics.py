@@ -125,12 +125,14 @@ def cmc_map(
         query_norm2 = distance._norms(native, q, "q", threads)
         terms = distance._terms(native, metric, distance._norms(native, g, "g", threads))
         multiply = distance._multiplier(q)
-        buffer = distance._empty(q, (min(_rows_per_block(len(g)), len(q)), len(g)), "float32")
+        buffer = distance._empty(q, (len(g) * min(_rows_per_block(len(g)), len(q)),), "float32")
 
         def block_of(rows: Any) -> Any:
+            # For a few hundred queries, BLAS libraries are faster at this product than at its transpose.
             part = q[rows]
-            multiply(part, g.T, buffer[: len(part)])
-            return buffer[: len(part)]
+            block = buffer[: len(g) * len(part)].reshape(len(g), len(part))
+            multiply(g, part.T, block)
+            return block.T
 
     found, keys = _score(native, sides, block_of, terms, max_rank, hits, threads)
     if keys.size:
