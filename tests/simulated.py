@@ -176,7 +176,7 @@ for _name in (
     setattr(ndarray, _name, _delegate_method(_name))
 
 _FUNCTIONS = (
-    "abs add all any arange argmax argmin argpartition argsort ascontiguousarray atleast_2d bincount broadcast_to "
+    "abs add all amax any arange argmax argmin argpartition argsort ascontiguousarray atleast_2d bincount broadcast_to "
     "clip concatenate copyto count_nonzero cumsum diff dot einsum empty_like eye exp expand_dims flatnonzero full "
     "full_like hstack isfinite isinf isnan logical_and logical_not logical_or matmul max maximum mean min minimum "
     "moveaxis multiply nonzero ones ones_like prod repeat searchsorted sort split sqrt square squeeze stack subtract "

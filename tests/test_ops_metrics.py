@@ -366,3 +366,31 @@ def test_multi_query_refuses_what_it_cannot_pool():
         ops.multi_query(x, pid=ones, camera=-ones)
     with pytest.raises(ValueError, match=r"pid must be integers \[2\]"):
         ops.multi_query(x, pid=np.ones(3, int), camera=ones)
+
+
+def gpu_equals_cpu(array) -> None:
+    """Scores of arrays that `array` puts on a GPU, labels too; some of the queries are left out."""
+    q, g, arguments = whole_numbers(40, 5, 1), whole_numbers(130, 5, 2), labels(40, 130, 3)
+    on_gpu = {name: array(value) for name, value in arguments.items()}
+    for metric in get_args(ops.Metric):
+        assert_same(
+            ops.cmc_map(array(q), array(g), **on_gpu, metric=metric), ops.cmc_map(q, g, **arguments, metric=metric)
+        )
+    matrix = ops.pairwise_distance(q, g)
+    assert_same(ops.cmc_map_of_matrix(array(matrix), **on_gpu), ops.cmc_map_of_matrix(matrix, **arguments))
+    x, pid, camera = g, arguments["gallery_pid"], arguments["gallery_camera"]
+    for pooling in get_args(metrics.Pooling):
+        pooled = ops.multi_query(array(x), pid=array(pid), camera=array(camera), pooling=pooling)
+        expected = ops.multi_query(x, pid=pid, camera=camera, pooling=pooling)
+        assert type(pooled.features) is type(array(x)) and pooled.pid.tolist() == expected.pid.tolist()
+        np.testing.assert_allclose(metrics._to_host(pooled.features), expected.features, rtol=1e-6)
+
+
+def test_simulated_gpu_equals_cpu(simulated_gpu):
+    gpu_equals_cpu(simulated_gpu.array)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
+def test_gpu_equals_cpu():
+    gpu_equals_cpu(lambda x: torch.from_numpy(x).cuda())

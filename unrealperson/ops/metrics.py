@@ -113,6 +113,7 @@ def cmc_map(
     Source: single-query protocol of Market-1501 (Zheng et al., ICCV 2015); mINP of Ye et al., TPAMI 2021.
     """
     native, q, g, threads = distance._enter(q, g, metric, num_threads)
+    g = _native.float_matrix(g, "g")
     sides = _Sides(len(q), len(g), query_pid, gallery_pid, query_camera, gallery_camera, protocol)
     if _native.on_gpu(q):
         gpu = distance._Gpu(native, q, g, metric)
