@@ -23,6 +23,7 @@ UNKNOWN = -1
 _DISTRACTOR = 0
 _BLOCK_BYTES = 16 << 20
 _LEAST_ROWS, _MOST_ROWS = 64, 256
+_GALLERY_ROWS = 2048
 
 
 class CmcMap(NamedTuple):
@@ -129,10 +130,12 @@ def cmc_map(
         buffer = distance._empty(q, (len(g) * min(_rows_per_block(len(g)), len(q)),), "float32")
 
         def block_of(rows: Any) -> Any:
-            # For a few hundred queries, BLAS libraries are faster at this product than at its transpose.
+            # For a few hundred queries, BLAS libraries are faster at this product than at its transpose. They pack
+            # operands into memory of their own, which stays small where the gallery comes in parts.
             part = q[rows]
             block = buffer[: len(g) * len(part)].reshape(len(g), len(part))
-            multiply(g, part.T, block)
+            for columns in distance._blocks(len(g), _GALLERY_ROWS):
+                multiply(g[columns], part.T, block[columns])
             return block.T
 
     found, keys = _score(native, sides, block_of, terms, max_rank, hits, threads)
