@@ -67,14 +67,16 @@ def temporal_distribution(
     frame = frame - frame.min()
     first = np.full(len(visit), frame.max())
     np.minimum.at(first, of_visit, frame)
-    mean = first + np.bincount(of_visit, frame - first[of_visit]) / count
+    mean_after_first = np.bincount(of_visit, frame - first[of_visit]) / count
     visit_cluster, visit_camera = np.divmod(visit, cameras)
 
     repeated = count[of_visit] > 1
     found = [(camera, camera, (frame - first[of_visit]) // bin_frames, count[of_visit] * repeated)]
     for step in range(1, min(cameras, len(visit))):  # visits are sorted by cluster, then by camera
         together = np.flatnonzero(visit_cluster[:-step] == visit_cluster[step:])
-        gap = mean[together] - mean[together + step]
+        gap = mean_after_first[together] - mean_after_first[together + step]
+        # Rounded, so that means that differ by whole bins do not fall below their edge.
+        gap = np.round(first[together] - first[together + step] + gap, 6)
         lower, higher = visit_camera[together], visit_camera[together + step]
         later, earlier = np.where(gap > 0, (lower, higher), (higher, lower))
         found.append((later, earlier, (np.abs(gap) // bin_frames).astype(np.int64), np.ones_like(later)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 
@@ -127,10 +129,11 @@ def temporal_histogram(
                     histogram[low, low, gap // bin_frames] += len(gaps)
             for high in range(low + 1, cameras):
                 if len(frames[low]) and len(frames[high]):
-                    gap = frames[low].mean() - frames[high].mean()
+                    means = [Fraction(int(frames[c].sum()), len(frames[c])) for c in (low, high)]
+                    gap = means[0] - means[1]
                     pair = (low, high) if gap > 0 else (high, low)
                     if abs(gap) < bins * bin_frames:
-                        histogram[pair][int(abs(gap) / bin_frames)] += 1
+                        histogram[pair][int(abs(gap) // bin_frames)] += 1
     return histogram
 
 
