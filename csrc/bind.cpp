@@ -63,6 +63,7 @@ PYBIND11_MODULE(_C, m) {
     m.def("use_isa", &use_isa_named);
     bind_distance(m);
     bind_metrics(m);
+    bind_shortlist(m);
     bind_skin(m);
     bind_temporal(m);
 #if defined(UP_HOST_SIM)

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "tensor.h"
@@ -19,6 +21,14 @@
 namespace unrealperson {
 
 enum class Metric : int { sqeuclidean = 0, cosine = 1, inner_product = 2 };
+
+inline Metric metric_of(const std::string& name) {
+    if (name == "sqeuclidean") return Metric::sqeuclidean;
+    if (name == "cosine") return Metric::cosine;
+    if (name == "inner_product") return Metric::inner_product;
+    throw std::invalid_argument("metric must be \"sqeuclidean\", \"cosine\" or \"inner_product\", got \"" + name +
+                                "\"");
+}
 
 // Above this squared length, keys could overflow float32.
 constexpr float kLargestNorm2 = 8.0e37f;

@@ -9,13 +9,6 @@
 namespace unrealperson {
 namespace {
 
-Metric metric_of(const std::string& name) {
-    if (name == "sqeuclidean") return Metric::sqeuclidean;
-    if (name == "cosine") return Metric::cosine;
-    if (name == "inner_product") return Metric::inner_product;
-    throw py::value_error("metric must be \"sqeuclidean\", \"cosine\" or \"inner_product\", got \"" + name + "\"");
-}
-
 int64_t bind_row_norms(const py::object& x, const py::object& norm2, int threads) {
     const Array x_array(x, "x", false), norm2_array(norm2, "norm2", true);
     const auto rows = x_array.matrix<const float>();

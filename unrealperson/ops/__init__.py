@@ -3,6 +3,7 @@
 from unrealperson.ops._native import build_info
 from unrealperson.ops.distance import Metric, TopK, pairwise_distance, topk
 from unrealperson.ops.metrics import CmcMap, MultiQuery, cmc_map, cmc_map_of_matrix, multi_query
+from unrealperson.ops.shortlist import Precision, PreparedGallery, prepare
 from unrealperson.ops.skin import Skinned, skin
 from unrealperson.ops.temporal import TemporalModel, joint_similarity, joint_topk
 
@@ -10,6 +11,8 @@ __all__ = [
     "CmcMap",
     "Metric",
     "MultiQuery",
+    "Precision",
+    "PreparedGallery",
     "Skinned",
     "TemporalModel",
     "TopK",
@@ -20,6 +23,7 @@ __all__ = [
     "joint_topk",
     "multi_query",
     "pairwise_distance",
+    "prepare",
     "skin",
     "topk",
 ]

@@ -136,6 +136,22 @@ def float_matrix(x: Any, name: str) -> Any:
         return np.require(x, np.float32, ["C", "A"])
 
 
+def require_usable(name: str, bad_row: int) -> None:
+    """Refuse vectors whose squared length the native module found to be unusable.
+
+    Args:
+        name: What messages call them.
+        bad_row: The first such row, or a negative number.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if bad_row >= 0:
+        raise ValueError(
+            f"{name} must be finite and no row longer than 9e18, see row {bad_row}; got NaN, Inf or too long"
+        )
+
+
 def thread_count(num_threads: int) -> int:
     """Check a number of threads.
 

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from unrealperson.ops import _native
+from unrealperson.ops import _native, shortlist
+from unrealperson.ops.shortlist import Precision, PreparedGallery
 
 Metric = Literal["sqeuclidean", "cosine", "inner_product"]
 """Squared Euclidean distance; 1 - cosine, 1 where a vector is zero; or the product, where larger is nearer."""
@@ -79,10 +80,11 @@ def pairwise_distance(
 
 def topk(
     q: Any,  # [q, d] float
-    g: Any,  # [g, d] float
+    g: Any,  # [g, d] float, or prepared
     *,
     k: int,
     metric: Metric = "sqeuclidean",
+    precision: Precision | None = None,
     num_threads: int = 0,
 ) -> TopK:
     """Find the nearest k gallery rows of each query without making the distance matrix.
@@ -91,11 +93,17 @@ def topk(
     query's own term and so has fewer ties than the distance; equal keys go to the lower gallery index. Where products
     are exact in float32, every path gives the same indices.
 
+    Integer products only rule out rows that cannot be among the nearest k, by a bound that holds for any data; keys
+    come from float32 products. A set against itself (`q is g`) is multiplied once for both directions of a pair.
+
     Args:
         q: [q, d] float32 (float16 and float64 are converted); numpy, torch or cupy. No gradient flows through it.
-        g: [g, d] of the same kind and device.
+        g: [g, d] of the same kind and device, or what `prepare` made of it.
         k: How many, 1 or more; no more than g come back.
         metric: As for `pairwise_distance`; nearest means smallest, and largest for "inner_product".
+        precision: Of the products that rule rows out. None takes the gallery's own where it is prepared; otherwise
+            integers for 128 queries or more, 32 to 65,536 dimensions and a gallery of 64 k rows or more, where the
+            machine multiplies integers in one instruction, and float32 in all other cases and on a GPU.
         num_threads: OpenMP threads of the part after the product; 0 lets OpenMP choose.
 
     Returns:
@@ -106,12 +114,28 @@ def topk(
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"k must be an integer of 1 or more, got {k!r}")
-    native, q, g, threads = _enter(q, g, metric, num_threads)
+    shortlist.check_precision(precision)
+    prepared = g if isinstance(g, PreparedGallery) else None
+    source = g.features if isinstance(g, PreparedGallery) else g
+    itself = q is source
+    native, q, g, threads = _enter(q, source, metric, num_threads)
     k = min(int(k), len(g))
     if _native.on_gpu(q):
+        if precision not in (None, "float32"):
+            raise ValueError(f'precision must be "float32" on a GPU, got {precision!r}')
         return _Gpu(native, q, g, metric).topk(k)
+    if precision is None and prepared is None and shortlist.pays(native, q, g, k):
+        prepared = shortlist.prepare(g, num_threads=threads)
+    elif precision in ("int8", "int16") and (prepared is None or prepared.precision != precision):
+        prepared = shortlist.prepare(g, precision=precision, num_threads=threads)
     result = TopK(_empty(q, (len(q), k), "float32"), _empty(q, (len(q), k), "int64"))
     query_norm2 = _norms(native, q, "q", threads)
+    if prepared is not None and precision != "float32":
+        if k and len(q):
+            native.shortlist_topk(
+                q, query_norm2, g, prepared.integers, prepared.norm2, metric, *result, itself, threads
+            )  # fmt: skip
+        return result
     few = len(q) <= FEW_QUERIES
     gallery_norm2 = np.empty(0, np.float32) if few else _norms(native, g, "g", threads)
     if k == 0 or len(q) == 0:
@@ -184,15 +208,8 @@ def _multiplier(like: Any) -> Callable[[Any, Any, Any], Any]:
 def _norms(native: Any, x: Any, name: str, threads: int) -> np.ndarray:
     norm2 = np.empty(len(x), np.float32)
     if len(x):
-        _require_usable(name, native.row_norms(x, norm2, threads))
+        _native.require_usable(name, native.row_norms(x, norm2, threads))
     return norm2
-
-
-def _require_usable(name: str, bad_row: int) -> None:
-    if bad_row >= 0:
-        raise ValueError(
-            f"{name} must be finite and no row longer than 9e18, see row {bad_row}; got NaN, Inf or too long"
-        )
 
 
 def _terms(native: Any, metric: str, norm2: np.ndarray) -> np.ndarray:
@@ -210,7 +227,7 @@ def _few_products(
         block = np.empty((len(q), columns.stop - columns.start), np.float32)
         norm2 = np.empty(block.shape[1], np.float32)
         bad_row = native.products_and_norms(q, g[columns], block, norm2, threads)
-        _require_usable("g", bad_row if bad_row < 0 else bad_row + columns.start)
+        _native.require_usable("g", bad_row if bad_row < 0 else bad_row + columns.start)
         yield columns, block, _terms(native, metric, norm2)
 
 
@@ -234,7 +251,7 @@ class _Gpu:
         norm2, bad_row = _empty(x, (len(x),), "float32"), _empty(x, (1,), "int64")
         if len(x):
             self.native.cuda_row_norms(x, norm2, bad_row, self.device, self.stream)
-            _require_usable(name, int(bad_row[0]))
+            _native.require_usable(name, int(bad_row[0]))
         return norm2
 
     def _matrix(self, rows: slice, keys: bool) -> Any:
