@@ -53,7 +53,10 @@ UP_HOST_DEVICE inline float value_of(Metric metric, float key, float query_norm2
     return value > 0.0f ? (value < 2.0f ? value : 2.0f) : 0.0f;
 }
 
-// norm2[i] = |x_i|^2. Returns the first row whose norm2 is NaN or above kLargestNorm2, or -1.
+// The first row whose norm2 is NaN or above kLargestNorm2, or -1.
+int64_t first_unusable(const float* norm2, int64_t n);
+
+// norm2[i] = |x_i|^2. Returns first_unusable of it.
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads);
 
 // out[i, j] = q_i . g_j for a few queries, and row_norms(g), in one pass over g. cols(q) == cols(g).

@@ -108,16 +108,16 @@ struct Kernels {
 
 UP_EACH_ISA(UP_KERNELS)
 
+// Rows that are worth a thread: about 32 KiB of work.
+int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, cols)); }
+
+}  // namespace
+
 int64_t first_unusable(const float* norm2, int64_t n) {
     for (int64_t i = 0; i < n; ++i)
         if (!(norm2[i] <= kLargestNorm2)) return i;
     return -1;
 }
-
-// Rows that are worth a thread: about 32 KiB of work.
-int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, cols)); }
-
-}  // namespace
 
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads) {
     const Kernels& kernel = UP_CHOSEN_ISA(kernels);

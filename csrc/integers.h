@@ -19,8 +19,8 @@ class IntegerRows {
   public:
     // bits: 8 or 16. group: rows packed together, kTileQueries or kTileGallery; see tile.h.
     IntegerRows(int64_t rows, int64_t cols, int bits, int group);
-    // Rounds x into rows first, first + 1, ..; `first` is a multiple of the group.
-    void set(int64_t first, Matrix<const float> x, int threads);
+    // Rounds x into rows first, first + 1, .. and writes their squared lengths; `first` is a multiple of the group.
+    void set(int64_t first, Matrix<const float> x, float* norm2, int threads);
 
     int64_t rows() const { return rows_; }
     int64_t cols() const { return cols_; }

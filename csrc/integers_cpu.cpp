@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "dot.h"
 #include "integers.h"
 #include "parallel.h"
 #include "simd.h"
@@ -83,14 +84,17 @@ UP_INLINE Rounded round_body(const float* x, int64_t n, Element* out) {
 }
 
 struct Kernels {
+    float (*norm2)(const float*, int64_t);
     Rounded (*round8)(const float*, int64_t, int8_t*);
     Rounded (*round16)(const float*, int64_t, int16_t*);
 };
 
 #define UP_KERNELS(isa, attribute)                                                                             \
+    attribute float norm2_##isa(const float* x, int64_t n) { return dot_body(x, x, n); }                       \
+                                                                                                               \
     attribute Rounded round8_##isa(const float* x, int64_t n, int8_t* out) { return round_body(x, n, out); }   \
     attribute Rounded round16_##isa(const float* x, int64_t n, int16_t* out) { return round_body(x, n, out); } \
-    constexpr Kernels kernels_##isa{round8_##isa, round16_##isa};
+    constexpr Kernels kernels_##isa{norm2_##isa, round8_##isa, round16_##isa};
 
 UP_EACH_ISA(UP_KERNELS)
 
@@ -112,13 +116,14 @@ IntegerRows::IntegerRows(int64_t rows, int64_t cols, int bits, int group)
     packed_ = storage_.get() + ((64 - address % 64) % 64) / sizeof(int32_t);
 }
 
-void IntegerRows::set(int64_t first, Matrix<const float> x, int threads) {
+void IntegerRows::set(int64_t first, Matrix<const float> x, float* norm2, int threads) {
     const Kernels& kernel = UP_CHOSEN_ISA(kernels);
     const int32_t flip = bits_ == 8 && group_ == kTileGallery ? static_cast<int32_t>(0x80808080u) : 0;
     parallel_for((x.rows + group_ - 1) / group_, 1, threads, [&](int64_t begin, int64_t end) {
         std::vector<int32_t> row(static_cast<size_t>(words_));
         for (int64_t i = begin * group_; i < std::min(end * group_, x.rows); ++i) {
             row.back() = 0;
+            norm2[i] = kernel.norm2(x.row(i), cols_);
             const Rounded rounded = bits_ == 8
                                         ? kernel.round8(x.row(i), cols_, reinterpret_cast<int8_t*>(row.data()))
                                         : kernel.round16(x.row(i), cols_, reinterpret_cast<int16_t*>(row.data()));

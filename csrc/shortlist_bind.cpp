@@ -20,9 +20,8 @@ int64_t bind_set(IntegerRows& integers, int64_t first, const py::object& x, cons
            "x must be rows of the gallery from a multiple of 64 on");
     float* out = norm2_array.elements<float>(rows.rows);
     py::gil_scoped_release release;
-    const int64_t bad_row = row_norms(rows, out, threads);
-    if (bad_row < 0) integers.set(first, rows, threads);
-    return bad_row;
+    integers.set(first, rows, out, threads);
+    return first_unusable(out, rows.rows);
 }
 
 void bind_topk(const py::object& q, const py::object& query_norm2, const py::object& g, const IntegerRows& integers,

@@ -15,10 +15,9 @@ namespace {
 constexpr int64_t kBlock = 510;  // queries whose integers stay in the cache: whole groups
 static_assert(kBlock % kTileQueries == 0, "blocks are whole groups of queries");
 
-// A gallery row by a lower bound of its key or, where exact, the key.
+// A gallery row within the bounds of its key; where they meet, they are the key.
 struct Bounded {
-    float lower;
-    bool exact;
+    float lower, upper;
     int64_t index;
 };
 
@@ -26,22 +25,22 @@ bool nearer(const Bounded& a, const Bounded& b) {
     return a.lower < b.lower || (a.lower == b.lower && a.index < b.index);
 }
 
-// What a row contributes to the bounds of its keys as a member of the gallery:
-//   bias + product * step_q n_q.n_g -+ (slack + (|q^| + |e_q|) * near + |e_q| * far)
+// What rows contribute to the bounds of their keys as members of the gallery. With p = step_q step_g n_q.n_g and
+// the integers' lengths and errors, a key lies within
+//   bias + scale * p -+ (slack + (length_q + error_q) * near + error_q * far)
 struct BoundTerms {
-    std::vector<float> scale, bias, product, slack, near, far;
+    std::vector<float> scale, bias, slack, near, far;
 
     BoundTerms(const SearchedRows& rows, Metric metric) {
         const int64_t n = rows.integers.rows(), cols = rows.integers.cols();
         const int64_t padded = rows.integers.groups() * kTileGallery;
-        for (auto* terms : {&scale, &bias, &product, &slack, &near, &far}) terms->resize(static_cast<size_t>(padded));
+        for (auto* terms : {&scale, &bias, &slack, &near, &far}) terms->resize(static_cast<size_t>(padded));
         // Rounding of the float32 product (dot.h sums cols / 32 terms and a tree) and of the bounds themselves.
         const float rounding = static_cast<float>(cols / 32 + 64) * 0x1p-24f;
         key_terms(metric, rows.norm2, n, scale.data(), bias.data());
         for (int64_t j = 0; j < n; ++j) {
             const float length = rows.integers.length()[j], error = rows.integers.error()[j];
             const float size = std::fabs(scale[j]);
-            product[j] = scale[j] * rows.integers.step()[j];
             slack[j] = std::fabs(bias[j]) * 0x1p-20f + size * (static_cast<float>(cols) * 0x1p-148f) + 0x1p-126f;
             near[j] = size * (error + rounding * (length + error)) * 1.00001f;
             far[j] = size * length * 1.00001f;
@@ -49,11 +48,15 @@ struct BoundTerms {
     }
 };
 
-struct Tile {
-    int32_t products[kTileQueries * kTileGallery];
-};
-
 constexpr int kParts = kTileGallery / kLanes;
+
+// One query's products with a group of gallery rows, and the gallery's side of them.
+struct TileRow {
+    const int32_t* products;
+    int32_t offset;  // what the packing added to each product
+    float step;
+    const float *steps, *scale, *bias;
+};
 
 // Bit j: whether lane j of the parts is zero. Mostly none is.
 UP_INLINE uint64_t zero_bits(const LaneMask* parts) {
@@ -67,60 +70,47 @@ UP_INLINE uint64_t zero_bits(const LaneMask* parts) {
     return bits;
 }
 
-// Bit j: whether row j of the group may be among the nearest of a query, by its lower bound and the query's limit.
-UP_INLINE uint64_t within_body(const int32_t* products, int32_t sum, float step, float length, float error, float limit,
-                               const BoundTerms& terms, int64_t first) {
+UP_INLINE Lanes approximate_products(const TileRow& row, int part) {
+    LaneMask integers;
+    std::memcpy(&integers, row.products + part * kLanes, sizeof integers);
+    return __builtin_convertvector(integers - row.offset, Lanes) * row.step * lanes(row.steps + part * kLanes);
+}
+
+// Bit j: whether the middle of the bounds of gallery row j, as seen by the query, is not beyond `limit`.
+UP_INLINE uint64_t within_body(const TileRow& row, float limit) {
     LaneMask beyond[kParts];
     for (int part = 0; part < kParts; ++part) {
-        const int64_t j = first + part * kLanes;
-        LaneMask whole;
-        std::memcpy(&whole, products + part * kLanes, sizeof whole);
-        const Lanes dots = __builtin_convertvector(whole - sum, Lanes) * step;
-        const Lanes width = lanes(&terms.near[j]) * length + lanes(&terms.far[j]) * error + lanes(&terms.slack[j]);
-        const Lanes lower = lanes(&terms.bias[j]) + lanes(&terms.product[j]) * dots - width;
-        beyond[part] = lower > limit;
+        const Lanes products = approximate_products(row, part);
+        beyond[part] = lanes(row.bias + part * kLanes) + lanes(row.scale + part * kLanes) * products > limit;
     }
     return zero_bits(beyond);
 }
 
-// Bit j: whether the query may be among the nearest of row j of the group.
-UP_INLINE uint64_t wanted_body(const int32_t* products, int32_t sum, const IntegerRows& rows, int64_t first,
-                               const float* limits, float bias, float product, float slack, float near, float far) {
+// Bit j: whether the middle of the query's bounds, as seen by gallery row j, is not beyond limits[j] + width.
+UP_INLINE uint64_t wanted_body(const TileRow& row, float scale, float bias, const float* limits, float width) {
     LaneMask beyond[kParts];
-    for (int part = 0; part < kParts; ++part) {
-        const int64_t j = first + part * kLanes;
-        LaneMask whole;
-        std::memcpy(&whole, products + part * kLanes, sizeof whole);
-        const Lanes dots = __builtin_convertvector(whole - sum, Lanes) * lanes(rows.step() + j);
-        const Lanes errors = lanes(rows.error() + j);
-        const Lanes width = (lanes(rows.length() + j) + errors) * near + errors * far + slack;
-        const Lanes lower = bias + product * dots - width;
-        beyond[part] = lower > lanes(limits + part * kLanes);
-    }
+    for (int part = 0; part < kParts; ++part)
+        beyond[part] = bias + scale * approximate_products(row, part) > lanes(limits + part * kLanes) + width;
     return zero_bits(beyond);
 }
 
 struct Kernels {
     float (*dot)(const float*, const float*, int64_t);
-    uint64_t (*within)(const int32_t*, int32_t, float, float, float, float, const BoundTerms&, int64_t);
-    uint64_t (*wanted)(const int32_t*, int32_t, const IntegerRows&, int64_t, const float*, float, float, float, float,
-                       float);
+    uint64_t (*within)(const TileRow&, float);
+    uint64_t (*wanted)(const TileRow&, float, float, const float*, float);
 };
 
-#define UP_KERNELS(isa, attribute)                                                                                \
-    attribute float dot_##isa(const float* a, const float* b, int64_t n) { return dot_body(a, b, n); }            \
-    attribute uint64_t within_##isa(const int32_t* products, int32_t sum, float step, float length, float error,  \
-                                    float limit, const BoundTerms& terms, int64_t first) {                        \
-        return within_body(products, sum, step, length, error, limit, terms, first);                              \
-    }                                                                                                             \
-    attribute uint64_t wanted_##isa(const int32_t* products, int32_t sum, const IntegerRows& rows, int64_t first, \
-                                    const float* limits, float bias, float product, float slack, float near,      \
-                                    float far) {                                                                  \
-        return wanted_body(products, sum, rows, first, limits, bias, product, slack, near, far);                  \
-    }                                                                                                             \
+#define UP_KERNELS(isa, attribute)                                                                                   \
+    attribute float dot_##isa(const float* a, const float* b, int64_t n) { return dot_body(a, b, n); }               \
+    attribute uint64_t within_##isa(const TileRow& row, float limit) { return within_body(row, limit); }             \
+    attribute uint64_t wanted_##isa(const TileRow& row, float scale, float bias, const float* limits, float width) { \
+        return wanted_body(row, scale, bias, limits, width);                                                         \
+    }                                                                                                                \
     constexpr Kernels kernels_##isa{dot_##isa, within_##isa, wanted_##isa};
 
 UP_EACH_ISA(UP_KERNELS)
+
+float largest(const float* x) { return *std::max_element(x, x + kTileGallery); }
 
 // The candidates of each query of one search.
 class Shortlist {
@@ -157,7 +147,8 @@ class Shortlist {
         parallel_for(q_.rows, 1, threads, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 Bounded* pool = pool_.get() + i * capacity_;
-                compact(i);
+                limit_by_bounds(i);
+                limit_by_keys(i);
                 resolve(i, pool, pool + count_[i]);
                 std::partial_sort(pool, pool + k_, pool + count_[i], nearer);
                 for (int64_t r = 0; r < k_; ++r) {
@@ -181,42 +172,54 @@ class Shortlist {
     std::unique_ptr<std::atomic<bool>[]> busy_;    // [q] guards the three above
 
     void search_group(const IntegerRows& queries, int64_t first, int64_t group, bool mutual) {
+        const IntegerRows& rounded = gallery_.integers;
         const int64_t column = group * kTileGallery;
         const int64_t columns = std::min<int64_t>(kTileGallery, gallery_.features.rows - column);
         const uint64_t real = columns == 64 ? ~uint64_t{0} : (uint64_t{1} << columns) - 1;
-        const int64_t offset = queries.bits() == 8 ? 128 : 0;
-        alignas(64) Tile tile;
+        // One width of bounds for the whole group: what gets through is bounded one by one.
+        const float near = largest(&terms_.near[column]), far = largest(&terms_.far[column]);
+        const float slack = largest(&terms_.slack[column]), error = largest(rounded.error() + column);
+        const float length = largest(rounded.length() + column) + error;
+        alignas(64) int32_t products[kTileQueries * kTileGallery];
         alignas(64) float limits[kTileGallery] = {};
         if (mutual)
             for (int64_t j = 0; j < columns; ++j) limits[j] = limit_[column + j].load(std::memory_order_relaxed);
         for (int64_t turn = 0; turn < queries.groups(); ++turn) {
             const int64_t block = (turn + group) % queries.groups();  // threads keep out of each other's way
-            multiply_(queries.group(block), gallery_.integers.group(group), queries.words(), tile.products);
-            const int64_t rows = std::min<int64_t>(kTileQueries, queries.rows() - block * kTileQueries);
-            for (int64_t r = 0; r < rows; ++r) {
-                const int64_t row = block * kTileQueries + r, i = first + row;
-                const int32_t* products = tile.products + r * kTileGallery;
-                const auto sum = static_cast<int32_t>(offset * queries.sum()[row]);
-                const float step = queries.step()[row], error = queries.error()[row];
-                const float length = queries.length()[row] + error;
-                uint64_t within = real & kernel_.within(products, sum, step, length, error,
-                                                        limit_[i].load(std::memory_order_relaxed), terms_, column);
-                if (within != 0) add(i, within, products, sum, step, length, error, column);
+            multiply_(queries.group(block), rounded.group(group), queries.words(), products);
+            const int64_t begin = block * kTileQueries, end = std::min(queries.rows(), begin + kTileQueries);
+            for (int64_t r = begin; r < end; ++r) {
+                const int64_t i = first + r;
+                const TileRow row{products + (r - begin) * kTileGallery,
+                                  queries.bits() == 8 ? 128 * queries.sum()[r] : 0,
+                                  queries.step()[r],
+                                  rounded.step() + column,
+                                  &terms_.scale[column],
+                                  &terms_.bias[column]};
+                const float width = (queries.length()[r] + queries.error()[r]) * near + queries.error()[r] * far;
+                uint64_t within = real & kernel_.within(row, (limit(i) + width) + slack);
+                if (within != 0) {
+                    const Guard guard(busy_[i]);
+                    for (; within != 0; within &= within - 1) {
+                        const int j = __builtin_ctzll(within);
+                        push(i, bounded(column + j, row, j, queries.length()[r], queries.error()[r]));
+                    }
+                }
                 if (!mutual) continue;
                 uint64_t wanted =
-                    real & kernel_.wanted(products, sum, gallery_.integers, column, limits, terms_.bias[i],
-                                          terms_.product[i], terms_.slack[i], terms_.near[i], terms_.far[i]);
+                    real & kernel_.wanted(row, terms_.scale[i], terms_.bias[i], limits,
+                                          length * terms_.near[i] + error * terms_.far[i] + terms_.slack[i]);
                 for (; wanted != 0; wanted &= wanted - 1) {
-                    const int64_t j = column + __builtin_ctzll(wanted);
-                    const IntegerRows& rounded = gallery_.integers;
-                    Guard guard(busy_[j]);
-                    push(j, bounded(i, products[j - column] - sum, rounded.step()[j],
-                                    rounded.length()[j] + rounded.error()[j], rounded.error()[j]));
-                    limits[j - column] = limit_[j].load(std::memory_order_relaxed);
+                    const int j = __builtin_ctzll(wanted);
+                    const Guard guard(busy_[column + j]);
+                    push(column + j, bounded(i, row, j, rounded.length()[column + j], rounded.error()[column + j]));
+                    limits[j] = limit(column + j);
                 }
             }
         }
     }
+
+    float limit(int64_t i) const { return limit_[i].load(std::memory_order_relaxed); }
 
     struct Guard {
         explicit Guard(std::atomic<bool>& busy) : busy_(busy) {
@@ -227,60 +230,66 @@ class Shortlist {
         std::atomic<bool>& busy_;
     };
 
-    void add(int64_t i, uint64_t within, const int32_t* products, int32_t sum, float step, float length, float error,
-             int64_t column) {
-        Guard guard(busy_[i]);
-        for (; within != 0; within &= within - 1) {
-            const int j = __builtin_ctzll(within);
-            push(i, bounded(column + j, products[j] - sum, step, length, error));
-        }
-    }
-
-    Bounded bounded(int64_t j, int32_t product, float step, float length, float error) const {
-        const float middle = terms_.bias[j] + terms_.product[j] * (static_cast<float>(product) * step);
-        const float width = terms_.near[j] * length + terms_.far[j] * error + terms_.slack[j];
-        const float lower = middle - width;
-        return {std::isnan(lower) ? -std::numeric_limits<float>::infinity() : lower, false, j};
+    // Row `index` of the gallery as seen by a query of that length and error, from lane j of the tile's row.
+    Bounded bounded(int64_t index, const TileRow& row, int j, float length, float error) const {
+        const float product = static_cast<float>(row.products[j] - row.offset) * row.step * row.steps[j];
+        const float middle = terms_.bias[index] + terms_.scale[index] * product;
+        const float width = (length + error) * terms_.near[index] + error * terms_.far[index] + terms_.slack[index];
+        if (std::isfinite(middle - width) && std::isfinite(middle + width))
+            return {middle - width, middle + width, index};
+        constexpr float infinity = std::numeric_limits<float>::infinity();
+        return {-infinity, infinity, index};
     }
 
     void push(int64_t i, const Bounded& candidate) {
-        if (candidate.lower > limit_[i].load(std::memory_order_relaxed)) return;
+        if (candidate.lower > limit(i)) return;
         Bounded* pool = pool_.get() + i * capacity_;
         pool[count_[i]++] = candidate;
         if (count_[i] < capacity_) return;
-        compact(i);
+        limit_by_bounds(i);
         if (2 * count_[i] < capacity_) return;
-        // The bounds cannot tell so many rows apart: keys do.
+        limit_by_keys(i);
+        if (2 * count_[i] < capacity_) return;
         resolve(i, pool, pool + count_[i]);
-        std::nth_element(pool, pool + k_ - 1, pool + count_[i], nearer);
-        count_[i] = k_;
-        limit_[i].store(pool[k_ - 1].lower, std::memory_order_relaxed);
+        limit_by_keys(i);
+        count_[i] = std::min(count_[i], k_);
     }
 
-    // Finds the keys of the k most promising, which limit all others.
-    void compact(int64_t i) {
-        Bounded *pool = pool_.get() + i * capacity_, *end = pool + count_[i];
-        std::nth_element(pool, pool + k_ - 1, end, nearer);
+    // No key of the nearest k is beyond the k-th smallest upper bound.
+    void limit_by_bounds(int64_t i) {
+        Bounded* pool = pool_.get() + i * capacity_;
+        std::nth_element(pool, pool + k_ - 1, pool + count_[i],
+                         [](const Bounded& a, const Bounded& b) { return a.upper < b.upper; });
+        drop_beyond(i, pool[k_ - 1].upper);
+    }
+
+    // Nor beyond the worst of any k keys: those of the most promising, which come first afterwards.
+    void limit_by_keys(int64_t i) {
+        Bounded* pool = pool_.get() + i * capacity_;
+        std::nth_element(pool, pool + k_ - 1, pool + count_[i], nearer);
         resolve(i, pool, pool + k_);
-        float limit = pool[0].lower;
-        for (int64_t r = 1; r < k_; ++r) limit = std::max(limit, pool[r].lower);
+        drop_beyond(i, std::max_element(pool, pool + k_, nearer)->lower);
+    }
+
+    void drop_beyond(int64_t i, float limit) {
+        Bounded *pool = pool_.get() + i * capacity_, *end = pool + count_[i];
         limit_[i].store(limit, std::memory_order_relaxed);
         count_[i] = std::remove_if(pool, end, [&](const Bounded& row) { return row.lower > limit; }) - pool;
     }
 
     void resolve(int64_t i, Bounded* begin, Bounded* end) const {
         for (Bounded* row = begin; row != end; ++row) {
-            if (row->exact) continue;
+            if (row->lower == row->upper) continue;
             const float product = kernel_.dot(q_.row(i), gallery_.features.row(row->index), q_.cols);
-            row->lower = terms_.bias[row->index] + terms_.scale[row->index] * product;
-            row->exact = true;
+            row->lower = row->upper = terms_.bias[row->index] + terms_.scale[row->index] * product;
         }
     }
 };
 
 IntegerRows rounded_queries(Matrix<const float> q, int bits, int threads) {
     IntegerRows rounded(q.rows, q.cols, bits, kTileQueries);
-    rounded.set(0, q, threads);
+    std::vector<float> norm2(static_cast<size_t>(q.rows));
+    rounded.set(0, q, norm2.data(), threads);
     return rounded;
 }
 
