@@ -60,13 +60,21 @@ struct TileRow {
 
 // Bit j: whether lane j of the parts is zero. Mostly none is.
 UP_INLINE uint64_t zero_bits(const LaneMask* parts) {
-    LaneMask any{};
-    for (int part = 0; part < kParts; ++part) any |= ~parts[part];
-    uint64_t words[kLanes / 2], some = 0, bits = 0;
-    std::memcpy(words, &any, sizeof words);
-    for (uint64_t word : words) some |= word;
-    if (some == 0) return 0;
-    for (int j = 0; j < kTileGallery; ++j) bits |= static_cast<uint64_t>(parts[j / kLanes][j % kLanes] == 0) << j;
+    LaneMask all = parts[0];
+    for (int part = 1; part < kParts; ++part) all &= parts[part];
+    uint64_t words[kLanes / 2], every = ~uint64_t{0}, bits = 0;
+    std::memcpy(words, &all, sizeof words);
+    for (uint64_t word : words) every &= word;
+    if (every == ~uint64_t{0}) return 0;
+    typedef int8_t Bytes __attribute__((vector_size(kLanes)));
+    for (int part = 0; part < kParts; ++part) {
+        const Bytes bytes = __builtin_convertvector(parts[part], Bytes);
+        uint64_t halves[2];
+        std::memcpy(halves, &bytes, sizeof halves);
+        // The product moves bit 0 of byte i to bit 56 + i.
+        for (int half = 0; half < 2; ++half)
+            bits |= ((~halves[half] & 0x0101010101010101u) * 0x0102040810204080u >> 56) << (part * kLanes + half * 8);
+    }
     return bits;
 }
 
