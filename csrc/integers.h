@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -27,7 +28,7 @@ class IntegerRows {
     int bits() const { return bits_; }
     int64_t words() const { return words_; }
     int64_t groups() const { return groups_; }
-    const int32_t* group(int64_t i) const { return packed_ + i * group_ * words_; }
+    const int32_t* group(int64_t i) const { return packed_.get() + i * group_ * words_; }
 
     // Per row, padded with zeros to whole groups. Lengths and errors are rounded up.
     const float* step() const { return step_.data(); }
@@ -39,8 +40,10 @@ class IntegerRows {
     int64_t rows_, cols_;
     int bits_, group_;
     int64_t words_, groups_;
-    std::unique_ptr<int32_t[]> storage_;
-    int32_t* packed_;  // [groups, words, group], at a cache line's start
+    struct Free {
+        void operator()(int32_t* words) const { std::free(words); }
+    };
+    std::unique_ptr<int32_t[], Free> packed_;  // [groups, words, group], at a cache line's start
     std::vector<float> step_, length_, error_;
     std::vector<int32_t> sum_;
 };

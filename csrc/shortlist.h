@@ -18,12 +18,14 @@ struct SearchedRows {
     const float* norm2;
 };
 
-// values, indices [q, k] with 1 <= k <= gallery: the nearest of each query, in the order that distance.h states.
-void shortlist_topk(Matrix<const float> q, const float* query_norm2, const SearchedRows& gallery, Metric metric,
-                    Matrix<float> values, Matrix<int64_t> indices, int threads);
+// values, indices [q, k] with 1 <= k <= gallery: the nearest of each query, in the order that distance.h states. Unless
+// `insist`, gives up and returns false where the bounds rule out too little to be worth it, as a probe of the first
+// queries and rows shows.
+bool shortlist_topk(Matrix<const float> q, const float* query_norm2, const SearchedRows& gallery, Metric metric,
+                    bool insist, Matrix<float> values, Matrix<int64_t> indices, int threads);
 
 // The same for a set against itself. Each pair of different blocks is multiplied once, for both of its directions.
-void shortlist_topk_itself(const SearchedRows& set, Metric metric, Matrix<float> values, Matrix<int64_t> indices,
-                           int threads);
+bool shortlist_topk_itself(const SearchedRows& set, Metric metric, bool insist, Matrix<float> values,
+                           Matrix<int64_t> indices, int threads);
 
 }  // namespace unrealperson

@@ -24,9 +24,9 @@ int64_t bind_set(IntegerRows& integers, int64_t first, const py::object& x, cons
     return first_unusable(out, rows.rows);
 }
 
-void bind_topk(const py::object& q, const py::object& query_norm2, const py::object& g, const IntegerRows& integers,
+bool bind_topk(const py::object& q, const py::object& query_norm2, const py::object& g, const IntegerRows& integers,
                const py::object& gallery_norm2, const std::string& metric, const py::object& values,
-               const py::object& indices, bool itself, int threads) {
+               const py::object& indices, bool itself, bool insist, int threads) {
     const Array q_array(q, "q", false), qn_array(query_norm2, "query_norm2", false), g_array(g, "g", false),
         gn_array(gallery_norm2, "gallery_norm2", false), values_array(values, "values", true),
         indices_array(indices, "indices", true);
@@ -42,10 +42,8 @@ void bind_topk(const py::object& q, const py::object& query_norm2, const py::obj
     const SearchedRows searched{gallery, integers, gn_array.elements<const float>(gallery.rows)};
     const Metric kind = metric_of(metric);
     py::gil_scoped_release release;
-    if (itself)
-        shortlist_topk_itself(searched, kind, out_values, out_indices, threads);
-    else
-        shortlist_topk(queries, qn, searched, kind, out_values, out_indices, threads);
+    return itself ? shortlist_topk_itself(searched, kind, insist, out_values, out_indices, threads)
+                  : shortlist_topk(queries, qn, searched, kind, insist, out_values, out_indices, threads);
 }
 
 }  // namespace

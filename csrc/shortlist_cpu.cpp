@@ -123,14 +123,15 @@ float largest(const float* x) { return *std::max_element(x, x + kTileGallery); }
 // The candidates of each query of one search.
 class Shortlist {
   public:
-    Shortlist(Matrix<const float> q, const SearchedRows& gallery, const BoundTerms& terms, int64_t k)
+    // capacity: candidates a query may have before they are thinned out, above k.
+    Shortlist(Matrix<const float> q, const SearchedRows& gallery, const BoundTerms& terms, int64_t k, int64_t capacity)
         : q_(q),
           gallery_(gallery),
           terms_(terms),
           kernel_(UP_CHOSEN_ISA(kernels)),
           multiply_(tile_product(gallery.integers.bits())),
           k_(k),
-          capacity_(gallery.integers.bits() == 8 ? 8 * k + 192 : 3 * k + 64),
+          capacity_(capacity),
           pool_(new Bounded[static_cast<size_t>(q.rows * capacity_)]),
           count_(static_cast<size_t>(q.rows)),
           limit_(new std::atomic<float>[static_cast<size_t>(q.rows)]),
@@ -165,6 +166,17 @@ class Shortlist {
                 }
             }
         });
+    }
+
+    // Gallery rows, of all queries together, whose keys the bounds leave to be found.
+    int64_t undecided() {
+        int64_t rows = 0;
+        for (int64_t i = 0; i < q_.rows; ++i) {
+            limit_by_bounds(i);
+            limit_by_keys(i);
+            rows += count_[i];
+        }
+        return rows;
     }
 
   private:
@@ -305,37 +317,59 @@ Matrix<const float> rows_of(Matrix<const float> x, int64_t first, int64_t count)
     return {x.row(first), std::min(count, x.rows - first), x.cols, x.stride};
 }
 
-}  // namespace
+// Eight bits leave more rows between the bounds than sixteen.
+int64_t capacity_for(int64_t k, int bits) { return bits == 8 ? 8 * k + 192 : 3 * k + 64; }
 
-void shortlist_topk(Matrix<const float> q, const float* query_norm2, const SearchedRows& gallery, Metric metric,
-                    Matrix<float> values, Matrix<int64_t> indices, int threads) {
-    const BoundTerms terms(gallery, metric);
-    for (int64_t first = 0; first < q.rows; first += kBlock) {
-        const Matrix<const float> block = rows_of(q, first, kBlock);
-        Shortlist shortlist(block, gallery, terms, values.cols);
-        shortlist.search(rounded_queries(block, gallery.integers.bits(), threads), 0, 0, gallery.integers.groups(),
-                         false, threads);
-        shortlist.finish(query_norm2 + first, metric, {values.row(first), block.rows, values.cols, values.stride},
-                         {indices.row(first), block.rows, indices.cols, indices.stride}, threads);
-    }
+// Whether the bounds rule out most rows, as seen by a few queries and the first rows of the gallery. A key that they
+// leave to be found costs about ten times its share of a BLAS product.
+bool bounds_tell(Matrix<const float> q, const SearchedRows& gallery, const BoundTerms& terms, int64_t k, int threads) {
+    constexpr int64_t kProbeQueries = 8 * kTileQueries, kProbeGroups = 128;
+    const Matrix<const float> some = rows_of(q, 0, kProbeQueries);
+    const int64_t groups = std::min(gallery.integers.groups(), kProbeGroups);
+    const int64_t rows = std::min(groups * kTileGallery, gallery.features.rows);
+    if (k > rows) return true;
+    Shortlist probe(some, gallery, terms, k, rows + 1);
+    probe.search(rounded_queries(some, gallery.integers.bits(), threads), 0, 0, groups, false, threads);
+    return probe.undecided() <= some.rows * (4 * k + rows / 16);
 }
 
-void shortlist_topk_itself(const SearchedRows& set, Metric metric, Matrix<float> values, Matrix<int64_t> indices,
-                           int threads) {
-    constexpr int64_t kSide = 3 * 2 * kTileGallery * 2;  // 768: whole groups of both kinds
-    static_assert(kSide % kTileQueries == 0 && kSide % kTileGallery == 0, "blocks are whole groups");
+}  // namespace
+
+bool shortlist_topk(Matrix<const float> q, const float* query_norm2, const SearchedRows& gallery, Metric metric,
+                    bool insist, Matrix<float> values, Matrix<int64_t> indices, int threads) {
+    const BoundTerms terms(gallery, metric);
+    const int64_t k = values.cols;
+    const int bits = gallery.integers.bits();
+    if (!insist && !bounds_tell(q, gallery, terms, k, threads)) return false;
+    for (int64_t first = 0; first < q.rows; first += kBlock) {
+        const Matrix<const float> block = rows_of(q, first, kBlock);
+        Shortlist shortlist(block, gallery, terms, k, capacity_for(k, bits));
+        shortlist.search(rounded_queries(block, bits, threads), 0, 0, gallery.integers.groups(), false, threads);
+        shortlist.finish(query_norm2 + first, metric, {values.row(first), block.rows, k, values.stride},
+                         {indices.row(first), block.rows, k, indices.stride}, threads);
+    }
+    return true;
+}
+
+bool shortlist_topk_itself(const SearchedRows& set, Metric metric, bool insist, Matrix<float> values,
+                           Matrix<int64_t> indices, int threads) {
+    constexpr int64_t kSide = 12 * kTileGallery;
+    static_assert(kSide % kTileQueries == 0, "blocks are whole groups of both kinds");
     const BoundTerms terms(set, metric);
     const Matrix<const float> x = set.features;
-    Shortlist shortlist(x, set, terms, values.cols);
-    const int64_t groups = set.integers.groups();
+    const int64_t k = values.cols, groups = set.integers.groups();
+    const int bits = set.integers.bits();
+    if (!insist && !bounds_tell(x, set, terms, k, threads)) return false;
+    Shortlist shortlist(x, set, terms, k, capacity_for(k, bits));
     // Each row meets its own block first, which gives it a limit before it meets others as a column.
     for (const bool own : {true, false})
         for (int64_t first = 0; first < x.rows; first += kSide) {
-            const IntegerRows queries = rounded_queries(rows_of(x, first, kSide), set.integers.bits(), threads);
+            const IntegerRows queries = rounded_queries(rows_of(x, first, kSide), bits, threads);
             const int64_t begin = first / kTileGallery, end = std::min(groups, begin + kSide / kTileGallery);
             shortlist.search(queries, first, own ? begin : end, own ? end : groups, !own, threads);
         }
     shortlist.finish(set.norm2, metric, values, indices, threads);
+    return true;
 }
 
 }  // namespace unrealperson

@@ -259,8 +259,9 @@ def test_the_gallery_is_never_multiplied_whole(monkeypatch):
         return lambda a, b, out: (sizes.append(out.size), multiply(a, b, out))
 
     monkeypatch.setattr(distance, "_multiplier", spy)
+    monkeypatch.setattr(distance, "BLOCK_PRODUCTS", 1 << 20)
     ops.topk(features(700, 8, 1), features(5000, 8, 2), k=3)
-    assert len(sizes) == 4 and max(sizes) <= distance.BLOCK_QUERIES * distance.BLOCK_GALLERY
+    assert len(sizes) == 6 and max(sizes) <= distance.BLOCK_PRODUCTS
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -102,6 +102,26 @@ def on_gpu(x: Any) -> bool:
     return bool(device == "cuda")
 
 
+def check_float_matrix(x: Any, name: str) -> None:
+    """Refuse what `float_matrix` could not convert.
+
+    Args:
+        x: [n, d] float32, float16, bfloat16 or float64; numpy, torch or cupy.
+        name: What messages call it.
+
+    Raises:
+        ValueError: Wrong type, dtype or number of dimensions.
+    """
+    kind = kind_of(x, name)
+    if x.ndim != 2:
+        raise ValueError(f"{name} must be [n, d], got shape {tuple(x.shape)}")
+    if kind == "torch":
+        if not x.is_floating_point():
+            raise ValueError(f"{name} must be float32, float16, bfloat16 or float64, got {x.dtype}; use {name}.float()")
+    elif x.dtype.kind != "f" or x.dtype.itemsize > 8:
+        raise ValueError(f"{name} must be float32, float16 or float64, got {x.dtype}; use {name}.astype('float32')")
+
+
 def float_matrix(x: Any, name: str) -> Any:
     """Check a matrix and give it as float32 with adjacent elements in each row, copied only where it is not so already.
 
@@ -115,17 +135,11 @@ def float_matrix(x: Any, name: str) -> Any:
     Raises:
         ValueError: Wrong type, dtype or number of dimensions.
     """
+    check_float_matrix(x, name)
     kind = kind_of(x, name)
-    if x.ndim != 2:
-        raise ValueError(f"{name} must be [n, d], got shape {tuple(x.shape)}")
     if kind == "torch":
-        torch = sys.modules["torch"]
-        if not x.is_floating_point():
-            raise ValueError(f"{name} must be float32, float16, bfloat16 or float64, got {x.dtype}; use {name}.float()")
-        x = x.detach().to(torch.float32).resolve_neg()
+        x = x.detach().to(sys.modules["torch"].float32).resolve_neg()
         return x if _rows_adjacent(x.stride(), x.shape) else x.contiguous()
-    if x.dtype.kind != "f" or x.dtype.itemsize > 8:
-        raise ValueError(f"{name} must be float32, float16 or float64, got {x.dtype}; use {name}.astype('float32')")
     if kind == "cupy":
         cupy = sys.modules["cupy"]
         return cupy.ascontiguousarray(x, dtype=cupy.float32)

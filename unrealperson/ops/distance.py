@@ -19,10 +19,10 @@ Metric = Literal["sqeuclidean", "cosine", "inner_product"]
 """Squared Euclidean distance; 1 - cosine, 1 where a vector is zero; or the product, where larger is nearer."""
 
 BLOCK_QUERIES = 512
-BLOCK_GALLERY = 4096
+BLOCK_PRODUCTS = 4 << 20
+"""Elements of a block of products, and of a gallery's block of features."""
 FEW_QUERIES = 8
 """Up to so many queries, one pass over the gallery by our own kernel beats BLAS."""
-_FEW_BLOCK = 65536
 _POOL_BYTES = 64 << 20
 _GPU_MAX_PARTS, _GPU_PART_ROWS, _GPU_BLOCKS = 32, 1024, 1024
 _GPU_SELECT_QUERIES, _GPU_CHUNK = 2048, 16384
@@ -65,16 +65,16 @@ def pairwise_distance(
     """
     native, q, g, threads = _enter(q, g, metric, num_threads)
     if _native.on_gpu(q):
-        return _Gpu(native, q, g, metric).matrix()
+        return _Gpu(native, q, _native.float_matrix(g, "g"), metric).matrix()
     result = _empty(q, (len(q), len(g)), "float32")
     query_norm2 = _norms(native, q, "q", threads)
-    terms = _terms(native, metric, _norms(native, g, "g", threads))
     multiply = _multiplier(q)
-    for rows in _blocks(len(q), BLOCK_QUERIES):
-        for columns in _blocks(len(g), BLOCK_GALLERY):
+    for columns, gallery in _gallery_blocks(q, g):
+        terms = _terms(native, metric, _norms(native, gallery, "g", threads, columns.start))
+        for rows in _blocks(len(q), BLOCK_QUERIES):
             block = result[rows, columns]
-            multiply(q[rows], g[columns].T, block)
-            native.products_to_values(block, terms[:, columns], query_norm2[rows], metric, threads)
+            multiply(q[rows], gallery.T, block)
+            native.products_to_values(block, terms, query_norm2[rows], metric, threads)
     return result
 
 
@@ -103,7 +103,8 @@ def topk(
         metric: As for `pairwise_distance`; nearest means smallest, and largest for "inner_product".
         precision: Of the products that rule rows out. None takes the gallery's own where it is prepared; otherwise
             integers for 128 queries or more, 32 to 65,536 dimensions and a gallery of 64 k rows or more, where the
-            machine multiplies integers in one instruction, and float32 in all other cases and on a GPU.
+            machine multiplies integers in one instruction, and float32 in all other cases and on a GPU. Either way it
+            goes over to float32 where a probe finds that the bounds rule out too little, as among equal rows.
         num_threads: OpenMP threads of the part after the product; 0 lets OpenMP choose.
 
     Returns:
@@ -123,53 +124,84 @@ def topk(
     if _native.on_gpu(q):
         if precision not in (None, "float32"):
             raise ValueError(f'precision must be "float32" on a GPU, got {precision!r}')
-        return _Gpu(native, q, g, metric).topk(k)
+        return _Gpu(native, q, _native.float_matrix(g, "g"), metric).topk(k)
     if precision is None and prepared is None and shortlist.pays(native, q, g, k):
         prepared = shortlist.prepare(g, num_threads=threads)
     elif precision in ("int8", "int16") and (prepared is None or prepared.precision != precision):
         prepared = shortlist.prepare(g, precision=precision, num_threads=threads)
-    result = TopK(_empty(q, (len(q), k), "float32"), _empty(q, (len(q), k), "int64"))
     query_norm2 = _norms(native, q, "q", threads)
-    if prepared is not None and precision != "float32":
-        if k and len(q):
-            native.shortlist_topk(
-                q, query_norm2, g, prepared.integers, prepared.norm2, metric, *result, itself, threads
-            )  # fmt: skip
-        return result
-    few = len(q) <= FEW_QUERIES
-    gallery_norm2 = np.empty(0, np.float32) if few else _norms(native, g, "g", threads)
+    result = TopK(_empty(q, (len(q), k), "float32"), _empty(q, (len(q), k), "int64"))
     if k == 0 or len(q) == 0:
-        if few:
-            _norms(native, g, "g", threads)
-        return result
-    # The pool holds 2 k + 16 candidates of 16 bytes a query.
-    queries = max(1, min(BLOCK_QUERIES, _POOL_BYTES // (16 * (2 * k + 16))))
-    terms = None if few else _terms(native, metric, gallery_norm2)
-    multiply = _multiplier(q)
-    buffer = _empty(q, (queries * BLOCK_GALLERY,), "float32")
-    for rows in _blocks(len(q), queries):
-        nearest = native.Nearest(rows.stop - rows.start, k)
-        if terms is None:
-            for columns, block, block_terms in _few_products(native, q[rows], g, metric, threads):
-                nearest.add(block, block_terms, columns.start, threads)
-        else:
-            for columns in _blocks(len(g), BLOCK_GALLERY):
-                shape = (rows.stop - rows.start, columns.stop - columns.start)
-                block = buffer[: shape[0] * shape[1]].reshape(shape)
-                multiply(q[rows], g[columns].T, block)
-                nearest.add(block, terms[:, columns], columns.start, threads)
-        nearest.finish(query_norm2[rows], metric, result.values[rows], result.indices[rows], threads)
+        for columns, gallery in _gallery_blocks(q, g):
+            _norms(native, gallery, "g", threads, columns.start)
+    elif (
+        prepared is None
+        or precision == "float32"
+        or not native.shortlist_topk(
+            q, query_norm2, prepared.features, prepared.integers, prepared.norm2, metric,
+            *result, itself, precision is not None, threads,
+        )
+    ):  # fmt: skip
+        _search(native, q, g, itself, query_norm2, metric, result, threads)
     return result
 
 
+def _search(
+    native: Any, q: Any, g: Any, itself: bool, query_norm2: np.ndarray, metric: str, result: TopK, threads: int
+) -> None:
+    """Fill `result` from float32 products of whole blocks."""
+    k = result.values.shape[1]
+    # A pool holds 2 k + 16 candidates of 16 bytes a query.
+    queries = len(q) if itself else max(BLOCK_QUERIES, _POOL_BYTES // (16 * (2 * k + 16)))
+    for part in _blocks(len(q), queries):
+        blocks = _blocks(part.stop, BLOCK_QUERIES, part.start)
+        pools = [(rows, native.Nearest(rows.stop - rows.start, k)) for rows in blocks]
+        if itself and len(pools) > 1:
+            _search_itself(native, q, pools, metric, threads)
+        elif len(q) <= FEW_QUERIES:
+            for columns, gallery in _gallery_blocks(q, g):
+                block, terms = _few_products(native, q, gallery, columns.start, metric, threads)
+                pools[0][1].add(block, terms, columns.start, threads)
+        else:
+            multiply = _multiplier(q)
+            buffer = _empty(q, (BLOCK_PRODUCTS,), "float32")
+            for columns, gallery in _gallery_blocks(q, g):
+                terms = _terms(native, metric, _norms(native, gallery, "g", threads, columns.start))
+                for rows, nearest in pools:
+                    shape = (rows.stop - rows.start, len(gallery))
+                    block = buffer[: shape[0] * shape[1]].reshape(shape)
+                    multiply(q[rows], gallery.T, block)
+                    nearest.add(block, terms, columns.start, threads)
+        for rows, nearest in pools:
+            nearest.finish(query_norm2[rows], metric, result.values[rows], result.indices[rows], threads)
+
+
+def _search_itself(native: Any, x: Any, pools: list[tuple[slice, Any]], metric: str, threads: int) -> None:
+    """Multiply each pair of blocks once, for both directions; every pool meets the columns in ascending order."""
+    terms = _terms(native, metric, _norms(native, x, "q", threads))
+    multiply = _multiplier(x)
+    buffer = _empty(x, (2, BLOCK_QUERIES * BLOCK_QUERIES), "float32")
+    for i, (rows, nearest) in enumerate(pools):
+        for columns, other in pools[i:]:
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
+            block, turned = (half[: shape[0] * shape[1]] for half in buffer)
+            block, turned = block.reshape(shape), turned.reshape(shape[::-1])
+            multiply(x[rows], x[columns].T, block)
+            nearest.add(block, terms[:, columns], columns.start, threads)
+            if other is not nearest:
+                turned[:] = block.T
+                other.add(turned, terms[:, rows], rows.start, threads)
+
+
 def _enter(q: Any, g: Any, metric: str, num_threads: int) -> tuple[Any, Any, Any, int]:
-    """Checked inputs, and the native module."""
+    """Checked inputs, the gallery not yet converted, and the native module."""
     if metric not in get_args(Metric):
         raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
     kinds = _native.kind_of(q, "q"), _native.kind_of(g, "g")
     if kinds[0] != kinds[1]:
         raise ValueError(f"q and g must be of one kind, got {kinds[0]} and {kinds[1]}")
-    q, g = _native.float_matrix(q, "q"), _native.float_matrix(g, "g")
+    q = _native.float_matrix(q, "q")
+    _native.check_float_matrix(g, "g")
     if q.shape[1] != g.shape[1] or q.shape[1] == 0:
         raise ValueError(
             f"q and g must have one number of dimensions, got shapes {tuple(q.shape)} and {tuple(g.shape)}"
@@ -184,8 +216,15 @@ def _enter(q: Any, g: Any, metric: str, num_threads: int) -> tuple[Any, Any, Any
     return native, q, g, _native.thread_count(num_threads)
 
 
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+def _blocks(stop: int, size: int, start: int = 0) -> Iterator[slice]:
+    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+
+
+def _gallery_blocks(q: Any, g: Any) -> Iterator[tuple[slice, Any]]:
+    """Blocks of a gallery as float32: one that is not so already is never converted whole."""
+    rows = BLOCK_PRODUCTS // max(1, min(len(q), BLOCK_QUERIES), q.shape[1])
+    for columns in _blocks(len(g), max(64, rows)):
+        yield columns, _native.float_matrix(g[columns], "g")
 
 
 def _empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
@@ -205,10 +244,11 @@ def _multiplier(like: Any) -> Callable[[Any, Any, Any], Any]:
     return lambda a, b, out: torch.mm(a, b, out=out)
 
 
-def _norms(native: Any, x: Any, name: str, threads: int) -> np.ndarray:
+def _norms(native: Any, x: Any, name: str, threads: int, first: int = 0) -> np.ndarray:
     norm2 = np.empty(len(x), np.float32)
     if len(x):
-        _native.require_usable(name, native.row_norms(x, norm2, threads))
+        bad_row = native.row_norms(x, norm2, threads)
+        _native.require_usable(name, bad_row if bad_row < 0 else first + bad_row)
     return norm2
 
 
@@ -220,15 +260,13 @@ def _terms(native: Any, metric: str, norm2: np.ndarray) -> np.ndarray:
 
 
 def _few_products(
-    native: Any, q: Any, g: Any, metric: str, threads: int
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Products of a few queries, block by block, with the key's terms: each gallery row is read from memory once."""
-    for columns in _blocks(len(g), _FEW_BLOCK):
-        block = np.empty((len(q), columns.stop - columns.start), np.float32)
-        norm2 = np.empty(block.shape[1], np.float32)
-        bad_row = native.products_and_norms(q, g[columns], block, norm2, threads)
-        _native.require_usable("g", bad_row if bad_row < 0 else bad_row + columns.start)
-        yield columns, block, _terms(native, metric, norm2)
+    native: Any, q: Any, gallery: Any, first: int, metric: str, threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Products of a few queries, with the key's terms: each gallery row is read from memory once."""
+    block, norm2 = np.empty((len(q), len(gallery)), np.float32), np.empty(len(gallery), np.float32)
+    bad_row = native.products_and_norms(q, gallery, block, norm2, threads)
+    _native.require_usable("g", bad_row if bad_row < 0 else first + bad_row)
+    return block, _terms(native, metric, norm2)
 
 
 class _Gpu:
