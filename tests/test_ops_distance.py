@@ -264,6 +264,37 @@ def test_the_gallery_is_never_multiplied_whole(monkeypatch):
     assert len(sizes) == 6 and max(sizes) <= distance.BLOCK_PRODUCTS
 
 
+def test_a_half_gallery_is_converted_by_blocks(monkeypatch):
+    sizes = []
+    convert = _native.float_matrix
+    monkeypatch.setattr(_native, "float_matrix", lambda x, name: (sizes.append(len(x)), convert(x, name))[1])
+    monkeypatch.setattr(distance, "BLOCK_PRODUCTS", 1 << 14)
+    q, g = whole_numbers(20, 16, 1), whole_numbers(5000, 16, 2)
+    found = ops.topk(torch.from_numpy(q), torch.from_numpy(g).bfloat16(), k=9)
+    assert len(sizes) > 5 and max(sizes) < 1000
+    np.testing.assert_array_equal(found.indices, key_order(q, g, "sqeuclidean")[:, :9])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_float32_symmetry_gives_the_plain_order(kind, monkeypatch):
+    monkeypatch.setattr(distance, "BLOCK_QUERIES", 64)
+    x = whole_numbers(500, 12, 3)
+    found = ops.topk(kind(x), kind(x.copy()), k=30, precision="float32")
+    x = kind(x)
+    multiplied = []
+    multiplier = distance._multiplier
+
+    def spy(like):
+        multiply = multiplier(like)
+        return lambda a, b, out: (multiplied.append(len(a) * b.shape[1]), multiply(a, b, out))
+
+    monkeypatch.setattr(distance, "_multiplier", spy)
+    itself = ops.topk(x, x, k=30, precision="float32")
+    np.testing.assert_array_equal(itself.indices, found.indices)
+    np.testing.assert_array_equal(itself.values, found.values)
+    assert sum(multiplied) < 0.6 * 500 * 500
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_gpu_sort_for_large_k_keeps_the_order(metric, monkeypatch):
     """The stable sort that a GPU uses beyond the fused kernel's k, its matrices taken from the CPU."""

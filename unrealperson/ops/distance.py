@@ -94,7 +94,8 @@ def topk(
     are exact in float32, every path gives the same indices.
 
     Integer products only rule out rows that cannot be among the nearest k, by a bound that holds for any data; keys
-    come from float32 products. A set against itself (`q is g`) is multiplied once for both directions of a pair.
+    come from float32 products. A set against itself (`q` and `g` in one place) is multiplied once for both directions
+    of a pair.
 
     Args:
         q: [q, d] float32 (float16 and float64 are converted); numpy, torch or cupy. No gradient flows through it.
@@ -118,7 +119,7 @@ def topk(
     shortlist.check_precision(precision)
     prepared = g if isinstance(g, PreparedGallery) else None
     source = g.features if isinstance(g, PreparedGallery) else g
-    itself = q is source
+    itself = _same(q, source)
     native, q, g, threads = _enter(q, source, metric, num_threads)
     k = min(int(k), len(g))
     if _native.on_gpu(q):
@@ -214,6 +215,17 @@ def _enter(q: Any, g: Any, metric: str, num_threads: int) -> tuple[Any, Any, Any
             "q lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
         )
     return native, q, g, _native.thread_count(num_threads)
+
+
+def _same(q: Any, g: Any) -> bool:
+    """Whether both are one array, or views of it that are alike."""
+    if q is g or type(q) is not type(g) or q.shape != g.shape:
+        return q is g
+    if isinstance(q, np.ndarray):
+        return q.ctypes.data == g.ctypes.data and q.strides == g.strides and q.dtype == g.dtype
+    if hasattr(q, "data_ptr"):
+        return q.data_ptr() == g.data_ptr() and q.stride() == g.stride() and q.dtype == g.dtype
+    return False
 
 
 def _blocks(stop: int, size: int, start: int = 0) -> Iterator[slice]:
