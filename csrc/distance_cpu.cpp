@@ -16,9 +16,24 @@ UP_INLINE void norms_body(Matrix<const float> x, int64_t begin, int64_t end, flo
 
 UP_INLINE void products_body(Matrix<const float> q, Matrix<const float> g, int64_t begin, int64_t end,
                              Matrix<float> out, float* norm2) {
+    if (q.rows == 0) return norms_body(g, begin, end, norm2);
+    constexpr int64_t ahead = 4, line = 16;
     for (int64_t j = begin; j < end; ++j) {
-        norm2[j] = dot_body(g.row(j), g.row(j), g.cols);
-        for (int64_t i = 0; i < q.rows; ++i) out.row(i)[j] = dot_body(q.row(i), g.row(j), g.cols);
+        if (j + ahead < end)
+            for (int64_t i = 0; i < g.cols; i += line) __builtin_prefetch(g.row(j + ahead) + i);
+        const float* rows[2] = {g.row(j), q.row(0)};
+        float dots[2];
+        dots_body<2>(rows, g.row(j), g.cols, dots);
+        norm2[j] = dots[0];
+        out.row(0)[j] = dots[1];
+        int64_t i = 1;
+        for (; i + 2 <= q.rows; i += 2) {
+            const float* pair[2] = {q.row(i), q.row(i + 1)};
+            dots_body<2>(pair, g.row(j), g.cols, dots);
+            out.row(i)[j] = dots[0];
+            out.row(i + 1)[j] = dots[1];
+        }
+        if (i < q.rows) out.row(i)[j] = dot_body(q.row(i), g.row(j), g.cols);
     }
 }
 

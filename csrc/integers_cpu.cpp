@@ -106,15 +106,15 @@ UP_EACH_ISA(UP_KERNELS)
 
 constexpr int64_t kHugePage = int64_t{2} << 20;
 
-// Zeros, from a cache line's start; large ones in large pages, each of which saves 511 page faults.
-int32_t* new_words(int64_t count) {
+// From a cache line's start, the last `zeros` zero; many in large pages, each of which saves 511 page faults.
+int32_t* new_words(int64_t count, int64_t zeros) {
     const int64_t bytes = (count * 4 + kHugePage) / 64 * 64;
     void* words = std::aligned_alloc(bytes > 2 * kHugePage ? kHugePage : 64, static_cast<size_t>(bytes));
     if (words == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
     if (bytes > 2 * kHugePage) madvise(words, static_cast<size_t>(bytes), MADV_HUGEPAGE);
 #endif
-    std::memset(words, 0, static_cast<size_t>(count * 4));
+    std::memset(static_cast<int32_t*>(words) + count - zeros, 0, static_cast<size_t>(zeros * 4));
     return static_cast<int32_t*>(words);
 }
 
@@ -127,7 +127,7 @@ IntegerRows::IntegerRows(int64_t rows, int64_t cols, int bits, int group)
       group_(group),
       words_((cols * bits + 31) / 32),
       groups_((rows + group - 1) / group),
-      packed_(new_words(groups_ * group * words_)),
+      packed_(new_words(groups_ * group * words_, groups_ == 0 ? 0 : group * words_)),
       step_(static_cast<size_t>(groups_ * group)),
       length_(step_.size()),
       error_(step_.size()),

@@ -150,9 +150,10 @@ def test_bounds_that_tell_nothing_leave_the_search_to_float32(monkeypatch):
     search = ops.distance._search
     monkeypatch.setattr(ops.distance, "_search", lambda *arguments: (searched.append(1), search(*arguments)))
     q = unit(30, 64, 11)
-    for g, expected in ((np.ones((20000, 64), np.float32), 1), (unit(20000, 64, 12), 0)):
+    equal, different = np.ones((20000, 64), np.float32), unit(20000, 64, 12)
+    for g, k, expected in ((equal, 10, 1), (different, 10, 0), (different, 100, 1)):
         searched.clear()
-        ops.topk(q, ops.prepare(g, precision="int16"), k=10)
+        ops.topk(q, ops.prepare(g, precision="int16"), k=k)
         assert len(searched) == expected
 
 

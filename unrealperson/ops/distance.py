@@ -102,10 +102,10 @@ def topk(
         g: [g, d] of the same kind and device, or what `prepare` made of it.
         k: How many, 1 or more; no more than g come back.
         metric: As for `pairwise_distance`; nearest means smallest, and largest for "inner_product".
-        precision: Of the products that rule rows out. None takes the gallery's own where it is prepared; otherwise
-            integers for 128 queries or more, 32 to 65,536 dimensions and a gallery of 64 k rows or more, where the
-            machine multiplies integers in one instruction, and float32 in all other cases and on a GPU. Either way it
-            goes over to float32 where a probe finds that the bounds rule out too little, as among equal rows.
+        precision: Of the products that rule rows out. None takes integers where the gallery has 256 k rows or more and
+            either is prepared or there are 128 queries or more, 32 to 65,536 dimensions and a machine that multiplies
+            integers in one instruction; it goes over to float32 where a probe finds that the bounds rule out too
+            little, as among equal rows. It takes float32 in all other cases and on a GPU.
         num_threads: OpenMP threads of the part after the product; 0 lets OpenMP choose.
 
     Returns:
@@ -138,6 +138,7 @@ def topk(
     elif (
         prepared is None
         or precision == "float32"
+        or (precision is None and len(g) < shortlist.ROWS_PER_NEIGHBOUR * k)
         or not native.shortlist_topk(
             q, query_norm2, prepared.features, prepared.integers, prepared.norm2, metric,
             *result, itself, precision is not None, threads,

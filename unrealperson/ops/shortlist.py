@@ -18,6 +18,8 @@ Precision = Literal["float32", "int8", "int16"]
 FEWEST_DIMENSIONS, MOST_DIMENSIONS = 32, 65536
 _WIDE = 1024
 _MANY_QUERIES = 128
+ROWS_PER_NEIGHBOUR = 256
+"""With fewer gallery rows for each of the k, too many rows have their keys to be found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def pays(native: Any, q: Any, g: Any, k: int) -> bool:
         native.has_fast_integers()
         and FEWEST_DIMENSIONS <= g.shape[1] <= MOST_DIMENSIONS
         and len(q) >= _MANY_QUERIES
-        and len(g) >= 64 * k
+        and len(g) >= ROWS_PER_NEIGHBOUR * k
     )
 
 
