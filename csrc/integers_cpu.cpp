@@ -108,11 +108,12 @@ constexpr int64_t kHugePage = int64_t{2} << 20;
 
 // From a cache line's start, the last `zeros` zero; many in large pages, each of which saves 511 page faults.
 int32_t* new_words(int64_t count, int64_t zeros) {
-    const int64_t bytes = (count * 4 + kHugePage) / 64 * 64;
-    void* words = std::aligned_alloc(bytes > 2 * kHugePage ? kHugePage : 64, static_cast<size_t>(bytes));
+    const int64_t alignment = count * 4 > 2 * kHugePage ? kHugePage : 64;
+    const int64_t bytes = (count * 4 + alignment) / alignment * alignment;
+    void* words = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(bytes));
     if (words == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
-    if (bytes > 2 * kHugePage) madvise(words, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+    if (alignment == kHugePage) madvise(words, static_cast<size_t>(bytes), MADV_HUGEPAGE);
 #endif
     std::memset(static_cast<int32_t*>(words) + count - zeros, 0, static_cast<size_t>(zeros * 4));
     return static_cast<int32_t*>(words);
