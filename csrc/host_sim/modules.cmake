@@ -1,7 +1,7 @@
 # plain/_C and checked/_C: the whole module with kernels that run on the CPU, without and with the checker. They share
 # all objects but the kernels'. Kernels lie in a library of their own: its thread-local segment is their shared memory.
 add_library(bind_objects OBJECT csrc/bind.cpp csrc/host_sim/bind.cpp ${bind_sources})
-add_library(cpu_objects OBJECT csrc/simd.cpp ${cpu_sources})
+add_library(cpu_objects OBJECT ${cpu_sources})
 target_precompile_headers(bind_objects PRIVATE <pybind11/pybind11.h>)
 target_link_libraries(bind_objects PRIVATE pybind11::module)
 target_compile_options(bind_objects PRIVATE -O0)
