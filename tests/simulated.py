@@ -124,8 +124,22 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> ndarray:
         return ndarray(np.asarray(self._host[_to_host(key)]))
 
+    written = staticmethod(lambda address, size, defined: None)
+
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._host[_to_host(key)] = _to_host(value)
+        key = _to_host(key) if isinstance(key, tuple) else (_to_host(key),)
+        self._host[key] = _to_host(value)
+        view = self._host[key if any(part is ... for part in key) else (*key, ...)]
+        if np.may_share_memory(view, self._host):
+            self._mark(view)
+
+    def _mark(self, view: np.ndarray) -> None:
+        """Tell the checker that memory is defined now, run by run."""
+        if view.flags.c_contiguous:
+            self.written(view.ctypes.data, view.nbytes, True)
+        else:
+            for part in view:
+                self._mark(part)
 
 
 def _to_host(x: Any) -> Any:
@@ -188,6 +202,7 @@ _TYPES = "bool_ float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint
 def cupy(native: ModuleType) -> ModuleType:
     """A module that stands for cupy; memory of its `empty` is undefined to the checker of `native`."""
     made = ModuleType("cupy")
+    ndarray.written = staticmethod(native.set_defined)
 
     def empty(shape: Any, dtype: Any = np.float64) -> ndarray:
         array = ndarray(_allocate(shape, dtype))
