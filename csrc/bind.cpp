@@ -64,6 +64,7 @@ PYBIND11_MODULE(_C, m) {
     bind_distance(m);
     bind_metrics(m);
     bind_shortlist(m);
+    bind_rerank(m);
     bind_skin(m);
     bind_temporal(m);
 #if defined(UP_HOST_SIM)

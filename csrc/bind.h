@@ -10,6 +10,7 @@ namespace py = pybind11;
 void bind_distance(py::module_& m);
 void bind_metrics(py::module_& m);
 void bind_shortlist(py::module_& m);
+void bind_rerank(py::module_& m);
 void bind_skin(py::module_& m);
 void bind_temporal(py::module_& m);
 #if defined(UP_HOST_SIM)

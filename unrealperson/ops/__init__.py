@@ -3,24 +3,40 @@
 from unrealperson.ops._native import build_info
 from unrealperson.ops.distance import Metric, TopK, pairwise_distance, topk
 from unrealperson.ops.metrics import CmcMap, MultiQuery, cmc_map, cmc_map_of_matrix, multi_query
+from unrealperson.ops.rerank import (
+    JaccardGraph,
+    Neighbors,
+    RerankGallery,
+    Rule,
+    find_neighbors,
+    jaccard_graph,
+    k_reciprocal,
+)
 from unrealperson.ops.shortlist import Precision, PreparedGallery, prepare
 from unrealperson.ops.skin import Skinned, skin
 from unrealperson.ops.temporal import TemporalModel, joint_similarity, joint_topk
 
 __all__ = [
     "CmcMap",
+    "JaccardGraph",
     "Metric",
     "MultiQuery",
+    "Neighbors",
     "Precision",
     "PreparedGallery",
+    "RerankGallery",
+    "Rule",
     "Skinned",
     "TemporalModel",
     "TopK",
     "build_info",
     "cmc_map",
     "cmc_map_of_matrix",
+    "find_neighbors",
+    "jaccard_graph",
     "joint_similarity",
     "joint_topk",
+    "k_reciprocal",
     "multi_query",
     "pairwise_distance",
     "prepare",

@@ -45,6 +45,71 @@ def topk(q: np.ndarray, g: np.ndarray, *, k: int, metric: str) -> tuple[np.ndarr
     return np.take_along_axis(distance, order, axis=1), order
 
 
+def k_reciprocal(q: np.ndarray, g: np.ndarray, *, k1: int, k2: int, lambda_: float) -> np.ndarray:
+    """Dense re-ranking as the paper states it, by a stable sort of the float64 distances.
+
+    Args:
+        q: [q, d].
+        g: [g, d].
+        k1: Forward lists hold k1 + 1 rows.
+        k2: Rows of the query expansion.
+        lambda_: Share of the original distance.
+
+    Returns:
+        [q, g] float64.
+    """
+    x = np.concatenate([q, g])
+    original = pairwise_distance(x, x, metric="sqeuclidean")
+    largest = original.max(1, keepdims=True)
+    original = np.divide(original, largest, out=np.zeros_like(original), where=largest > 0)
+    blended = (1 - lambda_) * _jaccard(original, k1 + 1, int(np.around(k1 / 2)) + 1, k2) + lambda_ * original
+    return blended[: len(q), len(q) :]
+
+
+def jaccard_distance(x: np.ndarray, *, k1: int, k2: int, rule: str) -> np.ndarray:
+    """Dense Jaccard distances of all rows, by a stable sort of the float64 distances.
+
+    Args:
+        x: [n, d].
+        k1: Size of the lists, by the rule.
+        k2: Rows of the query expansion.
+        rule: "spcl" or "zhong".
+
+    Returns:
+        [n, n] float64; the diagonal is 0.
+    """
+    distance = pairwise_distance(x, x, metric="sqeuclidean")
+    forward = k1 if rule == "spcl" else k1 + 1
+    if rule == "zhong":
+        largest = distance.max(1, keepdims=True)
+        distance = np.divide(distance, largest, out=np.zeros_like(distance), where=largest > 0)
+    result = np.maximum(0, _jaccard(distance, forward, min(forward, int(np.around(k1 / 2)) + 1), k2))
+    np.fill_diagonal(result, 0)
+    return result
+
+
+def _jaccard(distance: np.ndarray, forward: int, half: int, k2: int) -> np.ndarray:
+    """Equations 4 to 10 of the paper on matrices."""
+    rank = np.argsort(distance, axis=1, kind="stable")
+    among = np.argsort(rank, axis=1)  # among[i, j]: the place of j in row i's list
+    mutual = (among < forward) & (among < forward).T
+    mutual_half = (among < half) & (among < half).T
+    expanded = mutual.copy()
+    for row, members in enumerate(mutual):
+        for candidate in np.flatnonzero(members):
+            theirs = mutual_half[candidate]
+            if 3 * (theirs & members).sum() > 2 * theirs.sum():
+                expanded[row] |= theirs
+    lowest = np.where(expanded, distance, np.inf).min(1, keepdims=True, initial=1e300)
+    weight = np.where(expanded, np.exp(np.minimum(0, lowest - distance)), 0)
+    total = weight.sum(1, keepdims=True)
+    weight = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+    if k2 != 1:
+        weight = weight[rank[:, :k2]].mean(1)
+    shared = np.stack([np.minimum(row, weight).sum(1) for row in weight]) if len(weight) else np.zeros_like(distance)
+    return 1 - shared / (2 - shared)
+
+
 def skin(
     positions: np.ndarray, normals: np.ndarray, bone_index: np.ndarray, bone_weight: np.ndarray, bones: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
