@@ -109,7 +109,7 @@ def test_equal_rows_are_listed_by_lower_index():
     np.testing.assert_allclose(result, 0, atol=JACCARD)
 
 
-@pytest.mark.parametrize("shape", [(3, 9), (700, 1500), (1, 1030), (0, 2500)])
+@pytest.mark.parametrize("shape", [(3, 9), (700, 2500), (1, 2060), (0, 2500)])
 def test_neighbors_are_those_of_topk(shape):
     q, g = whole_numbers(shape[0], 6, 1), whole_numbers(shape[1], 6, 2)
     x = np.concatenate([q, g])

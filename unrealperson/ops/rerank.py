@@ -21,7 +21,7 @@ Rule = Literal["spcl", "zhong"]
 """Whose lists: SpCL's hold k1 rows with the row itself among them, Zhong's k1 + 1, and only Zhong's rule divides each
 row's distances by the largest of them."""
 
-_BLOCK = 1024
+_BLOCK = 2048
 _BLEND_ELEMENTS = 8 << 20
 _GPU_WORKERS, _GPU_ELEMENTS = 1024, 64 << 20
 _CSR = ("int64", "int32", "float32")
