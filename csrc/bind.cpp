@@ -61,6 +61,7 @@ PYBIND11_MODULE(_C, m) {
     m.doc() = "Native operations of unrealperson; call them through unrealperson.ops.";
     m.def("build_info", &build_info);
     m.def("use_isa", &use_isa_named);
+    bind_cbn(m);
     bind_distance(m);
     bind_metrics(m);
     bind_shortlist(m);

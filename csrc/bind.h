@@ -7,6 +7,7 @@ namespace unrealperson {
 
 namespace py = pybind11;
 
+void bind_cbn(py::module_& m);
 void bind_distance(py::module_& m);
 void bind_metrics(py::module_& m);
 void bind_shortlist(py::module_& m);
