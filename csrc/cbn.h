@@ -46,11 +46,12 @@ struct Cameras {
     const int64_t* images;  // [groups + 1], or null in evaluation: then statistics are given, one row a camera
     int64_t min_images;
 
+    UP_HOST_DEVICE int64_t rows() const { return images == nullptr ? groups : groups + 1; }
     UP_HOST_DEVICE int64_t row(int64_t n) const {
         const int64_t own = camera[n];
+        if (own < 0 || own >= groups) return rows() - 1;
         return images == nullptr || images[own] >= min_images ? own : groups;
     }
-    UP_HOST_DEVICE int64_t rows() const { return images == nullptr ? groups : groups + 1; }
 };
 
 // [rows, C]
@@ -129,5 +130,27 @@ template <class T>
 void camera_norm_backward(Activation<const T> x, Activation<const T> dy, Cameras cameras,
                           Statistics<const Compute<T>> statistics, GradientSums<Compute<T>> sums,
                           const Compute<T>* weight, Compute<T> eps, Activation<T> dx, int threads);
+
+// The GPU twin (cbn_cuda.cu), for float32 and the 16-bit floats. Every entry but the first returns a cudaError_t, 0 for
+// success, and works on `stream` of `device`.
+enum class Element : int { float32 = 0, float16 = 1, bfloat16 = 2 };
+
+extern "C" {
+// Floats of scratch memory that statistics and sums of x need.
+int64_t up_cuda_cbn_scratch(Activation<const void> x);
+// images [groups + 1]; ids outside of [0, groups) count for the last entry alone.
+int up_cuda_cbn_count(const int64_t* camera, int64_t n, int64_t groups, int64_t* images, int device, void* stream);
+int up_cuda_cbn_statistics(Activation<const void> x, Element element, Cameras cameras, Statistics<float> statistics,
+                           float* scratch, int device, void* stream);
+int up_cuda_cbn_normalise(Activation<const void> x, Element element, Cameras cameras,
+                          Statistics<const float> statistics, const float* weight, const float* bias, float eps,
+                          Activation<void> y, int device, void* stream);
+int up_cuda_cbn_sums(Activation<const void> x, Activation<const void> dy, Element element, Cameras cameras,
+                     Statistics<const float> statistics, GradientSums<float> sums, float* scratch, int device,
+                     void* stream);
+int up_cuda_cbn_gradient(Activation<const void> x, Activation<const void> dy, Element element, Cameras cameras,
+                         Statistics<const float> statistics, GradientSums<const float> sums, const float* weight,
+                         float eps, Activation<void> dx, int device, void* stream);
+}
 
 }  // namespace unrealperson

@@ -12,10 +12,10 @@
 namespace unrealperson {
 namespace {
 
-constexpr int64_t kRun = 4096;           // adjacent values summed in one go, and their deviations while L1 holds them
+constexpr int64_t kRun = 4096;  // adjacent values summed in one go, and their deviations while L1 holds them
 constexpr int64_t kTile = 512, kTileRows = 64;  // channels and positions of an image with adjacent channels, for L2
-constexpr int64_t kBlockBytes = 1 << 18;  // a block of channels: what comes from memory once and is used twice
-constexpr int64_t kGrain = 16384;        // values worth a thread
+constexpr int64_t kBlockBytes = 1 << 18;        // a block of channels: what comes from memory once and is used twice
+constexpr int64_t kGrain = 16384;               // values worth a thread
 
 template <class A>
 struct Vector {
@@ -83,8 +83,7 @@ UP_INLINE void sum_run(const T* x, const T* dy, int64_t n, Compute<T> (&total)[C
         for (int k = 0; k < 4; ++k) add(part[k], load(x + i + k * kLanes), load(dy + i + k * kLanes));
     for (; i + kLanes <= n; i += kLanes) add(part[0], load(x + i), load(dy + i));
     for (; i < n; ++i) add(rest, value_of(x[i]), value_of(dy[i]));
-    for (int j = 0; j < Count; ++j)
-        total[j] = fold<A>((part[0][j] + part[1][j]) + (part[2][j] + part[3][j])) + rest[j];
+    for (int j = 0; j < Count; ++j) total[j] = fold<A>((part[0][j] + part[1][j]) + (part[2][j] + part[3][j])) + rest[j];
 }
 
 // to[i] = map(x[i], dy[i])
@@ -128,10 +127,11 @@ UP_INLINE void plane_sums_body(const T* x, const T* dy, int64_t n, Compute<T> me
     sum_dy = sum_dy_x = 0.0;
     for (int64_t begin = 0; begin < n; begin += kRun) {
         Compute<T> sum[2];
-        sum_run(x + begin, dy + begin, std::min(kRun, n - begin), sum, [mean](auto& part, auto v, auto g) __attribute__((always_inline)) {
-            part[0] += g;
-            part[1] += g * (v - mean);
-        });
+        sum_run(x + begin, dy + begin, std::min(kRun, n - begin), sum,
+                [mean](auto& part, auto v, auto g) __attribute__((always_inline)) {
+                    part[0] += g;
+                    part[1] += g * (v - mean);
+                });
         sum_dy += sum[0];
         sum_dy_x += sum[1];
     }
@@ -140,14 +140,16 @@ UP_INLINE void plane_sums_body(const T* x, const T* dy, int64_t n, Compute<T> me
 template <class T>
 UP_INLINE void plane_normalise_body(const T* x, int64_t n, Compute<T> mean, Compute<T> scale, Compute<T> bias, T* y,
                                     bool streamed) {
-    map_run(x, x, n, y, streamed, [=](auto v, auto) __attribute__((always_inline)) { return (v - mean) * scale + bias; });
+    map_run(x, x, n, y, streamed,
+            [=](auto v, auto) __attribute__((always_inline)) { return (v - mean) * scale + bias; });
 }
 
 template <class T>
-UP_INLINE void plane_gradient_body(const T* x, const T* dy, int64_t n, Compute<T> mean,
-                                   GradientTerms<Compute<T>> terms, T* dx, bool streamed) {
-    map_run(x, dy, n, dx, streamed,
-            [=](auto v, auto g) __attribute__((always_inline)) { return terms.dy * g + (terms.x * (v - mean) + terms.one); });
+UP_INLINE void plane_gradient_body(const T* x, const T* dy, int64_t n, Compute<T> mean, GradientTerms<Compute<T>> terms,
+                                   T* dx, bool streamed) {
+    map_run(x, dy, n, dx, streamed, [=](auto v, auto g) __attribute__((always_inline)) {
+        return terms.dy * g + (terms.x * (v - mean) + terms.one);
+    });
 }
 
 // Moments of one image with adjacent channels, `mean` and `m2` [C]: tiles of channels and positions that L2 holds, so
@@ -230,7 +232,8 @@ UP_INLINE void row_gradient_body(const T* x, const T* dy, int64_t channels, cons
     const Compute<T>*by_dy = terms, *by_x = terms + channels, *one = terms + 2 * channels;
     int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes)
-        store(dx + c, load(by_dy + c) * load(dy + c) + (load(by_x + c) * (load(x + c) - load(mean + c)) + load(one + c)),
+        store(dx + c,
+              load(by_dy + c) * load(dy + c) + (load(by_x + c) * (load(x + c) - load(mean + c)) + load(one + c)),
               streamed);
     for (; c < channels; ++c)
         dx[c] = element_of<T>(by_dy[c] * value_of(dy[c]) + (by_x[c] * (value_of(x[c]) - mean[c]) + one[c]));
@@ -253,46 +256,46 @@ struct Kernels {
 
 using EveryType = std::tuple<Kernels<float>, Kernels<double>, Kernels<Float16>, Kernels<BFloat16>>;
 
-#define UP_KERNELS(isa, attribute)                                                                                    \
-    template <class T>                                                                                                \
-    struct Of_##isa {                                                                                                 \
-        using A = Compute<T>;                                                                                         \
-        attribute static void plane_moments(const T* x, int64_t n, double& mean, double& m2) {                        \
-            plane_moments_body(x, n, mean, m2);                                                                       \
-        }                                                                                                             \
-        attribute static void plane_normalise(const T* x, int64_t n, A mean, A scale, A bias, T* y, bool streamed) {  \
-            plane_normalise_body(x, n, mean, scale, bias, y, streamed);                                               \
-        }                                                                                                             \
-        attribute static void plane_sums(const T* x, const T* dy, int64_t n, A mean, double& sum, double& sum_x) {    \
-            plane_sums_body(x, dy, n, mean, sum, sum_x);                                                              \
-        }                                                                                                             \
-        attribute static void plane_gradient(const T* x, const T* dy, int64_t n, A mean, GradientTerms<A> terms,      \
-                                             T* dx, bool streamed) {                                                  \
-            plane_gradient_body(x, dy, n, mean, terms, dx, streamed);                                                 \
-        }                                                                                                             \
-        attribute static void rows_moments(Activation<const T> x, int64_t n, double* mean, double* m2) {              \
-            rows_moments_body(x, n, mean, m2);                                                                        \
-        }                                                                                                             \
-        attribute static void rows_normalise(Activation<const T> x, int64_t n, int64_t begin, int64_t end,            \
-                                             const A* mean, const A* scale, const A* bias, Activation<T> y,           \
-                                             bool streamed) {                                                         \
-            for (int64_t s = begin; s < end; ++s)                                                                     \
-                row_normalise_body(x.row(n, s), x.channels, mean, scale, bias, y.row(n, s), streamed);                \
-        }                                                                                                             \
-        attribute static void rows_sums(Activation<const T> x, Activation<const T> dy, int64_t n, const A* mean,      \
-                                        double* sum, double* sum_x) {                                                 \
-            rows_sums_body(x, dy, n, mean, sum, sum_x);                                                               \
-        }                                                                                                             \
-        attribute static void rows_gradient(Activation<const T> x, Activation<const T> dy, int64_t n, int64_t begin,  \
-                                            int64_t end, const A* mean, const A* terms, Activation<T> dx,             \
-                                            bool streamed) {                                                          \
-            for (int64_t s = begin; s < end; ++s)                                                                     \
-                row_gradient_body(x.row(n, s), dy.row(n, s), x.channels, mean, terms, dx.row(n, s), streamed);        \
-        }                                                                                                             \
-        static constexpr Kernels<T> table{plane_moments, plane_normalise, plane_sums, plane_gradient,                 \
-                                          rows_moments,  rows_normalise,  rows_sums,  rows_gradient};                 \
-    };                                                                                                                \
-    constexpr EveryType kernels_##isa{Of_##isa<float>::table, Of_##isa<double>::table, Of_##isa<Float16>::table,      \
+#define UP_KERNELS(isa, attribute)                                                                                   \
+    template <class T>                                                                                               \
+    struct Of_##isa {                                                                                                \
+        using A = Compute<T>;                                                                                        \
+        attribute static void plane_moments(const T* x, int64_t n, double& mean, double& m2) {                       \
+            plane_moments_body(x, n, mean, m2);                                                                      \
+        }                                                                                                            \
+        attribute static void plane_normalise(const T* x, int64_t n, A mean, A scale, A bias, T* y, bool streamed) { \
+            plane_normalise_body(x, n, mean, scale, bias, y, streamed);                                              \
+        }                                                                                                            \
+        attribute static void plane_sums(const T* x, const T* dy, int64_t n, A mean, double& sum, double& sum_x) {   \
+            plane_sums_body(x, dy, n, mean, sum, sum_x);                                                             \
+        }                                                                                                            \
+        attribute static void plane_gradient(const T* x, const T* dy, int64_t n, A mean, GradientTerms<A> terms,     \
+                                             T* dx, bool streamed) {                                                 \
+            plane_gradient_body(x, dy, n, mean, terms, dx, streamed);                                                \
+        }                                                                                                            \
+        attribute static void rows_moments(Activation<const T> x, int64_t n, double* mean, double* m2) {             \
+            rows_moments_body(x, n, mean, m2);                                                                       \
+        }                                                                                                            \
+        attribute static void rows_normalise(Activation<const T> x, int64_t n, int64_t begin, int64_t end,           \
+                                             const A* mean, const A* scale, const A* bias, Activation<T> y,          \
+                                             bool streamed) {                                                        \
+            for (int64_t s = begin; s < end; ++s)                                                                    \
+                row_normalise_body(x.row(n, s), x.channels, mean, scale, bias, y.row(n, s), streamed);               \
+        }                                                                                                            \
+        attribute static void rows_sums(Activation<const T> x, Activation<const T> dy, int64_t n, const A* mean,     \
+                                        double* sum, double* sum_x) {                                                \
+            rows_sums_body(x, dy, n, mean, sum, sum_x);                                                              \
+        }                                                                                                            \
+        attribute static void rows_gradient(Activation<const T> x, Activation<const T> dy, int64_t n, int64_t begin, \
+                                            int64_t end, const A* mean, const A* terms, Activation<T> dx,            \
+                                            bool streamed) {                                                         \
+            for (int64_t s = begin; s < end; ++s)                                                                    \
+                row_gradient_body(x.row(n, s), dy.row(n, s), x.channels, mean, terms, dx.row(n, s), streamed);       \
+        }                                                                                                            \
+        static constexpr Kernels<T> table{plane_moments, plane_normalise, plane_sums, plane_gradient,                \
+                                          rows_moments,  rows_normalise,  rows_sums,  rows_gradient};                \
+    };                                                                                                               \
+    constexpr EveryType kernels_##isa{Of_##isa<float>::table, Of_##isa<double>::table, Of_##isa<Float16>::table,     \
                                       Of_##isa<BFloat16>::table};
 
 UP_EACH_ISA(UP_KERNELS)
@@ -595,19 +598,19 @@ void camera_norm_backward(Activation<const T> x, Activation<const T> dy, Cameras
     });
 }
 
-#define UP_INSTANTIATE(T)                                                                                              \
-    template void camera_statistics<T>(Activation<const T>, Cameras, Statistics<Compute<T>>, int);                     \
-    template void camera_normalise<T>(Activation<const T>, Cameras, Statistics<const Compute<T>>, const Compute<T>*,   \
-                                      const Compute<T>*, Compute<T>, Activation<T>, int);                              \
-    template void camera_norm<T>(Activation<const T>, Cameras, Statistics<Compute<T>>, const Compute<T>*,              \
-                                 const Compute<T>*, Compute<T>, Activation<T>, int);                                   \
-    template void camera_gradient_sums<T>(Activation<const T>, Activation<const T>, Cameras,                           \
-                                          Statistics<const Compute<T>>, GradientSums<Compute<T>>, int);                \
-    template void camera_gradient<T>(Activation<const T>, Activation<const T>, Cameras, Statistics<const Compute<T>>,  \
-                                     GradientSums<const Compute<T>>, const Compute<T>*, Compute<T>, Activation<T>,     \
-                                     int);                                                                             \
-    template void camera_norm_backward<T>(Activation<const T>, Activation<const T>, Cameras,                           \
-                                          Statistics<const Compute<T>>, GradientSums<Compute<T>>, const Compute<T>*,   \
+#define UP_INSTANTIATE(T)                                                                                             \
+    template void camera_statistics<T>(Activation<const T>, Cameras, Statistics<Compute<T>>, int);                    \
+    template void camera_normalise<T>(Activation<const T>, Cameras, Statistics<const Compute<T>>, const Compute<T>*,  \
+                                      const Compute<T>*, Compute<T>, Activation<T>, int);                             \
+    template void camera_norm<T>(Activation<const T>, Cameras, Statistics<Compute<T>>, const Compute<T>*,             \
+                                 const Compute<T>*, Compute<T>, Activation<T>, int);                                  \
+    template void camera_gradient_sums<T>(Activation<const T>, Activation<const T>, Cameras,                          \
+                                          Statistics<const Compute<T>>, GradientSums<Compute<T>>, int);               \
+    template void camera_gradient<T>(Activation<const T>, Activation<const T>, Cameras, Statistics<const Compute<T>>, \
+                                     GradientSums<const Compute<T>>, const Compute<T>*, Compute<T>, Activation<T>,    \
+                                     int);                                                                            \
+    template void camera_norm_backward<T>(Activation<const T>, Activation<const T>, Cameras,                          \
+                                          Statistics<const Compute<T>>, GradientSums<Compute<T>>, const Compute<T>*,  \
                                           Compute<T>, Activation<T>, int);
 
 UP_INSTANTIATE(float)

@@ -231,46 +231,52 @@ def camera_batch_norm_backward(
 
 
 class _Native:
-    """The native entries for arrays like x, [N, C, S]; calls carry the threads, or scratch memory and the stream."""
+    """The native methods for arrays like x, [N, C, S], on its device and the caller's current stream."""
 
-    def __init__(self, x: Any, groups: int, threads: int) -> None:
-        self.module = _native.load()
-        self.kind = _native.kind_of(x, "x")
+    def __init__(self, x: Any, threads: int) -> None:
+        module = _native.load()
+        self.x, self.table = x, _table_dtype(x)
         self.gpu = _native.on_gpu(x)
-        self.prefix = "cuda_cbn_" if self.gpu else "cbn_"
-        self.table = _table_dtype(x)
-        self.x, self.groups, self.threads = x, groups, threads
+        if not self.gpu:
+            self.methods = module.CbnCpu(threads)
+            return
+        if not module.build_info()["cuda"]:
+            raise RuntimeError(
+                "x lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
+            )
+        if _native.kind_of(x, "x") == "torch":
+            device, stream = x.device.index, sys.modules["torch"].cuda.current_stream(x.device).cuda_stream
+        else:
+            with x.device:
+                device, stream = x.device.id, sys.modules["cupy"].cuda.get_current_stream().ptr
+        # The methods keep the scratch memory alive; the library's pool orders its reuse behind the stream.
+        self.methods = module.CbnCuda(self.empty(module.cbn_scratch(_view(x))), device, stream)
 
     def empty(self, *shape: int, dtype: str = "") -> Any:
         return _empty(self.x, shape, dtype or self.table)
 
-    def count(self, camera: Any) -> Any:
-        images = self.empty(self.groups + 1, dtype="int64")
+    def count(self, camera: Any, groups: int) -> Any:
+        images = self.empty(groups + 1, dtype="int64")
         self("count", camera, images)
         return images
 
-    def __call__(self, entry: str, *arguments: Any) -> None:
-        views = [self._view(argument) for argument in arguments]
-        getattr(self.module, self.prefix + entry)(*views, *self._tail(entry))
+    def __call__(self, method: str, *arguments: Any) -> None:
+        getattr(self.methods, method)(*map(_view, arguments))
 
-    def _view(self, argument: Any) -> Any:
-        # The buffer protocol costs a tenth of DLPack; it has no bfloat16.
-        if self.kind == "torch" and hasattr(argument, "detach"):
-            argument = argument.detach()
-            return argument if self.gpu or _dtype(argument) == "bfloat16" else argument.numpy()
+
+def _view(argument: Any) -> Any:
+    """What the binding takes: for tensors on the CPU the buffer protocol, at a tenth of DLPack's cost."""
+    if not hasattr(argument, "detach"):
         return argument
-
-    def _tail(self, entry: str) -> tuple[Any, ...]:
-        if not self.gpu:
-            return () if entry == "count" else (self.threads,)
-        raise RuntimeError("the native module has no CUDA; rebuild with nvcc on PATH: make install")
+    argument = argument.detach()
+    return argument if argument.is_cuda or _dtype(argument) == "bfloat16" else argument.numpy()
 
 
 def _forward(
     x: Any, camera: Any, weight: Any, bias: Any, groups: int, eps: float, min_images: int, group: str, threads: int
 ) -> tuple[Any, Any, Any, Any]:
-    native = _Native(x, groups, threads)
-    images = native.count(camera)
+    native = _Native(x, threads)
+    images = native.count(camera, groups)
     mean, var = native.empty(groups + 1, x.shape[1]), native.empty(groups + 1, x.shape[1])
     y = _empty_like(x)
     terms = (_cast(weight, native.table), _cast(bias, native.table))
@@ -284,9 +290,9 @@ def _forward(
 def _look_up(
     x: Any, camera: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float, threads: int
 ) -> Any:
-    native = _Native(x, len(mean), threads)
+    native = _Native(x, threads)
     if not native.gpu:
-        native.count(camera)
+        native.count(camera, len(mean))  # refuses ids outside of the tables
     y = _empty_like(x)
     terms = (_cast(weight, native.table), _cast(bias, native.table))
     native("normalise", x, camera, None, 0, _cast(mean, native.table), _cast(var, native.table), *terms, eps, y, False)
@@ -297,7 +303,7 @@ def _backward(
     grad: Any, x: Any, camera: Any, weight: Any, mean: Any, var: Any, images: Any, eps: float, min_images: int,
     group: str, threads: int,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    native = _Native(x, len(mean), threads)
+    native = _Native(x, threads)
     if not _same_layout(grad, x):
         copy = _empty_like(x)
         copy[...] = grad
