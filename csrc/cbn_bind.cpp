@@ -268,7 +268,7 @@ py::class_<Where> bind_methods(py::module_& m, const char* name) {
 void bind_cbn(py::module_& m) {
     bind_methods<Cpu>(m, "CbnCpu").def(py::init([](int threads) { return Cpu{threads}; }));
 #if defined(UP_WITH_CUDA)
-    bind_methods<Cuda>(m, "CbnCuda").def(py::init<const py::object&, int, uintptr_t>());
+    bind_methods<Cuda>(m, "CbnCuda").def(py::init<const py::object&, int, uintptr_t>(), py::keep_alive<1, 2>());
     m.def("cbn_scratch", &scratch_of);
 #endif
 }

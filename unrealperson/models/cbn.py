@@ -115,9 +115,7 @@ class CameraBatchNorm2d(nn.Module):
 
     def _evaluate(self, x: Tensor) -> Tensor:
         rows = self.context.rows(self.cameras)
-        return normalise_by_tables(
-            x, rows, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps
-        )
+        return normalise_by_tables(x, rows, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps)
 
     def affine_tables(self) -> tuple[Tensor, Tensor]:
         """What evaluation multiplies by and adds, per camera, each [cameras + 1, c] or [cameras + 1, c, 1, 1]."""

@@ -149,7 +149,9 @@ def normalise_by_camera(
         y, *statistics = _forward(values, camera, weight, bias, cameras, eps, min_images, "", threads)
     else:
         group = "" if process_group is None else process_group.group_name
-        y, *statistics = _operators().camera_norm(values, camera, weight, bias, cameras, eps, min_images, group, threads)
+        y, *statistics = _operators().camera_norm(
+            values, camera, weight, bias, cameras, eps, min_images, group, threads
+        )
     return y.reshape(x.shape), Statistics(*(s.detach() if torch_in else s for s in statistics))
 
 
@@ -249,7 +251,7 @@ class _Native:
         else:
             with x.device:
                 device, stream = x.device.id, sys.modules["cupy"].cuda.get_current_stream().ptr
-        # The methods keep the scratch memory alive; the library's pool orders its reuse behind the stream.
+        # Freed with the methods: the library's pool puts its reuse behind what the stream still has to do.
         self.methods = module.CbnCuda(self.empty(module.cbn_scratch(_view(x))), device, stream)
 
     def empty(self, *shape: int, dtype: str = "") -> Any:
@@ -287,9 +289,7 @@ def _forward(
     return y, mean, var, images
 
 
-def _look_up(
-    x: Any, camera: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float, threads: int
-) -> Any:
+def _look_up(x: Any, camera: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float, threads: int) -> Any:
     native = _Native(x, threads)
     if not native.gpu:
         native.count(camera, len(mean))  # refuses ids outside of the tables
@@ -426,6 +426,9 @@ def _register() -> None:
 
 
 def _check_tables(x: Any, mean: Any, var: Any) -> int:
+    kinds = [_native.kind_of(a, name) for a, name in ((x, "x"), (mean, "mean"), (var, "var"))]
+    if len(set(kinds)) > 1:
+        raise ValueError(f"x and the tables must be of one kind, got {', '.join(kinds)}")
     shape = tuple(mean.shape)
     if len(shape) != 2 or shape[0] < 1 or tuple(var.shape) != shape or x.ndim < 2 or shape[1] != x.shape[1]:
         raise ValueError(
@@ -437,7 +440,11 @@ def _check_tables(x: Any, mean: Any, var: Any) -> int:
 
 def _check_terms(x: Any, camera: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
     kind = _native.kind_of(x, "x")
-    for name, value, length in (("camera", camera, x.shape[0]), ("weight", weight, x.shape[1]), ("bias", bias, x.shape[1])):
+    for name, value, length in (
+        ("camera", camera, x.shape[0]),
+        ("weight", weight, x.shape[1]),
+        ("bias", bias, x.shape[1]),
+    ):
         if _native.kind_of(value, name) != kind:
             raise ValueError(f"{name} must be of the kind of x, {kind}, got {type(value).__name__}")
         if tuple(value.shape) != (length,):
@@ -450,7 +457,7 @@ def _check_terms(x: Any, camera: Any, weight: Any, bias: Any) -> tuple[Any, Any,
 def _check_ids(x: Any, camera: Any, groups: int) -> None:
     """Only for a GPU, where it waits for the device: on the CPU the native code looks at every id anyhow."""
     if _native.on_gpu(x) and not _compiling() and not bool(((camera >= 0) & (camera < groups)).all()):
-        raise ValueError(f"camera must lie in [0, {groups}), got {camera.min()} ... {camera.max()}")
+        raise ValueError(f"camera must lie in [0, {groups}), got {int(camera.min())} ... {int(camera.max())}")
 
 
 def _as_values(x: Any) -> Any:
@@ -481,7 +488,7 @@ def _same_layout(grad: Any, x: Any) -> bool:
 
 
 def _dtype(x: Any) -> str:
-    return str(x.dtype).removeprefix("torch.")
+    return str(getattr(x.dtype, "name", x.dtype)).removeprefix("torch.")
 
 
 def _table_dtype(x: Any) -> str:
@@ -498,7 +505,11 @@ def _empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
 
 
 def _empty_like(x: Any) -> Any:
-    return sys.modules[_native.kind_of(x, "x")].empty_like(x)
+    """Uninitialised, dense, with the shape and the layout of [N, C, S]."""
+    images, channels, positions = x.shape
+    if _layouts(x)[0]:
+        return _empty(x, (images, channels, positions), _dtype(x))
+    return _empty(x, (images, positions, channels), _dtype(x)).swapaxes(1, 2)
 
 
 def _cast(x: Any, dtype: str) -> Any:

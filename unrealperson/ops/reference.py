@@ -239,3 +239,88 @@ def cmc_map(
         if ranks:
             found[i] = kept, ranks
     return found
+
+
+def camera_batch_norm(
+    x: np.ndarray,
+    camera: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    *,
+    cameras: int,
+    eps: float,
+    min_images: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Batch norm per camera in float64, from the definition.
+
+    Args:
+        x: [N, C, ...].
+        camera: [N] in [0, cameras).
+        weight: [C].
+        bias: [C].
+        cameras: G.
+        eps: Added to the variance.
+        min_images: A camera with fewer images is normalised by the whole batch.
+
+    Returns:
+        y like x; mean and biased variance [G + 1, C], the last row that of the whole batch, zeros without images.
+    """
+    values = np.asarray(x, np.float64).reshape(*x.shape[:2], -1)
+    mean, var = np.zeros((2, cameras + 1, x.shape[1]))
+    for row, members in enumerate(_members(camera, cameras)):
+        if members.any():
+            mean[row], var[row] = values[members].mean((0, 2)), values[members].var((0, 2))
+    row = _rows(camera, cameras, min_images)
+    scaled = (values - mean[row][:, :, None]) / np.sqrt(var[row] + eps)[:, :, None]
+    return (scaled * weight[:, None] + bias[:, None]).reshape(x.shape), mean, var
+
+
+def camera_batch_norm_gradient(
+    grad: np.ndarray,
+    x: np.ndarray,
+    camera: np.ndarray,
+    weight: np.ndarray,
+    *,
+    cameras: int,
+    eps: float,
+    min_images: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of `camera_batch_norm` in float64, by the chain rule through each row's mean and variance.
+
+    Args:
+        grad: Gradient of y.
+        x: [N, C, ...].
+        camera: [N].
+        weight: [C].
+        cameras: G.
+        eps: As in the forward pass.
+        min_images: As in the forward pass.
+
+    Returns:
+        Gradients of x, weight and bias.
+    """
+    zeros = np.zeros(x.shape[1])
+    _, mean, var = camera_batch_norm(x, camera, weight, zeros, cameras=cameras, eps=eps, min_images=min_images)
+    dy = np.asarray(grad, np.float64).reshape(*x.shape[:2], -1)
+    values = np.asarray(x, np.float64).reshape(dy.shape)
+    row = _rows(camera, cameras, min_images)
+    std = np.sqrt(var + eps)
+    scaled = (values - mean[row][:, :, None]) / std[row][:, :, None]
+    dx = dy * (weight / std[row])[:, :, None]
+    for e, members in enumerate(_members(camera, cameras)):
+        takers, count = row == e, members.sum() * dy.shape[2]
+        if not takers.any():
+            continue
+        dmean = -(dy[takers].sum((0, 2)) * weight / std[e])
+        dvar = -0.5 * (dy[takers] * scaled[takers]).sum((0, 2)) * weight / std[e] ** 2
+        dx[members] += (dmean[:, None] + 2 * dvar[:, None] * (values[members] - mean[e][:, None])) / count
+    return dx.reshape(x.shape), (dy * scaled).sum((0, 2)), dy.sum((0, 2))
+
+
+def _members(camera: np.ndarray, cameras: int) -> list[np.ndarray]:
+    return [camera == g for g in range(cameras)] + [np.ones(len(camera), bool)]
+
+
+def _rows(camera: np.ndarray, cameras: int, min_images: int) -> np.ndarray:
+    count = np.bincount(camera, minlength=cameras)
+    return np.where(count[camera] >= min_images, camera, cameras)
