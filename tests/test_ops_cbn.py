@@ -192,6 +192,20 @@ def test_every_instruction_path_and_number_of_threads_gives_the_same_bits():
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("channels", [64, 65])
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "channels last"])
+def test_outputs_beyond_the_cache_are_written_whole(last, channels):
+    x = np.random.default_rng(0).normal(size=(8, channels, 16411)).astype(np.float32)
+    x = channels_last(x[..., :16400]) if last else x
+    camera, terms = np.array(CAMERAS["any order"]), (np.ones(channels), np.zeros(channels))
+    table = np.arange(2.0 * G * channels, dtype=np.float32).reshape(2, G, channels) + 1
+    y = ops.normalise_by_tables(x, camera, *terms, *table)
+    assert y.nbytes > 32 << 20
+    for n in range(8):
+        own = slice(n, n + 1)
+        np.testing.assert_array_equal(y[own], ops.normalise_by_tables(x[own], camera[own], *terms, *table))
+
+
 @pytest.mark.parametrize("last", [False, True], ids=["planes", "channels last"])
 def test_large_means_cost_no_accuracy(last):
     """E[x^2] - m^2 would leave nothing of a variance of 1 beside a mean of 1e4."""
