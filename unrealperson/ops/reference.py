@@ -267,9 +267,9 @@ def camera_batch_norm(
     """
     values = np.asarray(x, np.float64).reshape(*x.shape[:2], -1)
     mean, var = np.zeros((2, cameras + 1, x.shape[1]))
-    for row, members in enumerate(_members(camera, cameras)):
+    for e, members in enumerate(_members(camera, cameras)):
         if members.any():
-            mean[row], var[row] = values[members].mean((0, 2)), values[members].var((0, 2))
+            mean[e], var[e] = values[members].mean((0, 2)), values[members].var((0, 2))
     row = _rows(camera, cameras, min_images)
     scaled = (values - mean[row][:, :, None]) / np.sqrt(var[row] + eps)[:, :, None]
     return (scaled * weight[:, None] + bias[:, None]).reshape(x.shape), mean, var
