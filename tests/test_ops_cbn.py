@@ -235,6 +235,20 @@ def test_one_camera_is_plain_batch_norm(layout):
     assert (mean[0] == 0).all() and (var[0] == 1).all()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["planes", "channels last"])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_activation_may_work_in_place(training, layout):
+    x, camera, weight, bias, grad = map(torch.from_numpy, batch("any order", "odd plane"))
+    x = x.contiguous(memory_format=layout)
+    results = []
+    for inplace in (True, False):
+        given = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        tables = torch.zeros(G, 19), torch.ones(G, 19)
+        y = ops.camera_batch_norm(given, camera, weight, bias, *tables, training=training).y
+        results.append(torch.autograd.grad(F.relu6(y, inplace=inplace), given, grad)[0])
+    assert torch.equal(*results)
+
+
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 def test_few_images_are_counted_and_leave_their_row_alone(kind):
     x, camera, weight, bias, _ = batch("some with one image", "odd plane")

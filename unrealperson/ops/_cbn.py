@@ -243,6 +243,9 @@ def _empty_like(x: Any) -> Any:
     images, channels, positions = x.shape
     if layouts(x)[0]:
         return empty(x, (images, channels, positions), dtype_name(x))
+    if hasattr(x, "new_empty_strided"):
+        # No view: autograd lets nobody change a view among several results in place, as activations do.
+        return x.new_empty_strided((images, channels, positions), (channels * positions, 1, channels))
     return empty(x, (images, positions, channels), dtype_name(x)).swapaxes(1, 2)
 
 
