@@ -258,5 +258,5 @@ def cast(x: Any, dtype: str) -> Any:
     return sys.modules["cupy"].ascontiguousarray(x, dtype=dtype)
 
 
-if "torch" in sys.modules:
+if sys.modules.get("torch") is not None:
     _register()
