@@ -78,7 +78,7 @@ def bench_256_queries_prepared_gallery(race, features):
 def bench_256_queries_int8(race, features):
     """With the gallery's rounding inside the time."""
     q, g = FEATURES[features](256, DIMENSIONS, 1), FEATURES[features](GALLERY, DIMENSIONS, 2)
-    goals = {"faiss IndexFlatL2": 0.6}
+    goals = {"faiss IndexFlatL2": 0.9}
     race(lambda: ops.topk(q, g, k=K, precision="int8"), peers(q, g, K), rounds=5, goals=goals, **sizes(q, g, K))
 
 
@@ -86,13 +86,14 @@ def bench_256_queries_int8(race, features):
 def bench_256_queries_float32(race, kind):
     q, g = gaussian(256, DIMENSIONS, 1), gaussian(GALLERY, DIMENSIONS, 2)
     ours = (q, g) if kind == "numpy" else (torch.from_numpy(q), torch.from_numpy(g))
-    goals = {"faiss IndexFlatL2": 1.0}
+    # Tensors are multiplied by torch's own BLAS, numpy arrays by numpy's.
+    goals = {"faiss IndexFlatL2": 1.0} if kind == "numpy" else {"torch product + topk": 1.1}
     race(lambda: ops.topk(*ours, k=K, precision="float32"), peers(q, g, K), rounds=5, goals=goals, **sizes(q, g, K))
 
 
 def bench_256_queries_k_1024(race):
     q, g = gaussian(256, DIMENSIONS, 1), gaussian(GALLERY, DIMENSIONS, 2)
-    race(lambda: ops.topk(q, g, k=1024), peers(q, g, 1024), goals={"faiss IndexFlatL2": 1.0}, **sizes(q, g, 1024))
+    race(lambda: ops.topk(q, g, k=1024), peers(q, g, 1024), goals={"faiss IndexFlatL2": 1.5}, **sizes(q, g, 1024))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])

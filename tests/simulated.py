@@ -138,8 +138,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if view.flags.c_contiguous:
             self.written(view.ctypes.data, view.nbytes, True)
         else:
-            for part in view:
-                self._mark(part)
+            for i in range(len(view)):
+                self._mark(view[i, ...])
 
 
 def _to_host(x: Any) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrealperson import ops
-from unrealperson.ops import _native, distance, reference
+from unrealperson.ops import _native, arrays, distance, reference
 
 METRICS = get_args(ops.Metric)
 SHAPES = [
@@ -185,9 +185,9 @@ def test_layouts_and_kinds_give_one_result(layout, rows):
 def test_usable_layouts_are_not_copied():
     wide = np.zeros((4, 10), np.float32)
     tensor = torch.zeros(4, 10)
-    assert _native.float_matrix(wide[:, :6], "q") is not None
-    assert np.shares_memory(_native.float_matrix(wide[:, :6], "q"), wide)
-    assert _native.float_matrix(tensor[:, :6], "q").data_ptr() == tensor.data_ptr()
+    assert arrays.float_matrix(wide[:, :6], "q") is not None
+    assert np.shares_memory(arrays.float_matrix(wide[:, :6], "q"), wide)
+    assert arrays.float_matrix(tensor[:, :6], "q").data_ptr() == tensor.data_ptr()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4])
@@ -252,13 +252,13 @@ def test_float64_beyond_float32_is_refused_without_a_warning():
 
 def test_the_gallery_is_never_multiplied_whole(monkeypatch):
     sizes = []
-    multiplier = distance._multiplier
+    multiplier = distance.multiplier
 
     def spy(like):
         multiply = multiplier(like)
         return lambda a, b, out: (sizes.append(out.size), multiply(a, b, out))
 
-    monkeypatch.setattr(distance, "_multiplier", spy)
+    monkeypatch.setattr(distance, "multiplier", spy)
     monkeypatch.setattr(distance, "BLOCK_PRODUCTS", 1 << 20)
     ops.topk(features(700, 8, 1), features(5000, 8, 2), k=3)
     assert len(sizes) == 6 and max(sizes) <= distance.BLOCK_PRODUCTS
@@ -266,8 +266,8 @@ def test_the_gallery_is_never_multiplied_whole(monkeypatch):
 
 def test_a_half_gallery_is_converted_by_blocks(monkeypatch):
     sizes = []
-    convert = _native.float_matrix
-    monkeypatch.setattr(_native, "float_matrix", lambda x, name: (sizes.append(len(x)), convert(x, name))[1])
+    convert = arrays.float_matrix
+    monkeypatch.setattr(arrays, "float_matrix", lambda x, name: (sizes.append(len(x)), convert(x, name))[1])
     monkeypatch.setattr(distance, "BLOCK_PRODUCTS", 1 << 14)
     q, g = whole_numbers(20, 16, 1), whole_numbers(5000, 16, 2)
     found = ops.topk(torch.from_numpy(q), torch.from_numpy(g).bfloat16(), k=9)
@@ -282,13 +282,13 @@ def test_float32_symmetry_gives_the_plain_order(kind, monkeypatch):
     found = ops.topk(kind(x), kind(x.copy()), k=30, precision="float32")
     x = kind(x)
     multiplied = []
-    multiplier = distance._multiplier
+    multiplier = distance.multiplier
 
     def spy(like):
         multiply = multiplier(like)
         return lambda a, b, out: (multiplied.append(len(a) * b.shape[1]), multiply(a, b, out))
 
-    monkeypatch.setattr(distance, "_multiplier", spy)
+    monkeypatch.setattr(distance, "multiplier", spy)
     itself = ops.topk(x, x, k=30, precision="float32")
     np.testing.assert_array_equal(itself.indices, found.indices)
     np.testing.assert_array_equal(itself.values, found.values)
@@ -303,9 +303,9 @@ def test_gpu_sort_for_large_k_keeps_the_order(metric, monkeypatch):
     keys = -values if metric == "inner_product" else values
     if metric == "cosine":
         keys = -(q @ g.T) * torch.nan_to_num(1 / g.square().sum(1).sqrt(), posinf=0)
-    gpu = distance._Gpu.__new__(distance._Gpu)
+    gpu = distance._GpuSearch.__new__(distance._GpuSearch)
     gpu.q, gpu.g, gpu.kind, gpu.library = q, g, "torch", torch
-    monkeypatch.setattr(gpu, "_matrix", lambda rows, as_keys: (keys if as_keys else values)[rows])
+    monkeypatch.setattr(gpu, "block", lambda rows, **of: (keys if of else values)[rows])
     monkeypatch.setattr(distance, "_GPU_SORT_ELEMENTS", 900)
     found = gpu._sorted(200, ops.TopK(torch.empty(7, 200), torch.empty(7, 200, dtype=torch.int64)))
     expected = ops.topk(q, g, k=200, metric=metric)

@@ -219,13 +219,13 @@ def test_blocks_and_left_out_queries_do_not_change_a_score(monkeypatch):
 
 def test_the_gallery_is_multiplied_by_blocks_of_queries_that_are_scored(monkeypatch):
     sizes = []
-    multiplier = metrics.distance._multiplier
+    multiplier = metrics.products.multiplier
 
     def spy(like):
         multiply = multiplier(like)
         return lambda a, b, out: (sizes.append(out.shape), multiply(a, b, out))
 
-    monkeypatch.setattr(metrics.distance, "_multiplier", spy)
+    monkeypatch.setattr(metrics.products, "multiplier", spy)
     pid = np.arange(700) % 70
     ops.cmc_map(
         whole_numbers(700, 4, 1),
@@ -383,7 +383,7 @@ def gpu_equals_cpu(array) -> None:
         pooled = ops.multi_query(array(x), pid=array(pid), camera=array(camera), pooling=pooling)
         expected = ops.multi_query(x, pid=pid, camera=camera, pooling=pooling)
         assert type(pooled.features) is type(array(x)) and pooled.pid.tolist() == expected.pid.tolist()
-        np.testing.assert_allclose(metrics._to_host(pooled.features), expected.features, rtol=1e-6)
+        np.testing.assert_allclose(metrics.arrays.on_host(pooled.features), expected.features, rtol=1e-6)
 
 
 def test_simulated_gpu_equals_cpu(simulated_gpu):

@@ -9,8 +9,9 @@ from unrealperson.ops.cbn import (
     normalise_by_camera,
     normalise_by_tables,
 )
-from unrealperson.ops.distance import Metric, TopK, pairwise_distance, topk
+from unrealperson.ops.distance import TopK, pairwise_distance, topk
 from unrealperson.ops.metrics import CmcMap, MultiQuery, cmc_map, cmc_map_of_matrix, multi_query
+from unrealperson.ops.products import Metric
 from unrealperson.ops.rerank import (
     JaccardGraph,
     Neighbors,

@@ -7,33 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from unrealperson.ops import _native
+from unrealperson.ops import _native, arrays
 
 
 class _Native:
     """The native methods for arrays like x, [N, C, S], on its device and the caller's current stream."""
 
     def __init__(self, x: Any, threads: int) -> None:
-        module = _native.load()
+        module = _native.load_for(x, "x")
         self.x, self.table = x, table_dtype(x)
-        self.gpu = _native.on_gpu(x)
+        self.gpu = arrays.on_gpu(x)
         if not self.gpu:
             self.methods = module.CbnCpu(threads)
             return
-        if not module.build_info()["cuda"]:
-            raise RuntimeError(
-                "x lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
-            )
-        if _native.kind_of(x, "x") == "torch":
-            device, stream = x.device.index, sys.modules["torch"].cuda.current_stream(x.device).cuda_stream
-        else:
-            with x.device:
-                device, stream = x.device.id, sys.modules["cupy"].cuda.get_current_stream().ptr
         # Freed with the methods: the library's pool puts its reuse behind what the stream still has to do.
-        self.methods = module.CbnCuda(self.empty(module.cbn_scratch(_view(x))), device, stream)
+        self.methods = module.CbnCuda(self.empty(module.cbn_scratch(_view(x))), *arrays.place(x))
 
     def empty(self, *shape: int, dtype: str = "") -> Any:
-        return empty(self.x, shape, dtype or self.table)
+        return arrays.empty(self.x, shape, dtype or self.table)
 
     def count(self, camera: Any, groups: int) -> Any:
         images = self.empty(groups + 1, dtype="int64")
@@ -169,8 +160,8 @@ def _register() -> None:
 
     @camera_norm.register_fake
     def _(x: Any, camera: Any, weight: Any, bias: Any, cameras: int, *_: Any) -> tuple[Any, ...]:
-        mean = empty(x, (cameras + 1, x.shape[1]), table_dtype(x))
-        return _empty_like(x), mean, mean.clone(), empty(x, (cameras + 1,), "int64")
+        mean = arrays.empty(x, (cameras + 1, x.shape[1]), table_dtype(x))
+        return _empty_like(x), mean, mean.clone(), arrays.empty(x, (cameras + 1,), "int64")
 
     @camera_look_up.register_fake
     def _(x: Any, *_: Any) -> Any:
@@ -228,32 +219,22 @@ def table_dtype(x: Any) -> str:
     return "float64" if dtype_name(x) == "float64" else "float32"
 
 
-def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
-    """Uninitialised, of the kind and on the device of `like`."""
-    if isinstance(like, np.ndarray):
-        return np.empty(shape, dtype)
-    if _native.kind_of(like, "x") == "torch":
-        return like.new_empty(shape, dtype=getattr(sys.modules["torch"], dtype))
-    with like.device:
-        return sys.modules["cupy"].empty(shape, dtype)
-
-
 def _empty_like(x: Any) -> Any:
     """Uninitialised, dense, with the shape and the layout of [N, C, S]."""
     images, channels, positions = x.shape
     if layouts(x)[0]:
-        return empty(x, (images, channels, positions), dtype_name(x))
+        return arrays.empty(x, (images, channels, positions), dtype_name(x))
     if hasattr(x, "new_empty_strided"):
         # No view: autograd lets nobody change a view among several results in place, as activations do.
         return x.new_empty_strided((images, channels, positions), (channels * positions, 1, channels))
-    return empty(x, (images, positions, channels), dtype_name(x)).swapaxes(1, 2)
+    return arrays.empty(x, (images, positions, channels), dtype_name(x)).swapaxes(1, 2)
 
 
 def cast(x: Any, dtype: str) -> Any:
     """Contiguous and of the type, copied only where it is not so already."""
     if isinstance(x, np.ndarray):
         return np.require(x, dtype, ["C", "A"])
-    if _native.kind_of(x, "x") == "torch":
+    if arrays.kind_of(x, "x") == "torch":
         return x.to(getattr(sys.modules["torch"], dtype)).contiguous()
     return sys.modules["cupy"].ascontiguousarray(x, dtype=dtype)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrealperson.ops import _cbn, _native
+from unrealperson.ops import _cbn, _native, arrays
 
 
 class CameraNorm(NamedTuple):
@@ -92,7 +92,7 @@ def camera_batch_norm(
     if not training:
         _check_ids(x, camera, groups)
         y = normalise_by_tables(x, camera, weight, bias, running_mean, running_var, eps=eps, num_threads=num_threads)
-        return CameraNorm(y, _cbn.empty(x, (0,), "int64").sum())
+        return CameraNorm(y, arrays.empty(x, (0,), "int64").sum())
     y, (mean, var, images) = normalise_by_camera(
         x, camera, weight, bias, cameras=groups, eps=eps, min_images=min_images, process_group=process_group,
         num_threads=num_threads,
@@ -142,7 +142,7 @@ def normalise_by_camera(
     values = _as_values(x)
     camera, weight, bias = _check_terms(values, camera, weight, bias)
     threads = _native.thread_count(num_threads)
-    torch_in = _native.kind_of(x, "x") == "torch"
+    torch_in = arrays.kind_of(x, "x") == "torch"
     if process_group is not None and not torch_in:
         raise ValueError("process_group needs torch tensors")
     if not torch_in:
@@ -188,7 +188,7 @@ def normalise_by_tables(
     values = _as_values(x)
     camera, weight, bias = _check_terms(values, camera, weight, bias)
     threads = _native.thread_count(num_threads)
-    look_up = _cbn.operators().camera_look_up if _native.kind_of(x, "x") == "torch" else _cbn.look_up
+    look_up = _cbn.operators().camera_look_up if arrays.kind_of(x, "x") == "torch" else _cbn.look_up
     return look_up(values, camera, weight, bias, mean, var, eps, threads).reshape(x.shape)
 
 
@@ -233,7 +233,7 @@ def camera_batch_norm_backward(
 
 
 def _check_tables(x: Any, mean: Any, var: Any) -> int:
-    kinds = [_native.kind_of(a, name) for a, name in ((x, "x"), (mean, "mean"), (var, "var"))]
+    kinds = [arrays.kind_of(a, name) for a, name in ((x, "x"), (mean, "mean"), (var, "var"))]
     if len(set(kinds)) > 1:
         raise ValueError(f"x and the tables must be of one kind, got {', '.join(kinds)}")
     shape = tuple(mean.shape)
@@ -246,13 +246,13 @@ def _check_tables(x: Any, mean: Any, var: Any) -> int:
 
 
 def _check_terms(x: Any, camera: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
-    kind = _native.kind_of(x, "x")
+    kind = arrays.kind_of(x, "x")
     for name, value, length in (
         ("camera", camera, x.shape[0]),
         ("weight", weight, x.shape[1]),
         ("bias", bias, x.shape[1]),
     ):
-        if _native.kind_of(value, name) != kind:
+        if arrays.kind_of(value, name) != kind:
             raise ValueError(f"{name} must be of the kind of x, {kind}, got {type(value).__name__}")
         if tuple(value.shape) != (length,):
             raise ValueError(f"{name} must be [{length}] for x {list(x.shape)}, got {list(value.shape)}")
@@ -263,15 +263,15 @@ def _check_terms(x: Any, camera: Any, weight: Any, bias: Any) -> tuple[Any, Any,
 
 def _check_ids(x: Any, camera: Any, groups: int) -> None:
     """Only for a GPU, where it waits for the device: on the CPU the native code looks at every id anyhow."""
-    if _native.on_gpu(x) and not _compiling() and not bool(((camera >= 0) & (camera < groups)).all()):
+    if arrays.on_gpu(x) and not _compiling() and not bool(((camera >= 0) & (camera < groups)).all()):
         raise ValueError(f"camera must lie in [0, {groups}), got {int(camera.min())} ... {int(camera.max())}")
 
 
 def _as_values(x: Any) -> Any:
     """[N, C, S] with adjacent positions or adjacent channels: a view wherever x allows it."""
-    kind = _native.kind_of(x, "x")
+    kind = arrays.kind_of(x, "x")
     dtype = _cbn.dtype_name(x)
-    if dtype not in ("float32", "float16", "bfloat16", "float64") or (dtype == "float64" and _native.on_gpu(x)):
+    if dtype not in ("float32", "float16", "bfloat16", "float64") or (dtype == "float64" and arrays.on_gpu(x)):
         raise ValueError(f"x must be float32, float16, bfloat16 or (CPU only) float64, got {dtype}")
     if x.ndim < 2 or 0 in x.shape:
         raise ValueError(f"x must be [N, C, ...] and not empty, got shape {list(x.shape)}")

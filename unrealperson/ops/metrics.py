@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from unrealperson.ops import _native, distance
-from unrealperson.ops.distance import Metric
+from unrealperson.ops import _native, arrays, products
+from unrealperson.ops.products import Metric
 
 Protocol = Literal["known", "market1501"]
 """What identities mean. "known": -1 is unknown, all others are people. "market1501": -1 is junk, 0 a distractor."""
@@ -113,28 +113,28 @@ def cmc_map(
 
     Source: single-query protocol of Market-1501 (Zheng et al., ICCV 2015); mINP of Ye et al., TPAMI 2021.
     """
-    native, q, g, threads = distance._enter(q, g, metric, num_threads)
-    g = _native.float_matrix(g, "g")
+    native, q, g, threads = products.checked_pair(q, g, metric, num_threads)
+    g = arrays.float_matrix(g, "g")
     sides = _Sides(len(q), len(g), query_pid, gallery_pid, query_camera, gallery_camera, protocol)
-    if _native.on_gpu(q):
-        gpu = distance._Gpu(native, q, g, metric)
-        query_norm2 = _to_host(gpu.query_norm2)
+    if arrays.on_gpu(q):
+        gpu = products.GpuProducts(native, q, g, metric)
+        query_norm2 = arrays.on_host(gpu.query_norm2)
         terms = _keys_as_they_are(len(g))
 
         def block_of(rows: Any) -> Any:
-            return _to_host(gpu._matrix(rows if isinstance(rows, slice) else gpu.library.asarray(rows), True))
+            return arrays.on_host(gpu.block(rows if isinstance(rows, slice) else gpu.library.asarray(rows), keys=True))
     else:
-        query_norm2 = distance._norms(native, q, "q", threads)
-        terms = distance._terms(native, metric, distance._norms(native, g, "g", threads))
-        multiply = distance._multiplier(q)
-        buffer = distance._empty(q, (len(g) * min(_rows_per_block(len(g)), len(q)),), "float32")
+        query_norm2 = products.norms(native, q, "q", threads)
+        terms = products.key_terms(native, metric, products.norms(native, g, "g", threads))
+        multiply = products.multiplier(q)
+        buffer = arrays.empty(q, (len(g) * min(_rows_per_block(len(g)), len(q)),), "float32")
 
         def block_of(rows: Any) -> Any:
             # For a few hundred queries, BLAS libraries are faster at this product than at its transpose. They pack
             # operands into memory of their own, which stays small where the gallery comes in parts.
             part = q[rows]
             block = buffer[: len(g) * len(part)].reshape(len(g), len(part))
-            for columns in distance._blocks(len(g), _GALLERY_ROWS):
+            for columns in arrays.blocks(len(g), _GALLERY_ROWS):
                 multiply(g[columns], part.T, block[columns])
             return block.T
 
@@ -181,7 +181,7 @@ def cmc_map_of_matrix(
         ValueError: Wrong kind, dtype or shape, NaN or Inf in a scored row, an empty gallery, or no query that can be
             scored.
     """
-    _native.kind_of(matrix, "matrix")
+    arrays.kind_of(matrix, "matrix")
     if matrix.ndim != 2:
         raise ValueError(f"matrix must be [q, g], got shape {tuple(matrix.shape)}")
     native, threads = _native.load(), _native.thread_count(num_threads)
@@ -192,7 +192,7 @@ def cmc_map_of_matrix(
         terms[0] = -1
 
     def block_of(part: Any) -> Any:
-        return _to_host(_native.float_matrix(matrix[part], "matrix"))
+        return arrays.on_host(arrays.float_matrix(matrix[part], "matrix"))
 
     found, keys = _score(native, sides, block_of, terms, max_rank, hits, threads)
     return found._replace(values=-keys if similarity else keys)
@@ -226,15 +226,15 @@ def multi_query(
     """
     if pooling not in get_args(Pooling):
         raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {pooling!r}")
-    library = sys.modules[_native.kind_of(x, "x")]
-    x = _native.float_matrix(x, "x")
-    labels = np.stack([_labels(pid, "pid", len(x)), _labels(camera, "camera", len(x))], axis=1)
+    library = sys.modules[arrays.kind_of(x, "x")]
+    x = arrays.float_matrix(x, "x")
+    labels = np.stack([arrays.labels(pid, "pid", len(x)), arrays.labels(camera, "camera", len(x))], axis=1)
     known = np.flatnonzero((labels != UNKNOWN).all(axis=1))
     if not len(known):
         raise ValueError(f"none of the {len(x)} images has a known identity and camera, so none can be a query")
     pairs, owner, sizes = np.unique(labels[known], axis=0, return_inverse=True, return_counts=True)
     groups = np.split(known[np.argsort(owner.reshape(-1), kind="stable")], np.cumsum(sizes)[:-1])
-    result = distance._empty(x, (len(groups), x.shape[1]), "float32")
+    result = arrays.empty(x, (len(groups), x.shape[1]), "float32")
     for row, group in enumerate(groups):
         images = x[library.asarray(group)]
         result[row] = library.mean(images, 0, dtype=library.float64) if pooling == "mean" else library.amax(images, 0)
@@ -258,14 +258,19 @@ class _Sides:
             raise ValueError(f"protocol must be one of {', '.join(get_args(Protocol))}, got {protocol!r}")
         if (query_camera is None) != (gallery_camera is None):
             raise ValueError("query_camera and gallery_camera must both be given or both be None")
-        pid, gallery_pid = _labels(query_pid, "query_pid", queries), _labels(gallery_pid, "gallery_pid", rows)
+        pid, gallery_pid = (
+            arrays.labels(query_pid, "query_pid", queries),
+            arrays.labels(gallery_pid, "gallery_pid", rows),
+        )
         if rows == 0:
             raise ValueError("the gallery must hold at least one row, got none")
         self.by_camera = query_camera is not None
         # Without cameras, queries and gallery have different ones.
-        self.camera = _labels(query_camera, "query_camera", queries) if self.by_camera else np.zeros(queries, np.int64)
+        self.camera = (
+            arrays.labels(query_camera, "query_camera", queries) if self.by_camera else np.zeros(queries, np.int64)
+        )
         self.gallery_camera = (
-            _labels(gallery_camera, "gallery_camera", rows) if self.by_camera else np.ones(rows, np.int64)
+            arrays.labels(gallery_camera, "gallery_camera", rows) if self.by_camera else np.ones(rows, np.int64)
         )
         self.junk = np.flatnonzero(gallery_pid == UNKNOWN)
         self.by_identity = np.argsort(gallery_pid, kind="stable")
@@ -307,7 +312,7 @@ def _score(
     threads: int,
 ) -> tuple[CmcMap, np.ndarray]:
     """Scores with no values yet, and the keys of the hits."""
-    max_rank, hits = _count(max_rank, "max_rank", 1), _count(hits, "hits", 0)
+    max_rank, hits = arrays.count(max_rank, "max_rank", 1), arrays.count(hits, "hits", 0)
     labels = native.GalleryLabels(sides.by_identity, sides.gallery_camera)
     query, matches, skipped = sides.scored(labels)
     terms[1, sides.junk] = np.inf
@@ -315,7 +320,7 @@ def _score(
     precision, inverse = np.empty(len(query)), np.empty(len(query))
     near = np.empty((len(query), min(hits, terms.shape[1])), np.int64)
     keys = np.empty(near.shape, np.float32)
-    for part in distance._blocks(len(query), _rows_per_block(terms.shape[1])):
+    for part in arrays.blocks(len(query), _rows_per_block(terms.shape[1])):
         rows: Any = query[part]
         if rows[-1] - rows[0] == len(rows) - 1:
             rows = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -348,21 +353,3 @@ def _rows_per_block(gallery: int) -> int:
 
 def _keys_as_they_are(columns: int) -> np.ndarray:
     return np.stack([np.ones(columns, np.float32), np.zeros(columns, np.float32)])
-
-
-def _count(n: Any, name: str, least: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-        raise ValueError(f"{name} must be an integer of {least} or more, got {n!r}")
-    return int(n)
-
-
-def _to_host(x: Any) -> Any:
-    return x if isinstance(x, np.ndarray) else x.cpu() if _native.kind_of(x, "x") == "torch" else x.get()
-
-
-def _labels(x: Any, name: str, n: int) -> np.ndarray:
-    kind = _native.kind_of(x, name)
-    array = np.asarray(_to_host(x.detach() if kind == "torch" else x))
-    if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64) or array.shape != (n,):
-        raise ValueError(f"{name} must be integers [{n}] that fit int64, got {array.dtype} {list(array.shape)}")
-    return np.require(array, np.int64, ["C", "A"])

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from unrealperson.ops import _native, distance
+from unrealperson.ops import arrays, distance, products
 from unrealperson.ops.distance import TopK
 
 Rule = Literal["spcl", "zhong"]
@@ -90,7 +90,7 @@ def find_neighbors(
         ValueError: Wrong kind, dtype or shape, k below 1, NaN or Inf, vectors longer than about 9e18.
     """
     native, q, g, threads = _enter(q, g, num_threads)
-    return _survey(native, q, g, min(_count(k, "k"), len(q) + len(g)), threads, None)
+    return _survey(native, q, g, min(arrays.count(k, "k"), len(q) + len(g)), threads, None)
 
 
 def k_reciprocal(
@@ -133,13 +133,13 @@ def k_reciprocal(
     sizes = _list_sizes(k1, k2, "zhong", len(q) + len(g))
     share = _share(lambda_)
     if k is not None:
-        k = min(_count(k, "k"), len(g))
+        k = min(arrays.count(k, "k"), len(g))
     native, q, g, threads = _enter(q, g, num_threads)
     block = min(len(q) * len(g), max(len(g), _BLEND_ELEMENTS))
     _require_memory(
         len(q) + len(g), sizes, 4 * len(q) * len(g) if k is None else 4 * block + 48 * len(q) * k, max_memory
     )
-    result = distance._empty(q, (len(q), len(g)), "float32") if k is None else _empty_topk(q, k)
+    result = arrays.empty(q, (len(q), len(g)), "float32") if k is None else _empty_topk(q, k)
     if len(q) == 0 or len(g) == 0:
         return result
     if neighbors is None:
@@ -201,7 +201,7 @@ def jaccard_graph(
     native, x, _, threads = _enter(x, x, num_threads)
     _require_memory(len(x), sizes, 0, max_memory)
     if len(x) == 0:
-        graph = JaccardGraph(*(distance._empty(x, (n,), t) for n, t in zip((1, 0, 0), _CSR, strict=True)))
+        graph = JaccardGraph(*(arrays.empty(x, (n,), t) for n, t in zip((1, 0, 0), _CSR, strict=True)))
         graph.indptr[0] = 0
         return graph
     none = x[:0]
@@ -242,7 +242,7 @@ class RerankGallery:
         self._sizes = _list_sizes(k1, k2, "zhong", len(g) + 1)
         self._lambda = _share(lambda_)
         self._native, self._g, _, self._threads = _enter(g, g, num_threads)
-        if _native.on_gpu(self._g) or len(self._g) == 0:
+        if arrays.on_gpu(self._g) or len(self._g) == 0:
             raise ValueError(f"g must have a row or more in host memory, got {len(g)}; use g.cpu() or cupy.asnumpy(g)")
         self._terms = _gallery_terms(self._native, self._g, self._threads)
         lists = _survey(self._native, self._g[:0], self._g, min(self._sizes.width, len(g)), self._threads, None)
@@ -270,9 +270,9 @@ class RerankGallery:
             ValueError: Wrong kind, dtype or shape, k below 1, NaN or Inf.
         """
         if k is not None:
-            k = min(_count(k, "k"), len(self._g))
+            k = min(arrays.count(k, "k"), len(self._g))
         _, q, _, threads = _enter(q, self._g, self._threads)
-        result = distance._empty(q, (len(q), len(self._g)), "float32")
+        result = arrays.empty(q, (len(q), len(self._g)), "float32")
         _squared_distances(self._native, q, self._g, self._terms, result, threads)
         for i in range(len(q)):
             row = result[i]
@@ -287,8 +287,8 @@ class RerankGallery:
 
 def _enter(q: Any, g: Any, num_threads: int) -> tuple[Any, Any, Any, int]:
     """Checked inputs as float32, and the native module."""
-    native, q, g, threads = distance._enter(q, g, "sqeuclidean", num_threads)
-    return native, q, _native.float_matrix(g, "g"), threads
+    native, q, g, threads = products.checked_pair(q, g, "sqeuclidean", num_threads)
+    return native, q, arrays.float_matrix(g, "g"), threads
 
 
 def _survey(native: Any, q: Any, g: Any, k: int, threads: int, matrix: Any) -> Neighbors:
@@ -296,21 +296,21 @@ def _survey(native: Any, q: Any, g: Any, k: int, threads: int, matrix: Any) -> N
 
     Blocks come in an order in which each row meets the others by ascending index, as ties demand.
     """
-    if _native.on_gpu(q):
+    if arrays.on_gpu(q):
         return _gpu_survey(q, g, k, matrix)
     n = len(q) + len(g)
     lists = Neighbors(
-        distance._empty(q, (n, k), "float32"),
-        distance._empty(q, (n, k), "int64"),
-        distance._empty(q, (n,), "float32"),
+        arrays.empty(q, (n, k), "float32"),
+        arrays.empty(q, (n, k), "int64"),
+        arrays.empty(q, (n,), "float32"),
     )
-    norm2 = np.concatenate([distance._norms(native, q, "q", threads), distance._norms(native, g, "g", threads)])
-    terms = distance._terms(native, "sqeuclidean", norm2)
+    norm2 = np.concatenate([products.norms(native, q, "q", threads), products.norms(native, g, "g", threads)])
+    terms = products.key_terms(native, "sqeuclidean", norm2)
     blocks = [*_blocks(q, 0), *_blocks(g, len(q))]
     nearest = [native.Nearest(len(x), k) for x, _ in blocks]
     largest = np.full(n, -np.inf, np.float32)
-    multiply = distance._multiplier(q)
-    products, mirrored = (distance._empty(q, (_BLOCK * _BLOCK,), "float32") for _ in range(2))
+    multiply = products.multiplier(q)
+    straight, mirrored = (arrays.empty(q, (_BLOCK * _BLOCK,), "float32") for _ in range(2))
 
     def take(block: int, others: slice, seen: Any) -> None:
         nearest[block].add(seen, terms[:, others], others.start, threads)
@@ -318,7 +318,7 @@ def _survey(native: Any, q: Any, g: Any, k: int, threads: int, matrix: Any) -> N
 
     for a, (x, rows) in enumerate(blocks):
         for b, (y, columns) in enumerate(blocks[a:], a):
-            block = products[: len(x) * len(y)].reshape(len(x), len(y))
+            block = straight[: len(x) * len(y)].reshape(len(x), len(y))
             multiply(x, y.T, block)
             take(a, columns, block)
             if b > a:
@@ -335,9 +335,9 @@ def _survey(native: Any, q: Any, g: Any, k: int, threads: int, matrix: Any) -> N
 
 
 def _gpu_survey(q: Any, g: Any, k: int, matrix: Any) -> Neighbors:
-    kind = _native.kind_of(g, "g")
+    kind = arrays.kind_of(g, "g")
     x = sys.modules[kind].concatenate((q, g))
-    farthest = distance._empty(g, (len(x),), "float32")
+    farthest = arrays.empty(g, (len(x),), "float32")
     step = max(1, _GPU_ELEMENTS // max(1, len(x)))
     for start in range(0, len(x), step):
         block = distance.pairwise_distance(x[start : start + step], x)
@@ -356,21 +356,21 @@ def _blocks(x: Any, first: int) -> Iterator[tuple[Any, slice]]:
 
 
 def _gallery_terms(native: Any, g: Any, threads: int) -> Any:
-    if _native.on_gpu(g):
+    if arrays.on_gpu(g):
         return None
-    return distance._terms(native, "sqeuclidean", distance._norms(native, g, "g", threads))
+    return products.key_terms(native, "sqeuclidean", products.norms(native, g, "g", threads))
 
 
 def _squared_distances(native: Any, q: Any, g: Any, terms: Any, out: Any, threads: int) -> None:
-    if _native.on_gpu(q):
+    if arrays.on_gpu(q):
         out[...] = distance.pairwise_distance(q, g)
         return
-    distance._multiplier(q)(q, g.T, out)
-    native.products_to_values(out, terms, distance._norms(native, q, "q", threads), "sqeuclidean", threads)
+    products.multiplier(q)(q, g.T, out)
+    native.products_to_values(out, terms, products.norms(native, q, "q", threads), "sqeuclidean", threads)
 
 
 def _empty_topk(like: Any, k: int) -> TopK:
-    return TopK(*(distance._empty(like, (len(like), k), dtype) for dtype in ("float32", "int64")))
+    return TopK(*(arrays.empty(like, (len(like), k), dtype) for dtype in ("float32", "int64")))
 
 
 def _fill_nearest(
@@ -379,7 +379,7 @@ def _fill_nearest(
     """The smallest of each row of the re-ranked matrix, of which a few rows exist at a time."""
     terms = _gallery_terms(native, g, threads)
     step = max(1, _BLEND_ELEMENTS // len(g))
-    block = distance._empty(q, (min(step, len(q)), len(g)), "float32")
+    block = arrays.empty(q, (min(step, len(q)), len(g)), "float32")
     for start in range(0, len(q), step):
         rows = slice(start, min(start + step, len(q)))
         part = block[: rows.stop - start]
@@ -391,14 +391,14 @@ def _fill_nearest(
 def _fill_smallest(native: Any, block: Any, result: TopK, threads: int) -> None:
     """The smallest of each row, equal ones by lower column."""
     k = result.values.shape[1]
-    if not _native.on_gpu(block):
+    if not arrays.on_gpu(block):
         terms = np.zeros((2, block.shape[1]), np.float32)
         terms[0] = 1
         nearest = native.Nearest(len(block), k)
         nearest.add(block, terms, 0, threads)
         nearest.finish(np.zeros(len(block), np.float32), "sqeuclidean", *result, threads)
         return
-    if _native.kind_of(block, "block") == "torch":
+    if arrays.kind_of(block, "block") == "torch":
         order = block.argsort(dim=1, stable=True)[:, :k]
         values = block.gather(1, order)
     else:
@@ -418,11 +418,11 @@ class _CpuNeighborhoods:
         self._rows.blend(block, first, scale, share, threads)
 
     def graph(self, eps: float, threads: int) -> JaccardGraph:
-        indptr = distance._empty(self._like, (self._n + 1,), "int64")
+        indptr = arrays.empty(self._like, (self._n + 1,), "int64")
         indptr[0] = 0
         self._rows.count_graph(eps, indptr[1:], threads)
         indptr[1:] = indptr[1:].cumsum(0)
-        graph = JaccardGraph(indptr, *(distance._empty(self._like, (int(indptr[-1]),), t) for t in _CSR[1:]))
+        graph = JaccardGraph(indptr, *(arrays.empty(self._like, (int(indptr[-1]),), t) for t in _CSR[1:]))
         self._rows.fill_graph(eps, *graph, threads)
         return graph
 
@@ -436,7 +436,7 @@ class _GpuNeighborhoods:
                 f"lists of {sizes.forward} rows do not fit a GPU's shared memory; take a k1 of 100 or less"
             )
         self._native, self._like, self._n = native, g, len(q) + len(g)
-        self._place = _place(g)
+        self._place = arrays.place(g)
         ranked, apart = self._empty((self._n, sizes.width), "int32"), self._empty((self._n, sizes.width), "float32")
         ranked[...] = lists.indices[:, : sizes.width]
         apart[...] = lists.values[:, : sizes.width]
@@ -470,7 +470,7 @@ class _GpuNeighborhoods:
         getattr(self._native, f"cuda_{step}")(*arguments, *self._place)
 
     def _empty(self, shape: tuple[int, ...], dtype: str) -> Any:
-        return distance._empty(self._like, shape, dtype)
+        return arrays.empty(self._like, shape, dtype)
 
     def _rows(self, step: str, *arguments: Any) -> tuple[Any, Any, Any]:
         """Sparse rows from a step that counts them first and then fills them."""
@@ -488,23 +488,9 @@ class _GpuNeighborhoods:
         return offset, self._empty(entries, "int32"), self._empty(entries, "float32")
 
 
-def _place(x: Any) -> tuple[int, int]:
-    """The device of an array, and the stream that is current there."""
-    if _native.kind_of(x, "x") == "torch":
-        return x.device.index, sys.modules["torch"].cuda.current_stream(x.device).cuda_stream
-    with x.device:
-        return x.device.id, sys.modules["cupy"].cuda.get_current_stream().ptr
-
-
 def _neighborhoods(native: Any, lists: Neighbors, q: Any, g: Any, sizes: _Sizes, threads: int) -> Any:
-    make = _GpuNeighborhoods if _native.on_gpu(g) else _CpuNeighborhoods
+    make = _GpuNeighborhoods if arrays.on_gpu(g) else _CpuNeighborhoods
     return make(native, lists, q, g, sizes, threads)
-
-
-def _count(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
-    return int(value)
 
 
 def _share(lambda_: float) -> float:
@@ -514,7 +500,7 @@ def _share(lambda_: float) -> float:
 
 
 def _list_sizes(k1: Any, k2: Any, rule: Rule, n: int) -> _Sizes:
-    k1, k2 = _count(k1, "k1"), _count(k2, "k2")
+    k1, k2 = arrays.count(k1, "k1"), arrays.count(k2, "k2")
     # Python rounds halves to even, as the authors' np.around does.
     wanted = (k1 if rule == "spcl" else k1 + 1, min(round(k1 / 2) + 1, k1 + (rule == "zhong")), k2)
     return _Sizes(*(max(1, min(size, n)) for size in wanted))
@@ -527,8 +513,8 @@ def _checked(lists: Any, q: Any, g: Any, width: int, *, farthest: bool) -> Neigh
     if farthest and largest is None:
         raise ValueError("neighbors must have farthest, which find_neighbors gives; got lists alone")
     numbers = [lists.values] if largest is None else [lists.values, largest]
-    kinds = {_native.kind_of(part, "neighbors") for part in (lists.indices, *numbers, g)}
-    if len(kinds) > 1 or any(_native.on_gpu(part) != _native.on_gpu(g) for part in (lists.indices, *numbers)):
+    kinds = {arrays.kind_of(part, "neighbors") for part in (lists.indices, *numbers, g)}
+    if len(kinds) > 1 or any(arrays.on_gpu(part) != arrays.on_gpu(g) for part in (lists.indices, *numbers)):
         raise ValueError(f"neighbors must be of the kind of the features and lie beside them, got {sorted(kinds)}")
     shape = tuple(lists.indices.shape)
     if shape != tuple(lists.values.shape) or len(shape) != 2 or shape[0] != n or shape[1] < width:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from unrealperson.ops import _native
+from unrealperson.ops import _native, arrays
 
 Precision = Literal["float32", "int8", "int16"]
 """What the products that rule rows out are made of; the result comes from float32 products in any case."""
@@ -63,8 +63,8 @@ def prepare(
         ValueError: Wrong kind, dtype or shape, NaN or Inf, vectors longer than about 9e18, an array on a GPU.
     """
     threads = _native.thread_count(num_threads)
-    features = _native.float_matrix(g, "g")
-    if _native.on_gpu(features):
+    features = arrays.float_matrix(g, "g")
+    if arrays.on_gpu(features):
         raise ValueError("g must lie in host memory to be prepared; give topk the GPU array itself")
     cols = features.shape[1]
     if not 1 <= cols <= MOST_DIMENSIONS:
@@ -77,7 +77,7 @@ def prepare(
     norm2 = np.empty(len(features), np.float32)
     integers = native.IntegerRows(len(features), cols, int(precision[3:]))
     if len(features):
-        _native.require_usable("g", integers.set(0, features, norm2, threads))
+        arrays.require_usable("g", integers.set(0, features, norm2, threads))
     return PreparedGallery(features, precision, norm2, integers)
 
 

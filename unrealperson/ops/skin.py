@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrealperson.ops import _native
+from unrealperson.ops import _native, arrays
 
 
 class Skinned(NamedTuple):
@@ -52,26 +52,26 @@ def skin(
     """
     vertices, count = len(positions), len(bones)
     native = _native.load()
-    arrays = {
+    parts = {
         "positions": _checked(positions, "positions", (vertices, 3), "float32"),
         "normals": _checked(normals, "normals", (vertices, 3), "float32"),
         "bone_index": _checked(bone_index, "bone_index", (vertices, 4), "uint8"),
         "bone_weight": _checked(bone_weight, "bone_weight", (vertices, 4), "float32"),
         "bones": _checked(bones, "bones", (count, 3, 4), "float32"),
     }
-    kinds = {name: _native.kind_of(array, name) for name, array in arrays.items()}
+    kinds = {name: arrays.kind_of(array, name) for name, array in parts.items()}
     if len(set(kinds.values())) > 1:
         raise ValueError(f"all arrays must be of one kind, got {kinds}")
     empty_like = np.empty_like if kinds["positions"] == "numpy" else sys.modules["torch"].empty_like
-    result = Skinned(empty_like(arrays["positions"]), empty_like(arrays["positions"]))
+    result = Skinned(empty_like(parts["positions"]), empty_like(parts["positions"]))
     if vertices:
-        native.skin(*arrays.values(), result.positions, result.normals, _native.thread_count(num_threads))
+        native.skin(*parts.values(), result.positions, result.normals, _native.thread_count(num_threads))
     return result
 
 
 def _checked(x: Any, name: str, shape: tuple[int, ...], dtype: str) -> Any:
-    kind = _native.kind_of(x, name)
-    if _native.on_gpu(x):
+    kind = arrays.kind_of(x, name)
+    if arrays.on_gpu(x):
         raise ValueError(
             f"{name} must lie in host memory: skin runs on the CPU alone; use {name}.cpu() or cupy.asnumpy"
         )

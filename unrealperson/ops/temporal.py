@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrealperson.ops import _native
+from unrealperson.ops import _native, arrays
 from unrealperson.ops.distance import TopK
 from unrealperson.schema import UNKNOWN
 
@@ -90,8 +89,8 @@ def joint_similarity(
         (visual_weight, visual_rate, temporal_weight, temporal_rate), num_threads,
     )  # fmt: skip
     out = pairs.empty(pairs.shape, "float32") if out is None else _checked_out(out, pairs)
-    for rows in _blocks(pairs.shape[0], pairs.block[0]):
-        for columns in _blocks(pairs.shape[1], pairs.block[1]):
+    for rows in arrays.blocks(pairs.shape[0], pairs.block[0]):
+        for columns in arrays.blocks(pairs.shape[1], pairs.block[1]):
             block = out[rows, columns]
             fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, False, block)
     fusion.require_finite()
@@ -138,15 +137,14 @@ def joint_topk(
     Raises:
         ValueError: As `joint_similarity`, or k below 1.
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"k must be an integer of 1 or more, got {k!r}")
+    k = arrays.count(k, "k")
     pairs = _Visual(visual)
     fusion = _Fusion(
         pairs, model, (query_camera, query_frame), (gallery_camera, gallery_frame),
         (visual_weight, visual_rate, temporal_weight, temporal_rate), num_threads,
     )  # fmt: skip
     queries, gallery = pairs.shape
-    k = min(int(k), gallery)
+    k = min(k, gallery)
     keys, indices = pairs.empty((queries, k), "float32"), pairs.empty((queries, k), "int64")
     if k and queries:
         if not pairs.gpu:
@@ -165,9 +163,9 @@ def _topk_on_cpu(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: An
     no_norms = np.zeros(queries, np.float32)
     step = max(1, min(pairs.block[0], _POOL_BYTES // (16 * (2 * k + 16))))
     buffer = pairs.empty((step * pairs.block[1],), "float32")
-    for rows in _blocks(queries, step):
+    for rows in arrays.blocks(queries, step):
         nearest = native.Nearest(rows.stop - rows.start, k)
-        for columns in _blocks(gallery, pairs.block[1]):
+        for columns in arrays.blocks(gallery, pairs.block[1]):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             block = buffer[: shape[0] * shape[1]].reshape(shape)
             fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, True, block)
@@ -177,8 +175,8 @@ def _topk_on_cpu(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: An
 
 
 def _topk_on_gpu(pairs: _Visual, fusion: _Fusion, keys: Any, indices: Any) -> None:
-    for rows in _blocks(pairs.shape[0], pairs.block[0]):
-        for columns in _blocks(pairs.shape[1], pairs.block[1]):
+    for rows in arrays.blocks(pairs.shape[0], pairs.block[0]):
+        for columns in arrays.blocks(pairs.shape[1], pairs.block[1]):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             block = pairs.empty(shape, "float32") if pairs.from_features else None
             fusion.keep_nearest(pairs.similarity(rows, columns, block), rows, columns, keys[rows], indices[rows])
@@ -187,7 +185,7 @@ def _topk_on_gpu(pairs: _Visual, fusion: _Fusion, keys: Any, indices: Any) -> No
 def _topk_by_sorting(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: Any) -> None:
     """Stable sort of whole rows of keys, for a k beyond what the GPU's kernel holds."""
     library, columns = sys.modules[pairs.kind], slice(0, pairs.shape[1])
-    for rows in _blocks(pairs.shape[0], max(1, math.prod(pairs.block) // pairs.shape[1])):
+    for rows in arrays.blocks(pairs.shape[0], max(1, math.prod(pairs.block) // pairs.shape[1])):
         block = pairs.empty((rows.stop - rows.start, pairs.shape[1]), "float32")
         fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, True, block)
         if pairs.kind == "torch":
@@ -205,15 +203,15 @@ class _Visual:
     def __init__(self, visual: Any) -> None:
         self.from_features = isinstance(visual, tuple)
         if not self.from_features:
-            self.arrays: tuple[Any, ...] = (_native.float_matrix(visual, "visual"),)
+            self.arrays: tuple[Any, ...] = (arrays.float_matrix(visual, "visual"),)
             self.shape = tuple(self.arrays[0].shape)
         else:
             if len(visual) != 2:
                 raise ValueError(f"visual must be similarities or a pair of features (q, g), got {len(visual)} arrays")
-            kinds = [_native.kind_of(x, name) for x, name in zip(visual, "qg", strict=True)]
+            kinds = [arrays.kind_of(x, name) for x, name in zip(visual, "qg", strict=True)]
             if kinds[0] != kinds[1]:
                 raise ValueError(f"q and g must be of one kind, got {kinds[0]} and {kinds[1]}")
-            q, g = (_native.float_matrix(x, name) for x, name in zip(visual, "qg", strict=True))
+            q, g = (arrays.float_matrix(x, name) for x, name in zip(visual, "qg", strict=True))
             if q.shape[1] != g.shape[1] or q.shape[1] == 0:
                 raise ValueError(
                     f"q and g must have one number of dimensions, got shapes {tuple(q.shape)} and {tuple(g.shape)}"
@@ -222,26 +220,14 @@ class _Visual:
                 raise ValueError(f"q and g must lie on one device, got {q.device} and {g.device}")
             self.arrays, self.shape = (q, g), (len(q), len(g))
         self.like = self.arrays[0]
-        self.kind, self.gpu = _native.kind_of(self.like, "visual"), _native.on_gpu(self.like)
+        self.kind, self.gpu = arrays.kind_of(self.like, "visual"), arrays.on_gpu(self.like)
         self.block = _GPU_BLOCK if self.gpu else _CPU_BLOCK
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
-        if self.kind == "numpy":
-            return np.empty(shape, dtype)
-        library = sys.modules[self.kind]
-        if self.kind == "torch":
-            return library.empty(shape, dtype=getattr(library, dtype), device=self.like.device)
-        with self.like.device:
-            return library.empty(shape, dtype)
+        return arrays.empty(self.like, shape, dtype)
 
     def beside(self, x: np.ndarray) -> Any:
-        """A small host array where the kernels can read it."""
-        if not self.gpu:
-            return x
-        if self.kind == "torch":
-            return sys.modules["torch"].from_numpy(x).to(self.like.device)
-        with self.like.device:
-            return sys.modules["cupy"].asarray(x)
+        return arrays.beside(self.like, x)
 
     def similarity(self, rows: slice, columns: slice, out: Any) -> Any:
         """The given block, or the features' products, written to `out`."""
@@ -258,7 +244,7 @@ class _Visual:
         """Name the row whose similarities are not finite."""
         if self.from_features:
             for name, x in zip("qg", self.arrays, strict=True):
-                finite = _on_host(sys.modules[self.kind].isfinite(x).all(1))
+                finite = arrays.on_host(sys.modules[self.kind].isfinite(x).all(1))
                 if not finite.all():
                     raise ValueError(f"{name} must be finite, see row {finite.argmin()}; got NaN or Inf")
         raise ValueError(f"similarities must be finite in float32, see row {bad_row}; got NaN or Inf")
@@ -276,11 +262,8 @@ class _Fusion:
         parameters: tuple[float, float, float, float],
         num_threads: int,
     ) -> None:
-        self.native, self.threads, self.pairs = _native.load(), _native.thread_count(num_threads), pairs
-        if pairs.gpu and not self.native.build_info()["cuda"]:
-            raise RuntimeError(
-                "visual lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
-            )
+        self.native, self.threads = _native.load_for(pairs.like, "visual"), _native.thread_count(num_threads)
+        self.pairs = pairs
         names = ("visual_weight", "visual_rate", "temporal_weight", "temporal_rate")
         for name, value in zip(names, parameters, strict=True):
             if not 0 < value <= _MAX_PARAMETER:
@@ -295,7 +278,7 @@ class _Fusion:
         )
         if pairs.gpu:
             self.bad_row = pairs.beside(np.array([-1], np.int64))
-            self.queue = _queue(pairs)
+            self.queue = arrays.place(pairs.like)
 
     def _arguments(self, rows: slice, columns: slice) -> tuple[Any, ...]:
         (query_slot, query_place), (slot, place) = self.query, self.gallery
@@ -367,39 +350,16 @@ def _sightings(
 
 
 def _integers(x: Any, name: str, count: int) -> np.ndarray:
-    _native.kind_of(x, name)
-    x = _on_host(x)
-    if x.dtype.kind not in "iu" or x.shape != (count,):
-        raise ValueError(f"{name} must be integers [{count}], got {x.dtype} {list(x.shape)}")
-    x = x.astype(np.int64)
+    x = arrays.labels(x, name, count)
     if count and x.min() < UNKNOWN:
         row = int(x.argmin())
         raise ValueError(f"{name} must be 0 or more, or {UNKNOWN} where unknown, got {x[row]} in row {row}")
     return x
 
 
-def _on_host(x: Any) -> np.ndarray:
-    if isinstance(x, np.ndarray):
-        return x
-    return np.asarray(x.detach().cpu().numpy() if _native.kind_of(x, "x") == "torch" else x.get())
-
-
 def _checked_out(out: Any, pairs: _Visual) -> Any:
-    if _native.kind_of(out, "out") != pairs.kind or (pairs.kind != "numpy" and out.device != pairs.like.device):
+    if arrays.kind_of(out, "out") != pairs.kind or (pairs.kind != "numpy" and out.device != pairs.like.device):
         raise ValueError(f"out must be of the kind and device of visual, {pairs.kind}")
     if tuple(out.shape) != pairs.shape or str(out.dtype).removeprefix("torch.") != "float32":
         raise ValueError(f"out must be float32 {list(pairs.shape)}, got {out.dtype} {list(out.shape)}")
     return out
-
-
-def _queue(pairs: _Visual) -> tuple[int, int]:
-    """Device and current stream of the caller."""
-    device, library = pairs.like.device, sys.modules[pairs.kind]
-    if pairs.kind == "torch":
-        return device.index, library.cuda.current_stream(device).cuda_stream
-    with device:
-        return device.id, library.cuda.get_current_stream().ptr
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
