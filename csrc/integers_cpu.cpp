@@ -6,13 +6,10 @@
 
 #include "dot.h"
 #include "integers.h"
+#include "memory.h"
 #include "parallel.h"
 #include "simd.h"
 #include "tile.h"
-
-#if defined(__linux__)
-#    include <sys/mman.h>
-#endif
 
 namespace unrealperson {
 namespace {
@@ -106,15 +103,13 @@ UP_EACH_ISA(UP_KERNELS)
 
 constexpr int64_t kHugePage = int64_t{2} << 20;
 
-// From a cache line's start, the last `zeros` zero; many in large pages, each of which saves 511 page faults.
+// From a cache line's start, or a large page's, the last `zeros` zero.
 int32_t* new_words(int64_t count, int64_t zeros) {
     const int64_t alignment = count * 4 > 2 * kHugePage ? kHugePage : 64;
     const int64_t bytes = (count * 4 + alignment) / alignment * alignment;
     void* words = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(bytes));
     if (words == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-    if (alignment == kHugePage) madvise(words, static_cast<size_t>(bytes), MADV_HUGEPAGE);
-#endif
+    prefer_huge_pages(words, bytes);
     std::memset(static_cast<int32_t*>(words) + count - zeros, 0, static_cast<size_t>(zeros * 4));
     return static_cast<int32_t*>(words);
 }

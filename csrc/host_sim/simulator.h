@@ -1,6 +1,6 @@
 // Runs a kernel's threads on the CPU. Each thread of a block is a fiber; blocks follow one another; a fiber gives way
-// only where CUDA makes threads wait for each other, so a schedule and its seed repeat a run exactly. Hence a thread that
-// waits in a loop for what another writes waits forever here, and the compiler contracts no products and sums.
+// only where CUDA makes threads wait for each other, so a schedule and its seed repeat a run exactly. Hence a thread
+// that waits in a loop for what another writes waits forever here, and the compiler contracts no products and sums.
 #pragma once
 
 #include <cstddef>
