@@ -36,6 +36,12 @@ class SynthConfig:
     """Scene number X of the folder name unreal_vX.Y (1: city street)."""
     version: int = 1
     """Model version Y of the folder name unreal_vX.Y (1: basic people without accessories)."""
+    body: Literal["massproduce", "natural"] = "massproduce"
+    """Body shapes: the original's distributions, or those met in a street."""
+    colors: Literal["wardrobe", "black", "uniform"] = "wardrobe"
+    """Colours of clothes: as people wear them, (almost) all black (paper section 4.4), or all alike."""
+    clothes: str = ""
+    """Folder of MakeHuman garments (.mhclo) that half of the people wear; empty: the built-in wardrobe alone."""
     people: int = 72
     """Identities to make; they are numbered P = 0 ... people - 1."""
     test_people: int = 24

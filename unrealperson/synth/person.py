@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
+from unrealperson.synth import arms, cloth, garments, mhclo, outfits, textures
 from unrealperson.synth import body as bodies
 from unrealperson.synth import gait as gaits
-from unrealperson.synth import garments, outfits, textures
+from unrealperson.synth.rotations import frame
 
 VERSIONS = (1,)
 KEYPOINTS = (
@@ -17,8 +20,25 @@ KEYPOINTS = (
     "right_ankle",
 )  # fmt: skip
 """COCO's order."""
+ATTACHMENTS = (
+    "hand_left", "hand_right", "shoulder_left", "shoulder_right", "hip_left", "hip_right", "back", "chest", "neck",
+    "head", "face",
+)  # fmt: skip
+"""Places where things are worn or held."""
 _LIMBS = ("upperarm", "lowerarm", "hand", "thigh", "calf", "foot")
-_SOLE_VERTICES = 96
+_SOLE_M, _SOLE_VERTICES = 0.03, 400
+# Bone, and place on the neutral base mesh whose nearest point of the skin is meant.
+_PLACES = {
+    "shoulder_left": ("clavicle_l", (0.0, 0.105, 0.58)),
+    "shoulder_right": ("clavicle_r", (0.0, -0.105, 0.58)),
+    "hip_left": ("pelvis", (0.01, 0.2, 0.06)),
+    "hip_right": ("pelvis", (0.01, -0.2, 0.06)),
+    "back": ("spine_03", (-0.2, 0.0, 0.42)),
+    "chest": ("spine_03", (0.2, 0.0, 0.42)),
+    "neck": ("neck_01", (0.1, 0.0, 0.57)),
+    "head": ("head", (0.02, 0.0, 0.95)),
+    "face": ("head", (0.2, 0.0, 0.735)),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,8 @@ class Person:
         landmarks: [17, 3] float32 rest positions of the COCO keypoints.
         landmark_bone: [17] uint8 bone that carries each keypoint.
         soles: [S] int64 vertices that may touch the ground.
+        attached: [11, 3, 4] float32 rest axes and place of each of `ATTACHMENTS`.
+        attached_bone: [11] uint8 bone that carries each of them.
     """
 
     seed: int
@@ -66,6 +88,8 @@ class Person:
     landmarks: np.ndarray
     landmark_bone: np.ndarray
     soles: np.ndarray
+    attached: np.ndarray
+    attached_bone: np.ndarray
 
     def bones(self, phase: float, *, moving: float = 1.0) -> np.ndarray:
         """Pose at one instant, with the lower sole on the ground.
@@ -99,38 +123,81 @@ class Person:
         carried = bones[self.landmark_bone]
         return np.einsum("nij,nj->ni", carried[:, :, :3], self.landmarks) + carried[:, :, 3]
 
+    def attachment(self, name: str, bones: np.ndarray) -> np.ndarray:
+        """Where something worn or held belongs in a pose.
 
-def make_person(seed: int, version: int, number: int) -> Person:
+        A hand's place is the middle of what its fist holds; its axes point from wrist to knuckles, from the little
+        finger to the index finger (along a handle), and square to both. Elsewhere the place lies on the bare skin and
+        the axes are forward, left and up of the upright body, carried by the bone.
+
+        Args:
+            name: out of `ATTACHMENTS`.
+            bones: [B, 3, 4] float32 from `bones`.
+
+        Returns:
+            [3, 4] float32: three axes as columns, then the place in metres, in the local frame.
+
+        Raises:
+            ValueError: no such name.
+        """
+        if name not in ATTACHMENTS:
+            raise ValueError(f"name must be one of {', '.join(ATTACHMENTS)}, got {name!r}")
+        row = ATTACHMENTS.index(name)
+        carried = bones[self.attached_bone[row]]
+        placed = carried[:, :3] @ self.attached[row]
+        placed[:, 3] += carried[:, 3]
+        return placed
+
+
+def make_person(
+    seed: int,
+    version: int,
+    number: int,
+    *,
+    body: bodies.Preset = "massproduce",
+    colors: cloth.Colors = "wardrobe",
+    clothes: Path | None = None,
+) -> Person:
     """Makes a person; the same arguments give the same bytes in every process.
 
     Args:
         seed: seed of the data set, 0 or more.
         version: model version Y; 1 is basic people without accessories.
         number: person P, 0 or more.
+        body: distribution of body shapes.
+        colors: how the colours of clothes are drawn: as people wear them, (almost) all black, or evenly.
+        clothes: folder of MakeHuman `.mhclo` garments that half of the people wear.
 
     Raises:
-        ValueError: a negative seed or number, or a version that does not exist.
+        ValueError: colors is none of these, no garment in the folder, a negative seed or number, or a version
+            that does not exist.
         RuntimeError: the MakeHuman base data is missing.
 
     Source: paper section 3.3; model versions as in the published folders unreal_vX.Y.
     """
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {', '.join(map(str, VERSIONS))}, got {version}")
+    if colors not in get_args(cloth.Colors):
+        raise ValueError(f"colors must be one of {', '.join(get_args(cloth.Colors))}, got {colors!r}")
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, number)).spawn(4)]
-    body = bodies.random_body(streams[0])
-    outfit = outfits.random_outfit(streams[1], gender=body.gender)
-    look = textures.paint(streams[2], body, outfit)
-    mesh = garments.dress(body, outfit)
+    shape = bodies.random_body(streams[0], preset=body)
+    fitted = mhclo.load_clothes(clothes) if clothes is not None else ()
+    outfit = outfits.random_outfit(streams[1], gender=shape.gender, clothes=fitted)
+    look = textures.paint(streams[2], shape, outfit, colors=colors)
+    mesh = garments.dress(shape, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)
-    skeleton = gaits.Skeleton(tuple(str(name) for name in template.bone_names), template.parents, body.joints + lift)
-    gait = gaits.random_gait(streams[3], weight=body.weight, age=body.age)
-    speed_mps = float(np.clip(streams[3].normal(1.3 - 0.25 * max(0.0, body.age - 60) / 20, 0.14), 0.8, 1.6))
-    wanted_m = (0.68 if outfit.bottom == "long skirt" else 0.78) * body.height_m * (speed_mps / 1.3) ** 0.6
-    gait, stride_m = gaits.with_stride(skeleton, gait, wanted_m)
-    landmarks, landmark_bone = _landmarks(template, body.vertices + lift, skeleton)
+    skeleton = gaits.Skeleton(tuple(str(name) for name in template.bone_names), template.parents, shape.joints + lift)
+    gait = gaits.random_gait(
+        streams[3], weight=shape.weight, age=shape.age, gender=shape.gender, height_m=shape.height_m
+    )
+    arm_out, fore_out = arms.clearance(mesh.positions, mesh.bone_index, skeleton)
+    gait = replace(gait, arm_out=arm_out, fore_out=fore_out)
+    gait = gaits.with_stride(gait, skeleton, 0.87 if outfit.narrow else 1.0)
+    landmarks, landmark_bone = _landmarks(template, shape.vertices + lift, skeleton)
+    attached, attached_bone = _attachments(template, shape.vertices + lift, skeleton)
     return Person(
         seed=seed,
         version=version,
@@ -142,16 +209,15 @@ def make_person(seed: int, version: int, number: int) -> Person:
         bone_index=mesh.bone_index,
         bone_weight=mesh.bone_weight,
         texture=look.texture,
-        height_m=body.height_m,
-        speed_mps=speed_mps,
-        stride_m=stride_m,
+        height_m=shape.height_m,
+        speed_mps=gait.speed_mps,
+        stride_m=gait.stride_m,
         attributes={
-            "gender": body.gender,
-            "age": round(body.age),
-            "height_m": round(body.height_m, 3),
-            "top": outfit.top,
-            "bottom": outfit.bottom,
-            "shoes": outfit.shoes,
+            **_describe(shape),
+            "walk": gait.walk,
+            "idle": gait.idle,
+            "activity": gait.activity,
+            **outfits.describe(outfit),
             "hair": outfit.hair,
             **look.words,
         },
@@ -159,8 +225,49 @@ def make_person(seed: int, version: int, number: int) -> Person:
         gait=gait,
         landmarks=landmarks,
         landmark_bone=landmark_bone,
-        soles=np.argsort(mesh.positions[:, 2], kind="stable")[:_SOLE_VERTICES],
+        soles=_soles(mesh.positions),
+        attached=attached,
+        attached_bone=attached_bone,
     )
+
+
+def _describe(shape: bodies.Body) -> dict[str, str | float]:
+    bands = {25: "16-24", 40: "25-39", 60: "40-59", 200: "60+"}
+    heavy, strong = shape.weight > 0.68, shape.muscle > 0.6
+    return {
+        "gender": shape.gender,
+        "age": round(shape.age),
+        "age_band": next(name for end, name in bands.items() if shape.age < end),
+        "height_m": round(shape.height_m, 3),
+        "height": "short" if shape.height_m < 1.62 else "tall" if shape.height_m > 1.8 else "average",
+        "build": "heavy" if heavy else "slim" if shape.weight < 0.32 else "athletic" if strong else "average",
+    }
+
+
+def _soles(positions: np.ndarray) -> np.ndarray:
+    low = np.flatnonzero(positions[:, 2] < _SOLE_M)
+    return low[:: -(-len(low) // _SOLE_VERTICES)]
+
+
+def _attachments(
+    template: bodies.Template, vertices: np.ndarray, skeleton: gaits.Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    at, skin = skeleton.at(), np.unique(template.quads[template.faces_of("body")])
+    axes, bones = [], []
+    for name in ATTACHMENTS:
+        if name.startswith("hand"):
+            side, sign = name[5], 1.0 if name == "hand_left" else -1.0
+            knuckle, next_joint = at[f"middle_01_{side}"], at[f"middle_02_{side}"]
+            turned = frame(knuckle - at[f"hand_{side}"], at[f"index_01_{side}"] - at[f"pinky_01_{side}"])
+            place = knuckle + 0.3 * (next_joint - knuckle) + 0.022 * sign * turned[:, 2]
+            bones.append(template.bone(f"hand_{side}"))
+        else:
+            bone, wanted = _PLACES[name]
+            nearest = skin[np.linalg.norm(template.vertices[skin] - np.array(wanted), axis=1).argmin()]
+            turned, place = np.eye(3), vertices[nearest].astype(np.float64)
+            bones.append(template.bone(bone))
+        axes.append(np.concatenate([turned, place[:, None]], 1))
+    return np.array(axes, np.float32), np.array(bones, np.uint8)
 
 
 def _landmarks(

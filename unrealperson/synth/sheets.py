@@ -1,4 +1,4 @@
-"""Triangle sheets over a body, and what tailoring does to them: cut, hem, drape, widen, weld.
+"""Triangle sheets over a body, and what tailoring does to them: cut, hem, smooth, weld.
 
 Every vertex remembers its place on the neutral base mesh, so cut lines and texture charts fit every body.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
 from unrealperson.synth.body import Body, Template, load_template, strongest_weights
 
-_CROTCH_Z = -0.045
+SLOTS = ("body", "hair", "top", "outer", "bottom", "shoes")
+"""What a triangle of a dressed person belongs to; a dress is a top with a skirt or legs in the bottom's place."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Sheet:
         weight: [n, B] dense bone weights.
         triangles: [T, 3] int.
         chart: [T, 3, 2] texture coordinates of the corners, or empty.
+        slot: index into `SLOTS`.
     """
 
     position: np.ndarray
@@ -37,6 +38,7 @@ class Sheet:
     weight: np.ndarray
     triangles: np.ndarray
     chart: np.ndarray
+    slot: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Mesh:
         bone_index: [V, 4] uint8.
         bone_weight: [V, 4] float32.
         lift_m: metres by which the soles raise the body.
+        slot: [T] uint8 index into `SLOTS` of each triangle.
     """
 
     positions: np.ndarray
@@ -60,11 +63,12 @@ class Mesh:
     bone_index: np.ndarray
     bone_weight: np.ndarray
     lift_m: float
+    slot: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Guides:
-    """Per template vertex: where it lies along the limbs.
+class Guides:
+    """Per vertex of the base mesh: where it lies along the limbs.
 
     Attributes:
         arm: [V] share of weights of arm and hand.
@@ -82,7 +86,8 @@ class _Guides:
 
 
 @lru_cache(maxsize=1)
-def _guides() -> _Guides:
+def body_guides() -> Guides:
+    """Where the vertices of the base mesh lie along the limbs."""
     template = load_template()
     dense = np.zeros((len(template.vertices), len(template.bone_names)), np.float32)
     np.put_along_axis(dense, template.bone_index.astype(np.int64), template.bone_weight, 1)
@@ -107,7 +112,7 @@ def _guides() -> _Guides:
     front /= np.linalg.norm(front)
     around = np.arctan2(away @ np.cross(direction, front), away @ front)
     head = dense[:, [n == "head" for n in names]].sum(1)
-    return _Guides(arm=arm, along=along, around=around, head=head, weight=dense)
+    return Guides(arm=arm, along=along, around=around, head=head, weight=dense)
 
 
 @lru_cache(maxsize=1)
@@ -121,10 +126,10 @@ def skin_faces() -> np.ndarray:
     mouth &= template.vertices[template.quads[rows], 0].mean(1) < 0.125
     sockets = (centre[:, 0] < 0.155) & (np.abs(centre[:, 1] - 0.59) < 0.045)
     quads = template.quads[rows[~(mouth | sockets)]]
-    point, guides = template.vertices, _guides()
+    point, guides = template.vertices, body_guides()
     hand = (guides.arm > 0.5) & (guides.along > 1.9)
     kind = np.where(hand, 2, np.where(guides.head > 0.5, 1, 0))
-    cell = np.array([0.0005, 0.0045, 0.0075])[kind]
+    cell = np.array([0.0005, 0.0016, 0.004])[kind]
     code = np.round(point / cell[:, None]).astype(np.int64) @ np.array([1, 1 << 16, 1 << 32]) + (kind << 48)
     used = np.unique(quads)
     _, first, inverse = np.unique(code[used], return_index=True, return_inverse=True)
@@ -156,7 +161,7 @@ def sheet_of(template: Template, body: Body, faces: np.ndarray) -> Sheet:
     """
     used, inverse = np.unique(faces, return_inverse=True)
     triangles = inverse.reshape(faces.shape)
-    guides = _guides()
+    guides = body_guides()
     position = body.vertices[used].astype(np.float64)
     return Sheet(
         position,
@@ -283,76 +288,21 @@ def smooth(sheet: Sheet, values: np.ndarray, times: int) -> np.ndarray:
         values: [n, k] value of each vertex.
         times: how often.
     """
-    t = sheet.triangles
-    edges = np.unique(np.sort(np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]]), 1), axis=0)
-    ends = np.concatenate([edges, edges[:, ::-1]])
-    order = np.argsort(ends[:, 0], kind="stable")
-    start = np.searchsorted(ends[order, 0], np.arange(len(values)))
-    count = np.bincount(ends[:, 0], minlength=len(values))[:, None]
+    near, start, count = _links(sheet.triangles.tobytes(), str(sheet.triangles.dtype), len(values))
     for _ in range(times):
-        values = 0.5 * values + 0.5 * np.add.reduceat(values[ends[order, 1]], start) / count
+        values = 0.5 * values + 0.5 * np.add.reduceat(values[near], start) / count
     return values
 
 
-def drape(sheet: Sheet, offset: float, fall: float) -> Sheet:
-    """Moves cloth outwards; below the chest it falls towards the vertical instead of hugging the body.
-
-    Args:
-        sheet: the cloth, lying on the body.
-        offset: metres between body and cloth.
-        fall: 0 follows the body ... 1 falls straight.
-    """
-    # On the shoulders cloth rests on the body.
-    below = ramp(sheet.guide[:, 1], 0.3, 0.8) * (sheet.guide[:, 0] > 0.5)
-    resting = ramp(sheet.template[:, 2], 0.44, 0.53) * (1 - below)
-    position = sheet.position + (offset * (1 - 0.55 * resting))[:, None] * sheet.normal
-    torso = sheet.guide[:, 0] < 0.5
-    axis = np.array([np.median(position[torso, 0]), 0.0])
-    away = position[:, :2] - axis
-    radius = np.linalg.norm(away, axis=1)
-    sector = np.mod(np.round(np.arctan2(away[:, 1], away[:, 0]) / (2 * np.pi) * 32), 32).astype(int)
-    level = np.clip(((0.46 - sheet.template[:, 2]) / 0.03).astype(int), -1, 19)
-    hangs = torso & (level >= 0) & (sheet.template[:, 2] > _CROTCH_Z - 0.05)
-    reach = np.zeros((20, 32))
-    np.maximum.at(reach, (level[hangs], sector[hangs]), radius[hangs])
-    for row in range(1, 20):
-        reach[row] = np.maximum(reach[row], reach[row - 1] - 0.002)
-    # Cloth spans hollows (the spine, between the breasts): take the widest of the neighbouring sectors' chords.
-    spans = [np.roll(reach, k, 1) * np.cos(2 * np.pi * k / 32) for k in range(-3, 4)]
-    reach = np.maximum(reach, 0.985 * np.max(spans, axis=0))
-    reach = (np.roll(reach, 1, 1) + 2 * reach + np.roll(reach, -1, 1)) / 4
-    wanted = np.where(hangs, np.maximum(reach[np.clip(level, 0, 19), sector], radius), radius)
-    grown = radius + fall * (wanted - radius)
-    position[:, :2] = axis + away * (grown / np.maximum(radius, 1e-6))[:, None]
-    return replace(sheet, position=position)
-
-
-def widen(sheet: Sheet, body: Body, limb: tuple[str, str, str], least: float, share: np.ndarray) -> Sheet:
-    """Pushes cloth away from the axis of a limb, at least to a radius.
-
-    Args:
-        sheet: the cloth.
-        body: gives the joints.
-        limb: names of three bones from the trunk outwards, without the side.
-        least: wanted radius in metres.
-        share: [n] 0 leaves a vertex alone ... 1 pushes it all the way.
-    """
-    template = load_template()
-    left = sheet.template[:, 1] > 0
-    nearest, shortest = np.zeros_like(sheet.position), np.full(len(left), np.inf)
-    for first, second in pairwise(limb):
-        a, b = (
-            np.where(left[:, None], body.joints[template.bone(f"{n}_l")], body.joints[template.bone(f"{n}_r")])
-            for n in (first, second)
-        )
-        along = ((sheet.position - a) * (b - a)).sum(1) / ((b - a) ** 2).sum(1)
-        foot = a + np.clip(along, 0, 1.15)[:, None] * (b - a)
-        distance = np.linalg.norm(sheet.position - foot, axis=1)
-        closer = distance < shortest
-        nearest[closer], shortest[closer] = foot[closer], distance[closer]
-    gap = np.clip(least - shortest, 0, 0.06) * share
-    away = (sheet.position - nearest) / np.maximum(shortest, 1e-6)[:, None]
-    return replace(sheet, position=sheet.position + gap[:, None] * away)
+@lru_cache(maxsize=4)
+def _links(triangles: bytes, dtype: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Neighbours of the vertices one after another, where each vertex's begin, and how many it has."""
+    t = np.frombuffer(triangles, dtype).reshape(-1, 3)
+    edges = np.unique(np.sort(np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]]), 1), axis=0)
+    ends = np.concatenate([edges, edges[:, ::-1]])
+    order = np.argsort(ends[:, 0], kind="stable")
+    start = np.searchsorted(ends[order, 0], np.arange(count))
+    return ends[order, 1], start, np.bincount(ends[:, 0], minlength=count)[:, None]
 
 
 def ramp(value: np.ndarray, start: float, end: float) -> np.ndarray:
@@ -398,4 +348,5 @@ def weld(parts: list[Sheet]) -> Mesh:
         index,
         weight,
         lift_m,
+        np.repeat(np.array([part.slot for part in parts], np.uint8), [len(part.triangles) for part in parts]),
     )

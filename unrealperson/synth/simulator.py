@@ -17,6 +17,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -473,18 +475,21 @@ def make_simulator(config: SynthConfig) -> Simulator:
     """Builds scene, world and renderer; the calling thread owns the graphics context from then on.
 
     Args:
-        config: scene, version, seed, cameras, people_per_batch, lights, interval_s, width, height.
+        config: who, where and when; its split, sensor, endpoint and workers do not matter here.
 
     Raises:
         RuntimeError: no graphics.
     """
+    from unrealperson.synth.person import make_person
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import make_scene
     from unrealperson.synth.world import World
 
     scene = make_scene(config.scene, config.seed)
+    clothes = Path(config.clothes) if config.clothes else None
+    make = partial(make_person, body=config.body, colors=config.colors, clothes=clothes)
     return Simulator(
-        World(scene, seed=config.seed, version=config.version, lights=config.lights),
+        World(scene, seed=config.seed, version=config.version, lights=config.lights, make=make),
         Renderer(scene, width=config.width, height=config.height),
         views=camera_views(config.scene, config.cameras, config.seed),
         width=config.width,
@@ -504,7 +509,7 @@ def serve_simulator(
     """Runs a simulator in the calling thread, on 127.0.0.1, until it is interrupted.
 
     Args:
-        config: scene, version, seed, cameras, people_per_batch, lights, interval_s, width, height.
+        config: who, where and when; its split, sensor, endpoint and workers do not matter here.
         port: TCP port, 0 for a free one.
         unix: also listen on the Unix socket of that port.
         on_ready: called once with the listening server; None logs its addresses.
@@ -563,6 +568,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--people", type=int, default=defaults.people_per_batch, help="people of one AddActor")
     parser.add_argument("--cameras", type=int, default=defaults.cameras)
     parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--body", choices=("massproduce", "natural"), default=defaults.body, help="body shapes")
+    parser.add_argument("--colors", choices=("wardrobe", "black", "uniform"), default=defaults.colors)
+    parser.add_argument("--clothes", default=defaults.clothes, help="folder of MakeHuman garments")
     parser.add_argument("--interval", type=float, default=defaults.interval_s, help="simulated seconds of a step")
     parser.add_argument("--lights", type=int, default=defaults.lights)
     parser.add_argument("--width", type=int, default=defaults.width)
@@ -579,6 +587,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             people_per_batch=options.people,
             cameras=options.cameras,
             seed=options.seed,
+            body=options.body,
+            colors=options.colors,
+            clothes=options.clothes,
             interval_s=options.interval,
             lights=options.lights,
             width=options.width,

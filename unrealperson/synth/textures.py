@@ -1,47 +1,36 @@
-"""One texture atlas per person: skin and face, hair, cloth patterns, weave and fold shading."""
+"""One texture atlas per person: skin and face, hair, and the cloth of every layer with its folds and details."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from unrealperson.synth import skin as skins
 from unrealperson.synth.body import Body
-from unrealperson.synth.charts import HEAD_Z, LEG_Z, REGIONS, TORSO_Z, WRAP, grid
-from unrealperson.synth.hair import hairline
+from unrealperson.synth.charts import (
+    LEG_Z,
+    MARGIN,
+    REGIONS,
+    SHOE_Z,
+    SLEEVE_M,
+    WRAP,
+    Panels,
+    grid,
+    panels_of,
+)
+from unrealperson.synth.cloth import Cloth, Colors, choose_cloth, choose_shirt, noise, weave
+from unrealperson.synth.collars import opening_gap
+from unrealperson.synth.cuts import Garment, Lower, Shoe
+from unrealperson.synth.folds import leg_shade, skirt_shade, sleeve_shade, trunk_shade
+from unrealperson.synth.noise import smooth_noise as _noise
 from unrealperson.synth.outfits import Outfit
 
-ATLAS_PX = 512
-_CROTCH_Z, _KNEE_Z = -0.045, -0.37
+ATLAS_PX = 768
+_STIFF = {"leather": 0.6, "canvas": 0.5, "denim": 0.35, "wool": 0.35, "herringbone": 0.35, "cable": 0.6, "tech": 0.2}
+_LAYERS = ("top", "outer", "bottom", "shoes")
 
-# sRGB 0 ... 1 and how often it is worn as (top, bottom, shoes).
-_CLOTH = {
-    "black": ((0.07, 0.07, 0.075), (24, 32, 34)),
-    "charcoal": ((0.17, 0.17, 0.18), (9, 12, 8)),
-    "grey": ((0.42, 0.42, 0.43), (9, 9, 9)),
-    "light grey": ((0.66, 0.66, 0.66), (6, 3, 6)),
-    "white": ((0.81, 0.81, 0.80), (12, 2.5, 22)),
-    "beige": ((0.74, 0.66, 0.54), (5, 8, 3)),
-    "brown": ((0.32, 0.22, 0.15), (4, 5, 11)),
-    "navy": ((0.10, 0.13, 0.24), (11, 12, 5)),
-    "blue": ((0.19, 0.31, 0.58), (6, 3, 2)),
-    "light blue": ((0.56, 0.68, 0.82), (5, 1.5, 0)),
-    "red": ((0.66, 0.13, 0.15), (4.5, 0.4, 1.5)),
-    "burgundy": ((0.36, 0.10, 0.15), (3, 1.2, 1)),
-    "pink": ((0.80, 0.56, 0.62), (3, 0.6, 1)),
-    "green": ((0.20, 0.40, 0.25), (3, 1, 0.5)),
-    "olive": ((0.34, 0.35, 0.22), (4, 5, 0)),
-    "yellow": ((0.80, 0.66, 0.26), (2.2, 0.3, 0.3)),
-    "orange": ((0.74, 0.39, 0.17), (1.5, 0.15, 0.4)),
-    "purple": ((0.36, 0.23, 0.46), (2.5, 0.5, 0)),
-    "teal": ((0.12, 0.43, 0.45), (2, 0.5, 0)),
-}
-_DENIM = {
-    "dark denim": (0.13, 0.16, 0.24),
-    "denim": (0.25, 0.33, 0.46),
-    "light denim": (0.48, 0.57, 0.68),
-    "black denim": (0.10, 0.10, 0.11),
-}
 _HAIR = {
     "black": (0.055, 0.05, 0.05),
     "dark brown": (0.12, 0.08, 0.06),
@@ -50,7 +39,6 @@ _HAIR = {
     "red": (0.38, 0.18, 0.10),
     "grey": (0.55, 0.54, 0.53),
 }
-_SKIN = {"african": (0.33, 0.215, 0.16), "asian": (0.80, 0.61, 0.48), "caucasian": (0.83, 0.645, 0.545)}
 
 
 @dataclass(frozen=True)
@@ -66,63 +54,54 @@ class Look:
     words: dict[str, str]
 
 
-def paint(rng: np.random.Generator, body: Body, outfit: Outfit) -> Look:
+def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Colors = "wardrobe") -> Look:
     """Paints the atlas of one person.
 
     Args:
         rng: source of randomness.
         body: age and ethnicity decide skin and hair.
         outfit: what is worn, and where it ends.
+        colors: how the colours of clothes are drawn.
     """
     words: dict[str, str] = {}
-    atlas = np.zeros((ATLAS_PX, ATLAS_PX, 3))
-    skin = _skin_tone(rng, body)
-    words["skin"] = "dark" if skin.mean() < 0.35 else "medium" if skin.mean() < 0.58 else "light"
+    atlas = np.zeros((ATLAS_PX, ATLAS_PX, 3), np.float32)
+    skin = skins.random_tone(rng, body)
+    words["skin"] = skins.describe_tone(skin)
     hair_name, hair = _hair_tone(rng, body)
     words["hair_color"] = "none" if outfit.hair == "bald" else hair_name
 
-    top_name, top = _cloth_tone(rng, 0)
-    words["top_color"] = top_name
-    pattern = str(
-        rng.choice(
-            ["plain", "stripes", "plaid", "block", "print", "motif", "gradient", "open"], p=_pattern_odds(outfit.top)
-        )
-    )
-    words["top_pattern"] = pattern
-    second = _contrast(rng, top)
-    third = _contrast(rng, top)
-    scale = _pattern_scale(rng)
-
-    grid = _grid("torso")
-    x, z = (grid[0] * WRAP - 0.5) * 1.0, TORSO_Z[1] - grid[1] * (TORSO_Z[1] - TORSO_Z[0])
-    cloth = _pattern(pattern, x, z, top, second, third, scale, where="torso")
-    _put(atlas, "torso", cloth * _weave(rng, x.shape) * _torso_folds(rng, x, z, outfit))
-
-    grid = _grid("sleeve")
-    x, z = grid[0] * 0.2, 0.5 - grid[1] * 0.55
-    cloth = _pattern(pattern, x, z, top, second, third, scale, where="sleeve")
-    _put(atlas, "sleeve", cloth * _weave(rng, x.shape) * _sleeve_folds(rng, x, grid[1] * 2))
-
-    bottom_name, bottom = _bottom_tone(rng, outfit)
-    words["bottom_color"] = bottom_name
-    grid = _grid("legs")
-    x, z = (grid[0] * WRAP) * 0.55, LEG_Z[1] - grid[1] * (LEG_Z[1] - LEG_Z[0])
-    kind = "plain"
-    if outfit.skirted and rng.random() < 0.35:
-        kind = str(rng.choice(["plaid", "print", "stripes"]))
-    words["bottom_pattern"] = "denim" if "denim" in bottom_name else kind
-    cloth = _pattern(kind, x, z, bottom, _contrast(rng, bottom), _contrast(rng, bottom), scale, where="legs")
-    if "denim" in bottom_name:
-        cloth = _denim(rng, cloth, grid[0] * WRAP, z)
-    folds = _leg_folds(rng, grid[0] * WRAP, z, outfit)
-    _put(atlas, "legs", cloth * _weave(rng, x.shape) * folds)
-
-    shoe_name, shoe = _cloth_tone(rng, 2)
-    words["shoes_color"] = shoe_name
-    _put(atlas, "shoes", _shoes(rng, shoe, outfit))
-    _put(atlas, "skin", skin * (1 + 0.05 * (_noise(rng, _shape("skin"), 10) - 0.5))[..., None])
+    garments = {"top": outfit.top, "outer": outfit.outer, "bottom": outfit.lower_garment, "shoes": outfit.shoes}
+    formal = outfit.outer is not None and outfit.outer.category in ("suit", "blazer")
+    cloths: dict[str, Cloth] = {}
+    for layer in _LAYERS:
+        garment = garments[layer]
+        if garment is None:
+            continue
+        if layer == "bottom" and outfit.bottom is None:
+            cloths[layer] = cloths["top" if garment is outfit.top else "outer"]
+        else:
+            choose = choose_shirt if layer == "top" and formal else choose_cloth
+            cloths[layer] = choose(rng, garment, colors)
+        words[f"{layer}_color"], words[f"{layer}_pattern"] = cloths[layer].color, cloths[layer].family
+    tie = formal and body.gender == "male" and outfit.top.category == "shirt" and rng.random() < 0.6
+    for layer in ("top", "outer"):
+        garment = garments[layer]
+        if garment is not None:
+            _paint_upper(rng, atlas, layer, garment, cloths[layer], outfit)
+    for fitted in outfit.fitted:
+        if fitted.texture is not None and fitted.slot == "suit":
+            _put(atlas, "outer", _picture(fitted.texture))
+            words["top_pattern"] = words["bottom_pattern"] = "picture"
+    if tie:
+        _paint_tie(rng, atlas, panels_of(outfit.top), choose_cloth(rng, outfit.shoes, colors))
+    _paint_lower(rng, atlas, cloths["bottom"], outfit)
+    if outfit.shoes.shoe is not None:
+        _put(atlas, "shoes", _shoes(rng, cloths["shoes"], outfit.shoes.shoe, outfit.shoes))
+    _put(atlas, "skin", skins.paint_limbs(rng, body, skin, ATLAS_PX))
     _put(atlas, "hair", _hair_strands(rng, hair))
-    _put(atlas, "head", _head(rng, body, skin, hair, outfit))
+    head, seen = skins.paint_head(rng, body, skin, hair, outfit, ATLAS_PX)
+    _put(atlas, "head", head)
+    words |= seen
     return Look((np.clip(atlas, 0, 1) * 255 + 0.5).astype(np.uint8), words)
 
 
@@ -136,29 +115,25 @@ def _grid(region: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _put(atlas: np.ndarray, region: str, image: np.ndarray) -> None:
+    _view(atlas, region)[...] = image
+
+
+def _picture(path: Path) -> np.ndarray:
+    """A material's picture, as large as its region and with its edges repeated into the margin."""
+    from PIL import Image
+
+    height, width = _shape("outer")
+    margin = round(MARGIN * ATLAS_PX)
+    with Image.open(path) as opened:
+        small = opened.convert("RGB").resize((width - 2 * margin, height - 2 * margin), Image.Resampling.BOX)
+    return np.pad(np.asarray(small, np.float32) / 255, ((margin, margin), (margin, margin), (0, 0)), "edge")
+
+
+def _view(atlas: np.ndarray, region: str) -> np.ndarray:
     box = REGIONS[region]
     height, width = _shape(region)
     top, left = round(box.top * ATLAS_PX), round(box.left * ATLAS_PX)
-    atlas[top : top + height, left : left + width] = image
-
-
-def _noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, cells_x: int | None = None) -> np.ndarray:
-    """Smooth noise in 0 ... 1, bilinear between a few random values per side."""
-    coarse = rng.random((cells + 1, (cells_x or cells) + 1))
-    y = np.linspace(0, cells, shape[0], endpoint=False)
-    x = np.linspace(0, cells_x or cells, shape[1], endpoint=False)
-    yi, xi = y.astype(int), x.astype(int)
-    fy, fx = y - yi, x - xi
-    fy, fx = (fy * fy * (3 - 2 * fy))[:, None], (fx * fx * (3 - 2 * fx))[None]
-    rows = coarse[yi] * (1 - fy) + coarse[yi + 1] * fy
-    return rows[:, xi] * (1 - fx) + rows[:, xi + 1] * fx
-
-
-def _skin_tone(rng: np.random.Generator, body: Body) -> np.ndarray:
-    share = np.array(body.ethnicity) ** 1.5
-    share /= share.sum()
-    tone = sum(s * np.array(c) for s, c in zip(share, _SKIN.values(), strict=True))
-    return np.clip(tone * rng.uniform(0.86, 1.08) * (1 + rng.normal(0, 0.015, 3)), 0.05, 0.95)
+    return atlas[top : top + height, left : left + width]
 
 
 def _hair_tone(rng: np.random.Generator, body: Body) -> tuple[str, np.ndarray]:
@@ -169,180 +144,190 @@ def _hair_tone(rng: np.random.Generator, body: Body) -> tuple[str, np.ndarray]:
     return name, np.array(_HAIR[name]) * rng.uniform(0.8, 1.25)
 
 
-def _cloth_tone(rng: np.random.Generator, use: int) -> tuple[str, np.ndarray]:
-    odds = np.array([worn[use] for _, worn in _CLOTH.values()], np.float64)
-    name = str(rng.choice(list(_CLOTH), p=odds / odds.sum()))
-    tone = np.array(_CLOTH[name][0])
-    tone = tone.mean() + (tone - tone.mean()) * rng.uniform(0.65, 1.05)
-    return name, np.clip(tone * rng.uniform(0.82, 1.15) * (1 + rng.normal(0, 0.03, 3)), 0.03, 0.88)
+def _metres(region: str, panels: Panels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Metres from the middle of a panel, height, and which texels belong to the front."""
+    u, v = (part.astype(np.float32) for part in _grid(region))
+    front = u < 0.5
+    x = (u - np.where(front, 0.25, 0.75).astype(np.float32)) * np.float32(panels.half_m / 0.245)
+    return x, np.float32(panels.high_z) - v * np.float32(panels.high_z - panels.low_z), front
 
 
-def _bottom_tone(rng: np.random.Generator, outfit: Outfit) -> tuple[str, np.ndarray]:
-    if outfit.bottom == "jeans" or (outfit.bottom == "shorts" and rng.random() < 0.3):
-        name = str(rng.choice(list(_DENIM), p=[0.38, 0.34, 0.16, 0.12]))
-        return name, np.array(_DENIM[name]) * rng.uniform(0.85, 1.15)
-    name, tone = _cloth_tone(rng, 1)
-    if outfit.bottom == "leggings":
-        return ("black", np.array(_CLOTH["black"][0])) if rng.random() < 0.6 else (name, tone * 0.7)
-    return name, tone
+def _halves(x: np.ndarray, front: np.ndarray) -> tuple[slice, slice]:
+    middle = int(front[0].sum())
+    return slice(0, middle), slice(middle, x.shape[1])
 
 
-def _contrast(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
-    """Another wardrobe colour that can be told from the first."""
-    for _ in range(8):
-        _, other = _cloth_tone(rng, 0)
-        if np.abs(other - tone).max() > 0.22:
-            break
-    return other
+def _paint_upper(
+    rng: np.random.Generator, atlas: np.ndarray, layer: str, garment: Garment, cloth: Cloth, outfit: Outfit
+) -> None:
+    upper = garment.upper
+    if upper is None:
+        return
+    stiff = _STIFF.get(cloth.family, 0.0)
+    x, z, front = _metres(layer, panels_of(garment))
+    image = np.empty((*x.shape, 3), np.float32)
+    for where, columns in zip(("front", "back"), _halves(x, front), strict=True):
+        px, pz = x[:, columns], z[:, columns]
+        shade = trunk_shade(rng, px, pz, upper, stiff=stiff)
+        if garment.lower is not None and garment.lower.skirt:
+            below = skirt_shade(rng, px, pz, garment.lower, stiff=stiff)
+            share = np.clip((garment.lower.waist_z - pz) / 0.02 + 0.5, 0, 1)
+            shade = shade * (1 - share) + below * share
+        image[:, columns] = weave(cloth, px, pz, where) * shade[..., None]
+    _finish(image, x, z, front, garment, cloth)
+    if layer == "top" and outfit.outer is not None and outfit.outer.upper is not None:
+        # The layer above keeps the light from what its opening shows.
+        gap = opening_gap(outfit.outer.upper, z)
+        image *= (1 - 0.4 * np.clip((np.abs(x) - gap + 0.035) / 0.035, 0, 1) * front)[..., None]
+    _put(atlas, layer, image)
+    if upper.sleeve > 0:
+        u, v = _grid(f"{layer} sleeve")
+        x, along = u * 0.2, v * 2
+        z = 0.5 - along * SLEEVE_M / 2
+        image = weave(cloth, x, z, "sleeve") * sleeve_shade(rng, x, along, upper, stiff=stiff)[..., None]
+        if _ribbed(garment) and upper.sleeve > 1.5:
+            image = _rib(image, x, (along > upper.sleeve - 0.2))
+        _put(atlas, f"{layer} sleeve", image)
 
 
-def _pattern_odds(top: str) -> list[float]:
-    plain, stripes, plaid, block, small, motif, gradient, opened = {
-        "t-shirt": (56, 15, 2, 8, 9, 18, 5, 0),
-        "shirt": (50, 11, 24, 3, 9, 0, 4, 0),
-        "sweater": (62, 14, 2, 12, 6, 6, 4, 0),
-        "jacket": (50, 0, 3, 14, 2, 0, 3, 28),
-        "coat": (64, 0, 6, 2, 2, 0, 2, 24),
-    }[top]
-    total = plain + stripes + plaid + block + small + motif + gradient + opened
-    return [n / total for n in (plain, stripes, plaid, block, small, motif, gradient, opened)]
+def _ribbed(garment: Garment) -> bool:
+    return garment.category in ("sweatshirt", "hoodie", "sweater", "tracksuit") or "bomber" in garment.name
 
 
-@dataclass(frozen=True)
-class _Scale:
-    period_m: float
-    ratio: float
-    offset_m: float
-    size_m: float
-    seed: int
+def _rib(image: np.ndarray, x: np.ndarray, where: np.ndarray) -> np.ndarray:
+    lines = 1 + 0.1 * np.cos(2 * np.pi * x / 0.012)
+    return np.where(where[..., None], image * 0.93 * lines[..., None], image)
 
 
-def _pattern_scale(rng: np.random.Generator) -> _Scale:
-    return _Scale(
-        float(rng.uniform(0.03, 0.11)),
-        float(rng.uniform(0.3, 0.6)),
-        float(rng.uniform(0, 0.1)),
-        float(rng.uniform(0.014, 0.04)),
-        int(rng.integers(1 << 31)),
+def _finish(image: np.ndarray, x: np.ndarray, z: np.ndarray, front: np.ndarray, garment: Garment, cloth: Cloth) -> None:
+    """Zips, buttons, pockets, ribbed edges, piping; in place."""
+    upper = garment.upper
+    if upper is None:
+        return
+    rng = np.random.default_rng([cloth.seed, 2])
+    low_z = garment.lower.leg_z if garment.lower is not None and garment.lower.skirt else upper.hem_z
+    dark = np.ones(x.shape, np.float32)
+    if _ribbed(garment) or garment.name.endswith("varsity jacket"):
+        image[...] = _rib(image, x, (z < upper.hem_z + 0.05))
+    if upper.opening != "none" or "polo" in garment.name or "half-zip" in garment.name:
+        end = upper.notch_z if upper.notch_z < 0.6 else 0.60
+        start = 0.40 if upper.opening == "none" else low_z
+        along = front & (z < end) & (z > start)
+        zipped = garment.category in ("hoodie", "puffer", "parka", "tracksuit", "sweatshirt") or cloth.family == "tech"
+        if zipped:
+            dark *= 1 - 0.5 * (along & (np.abs(x) < 0.004))
+            image[along & (np.abs(x) < 0.0018)] = rng.uniform(0.2, 0.7)
+        else:
+            dark *= 1 - 0.2 * (along & (np.abs(np.abs(x + 0.014) - 0.002) < 0.002))
+            tone = 0.85 if rng.random() < 0.4 else 0.12
+            step = 0.11 if garment.category in ("blazer", "coat", "suit") else 0.075
+            button = np.hypot(x, ((z - end) / step % 1 - 0.5) * step) < (0.009 if step > 0.1 else 0.0055)
+            image[along & button] = tone
+    edges = (
+        ((garment.pockets in ("slant", "cargo")) & (np.abs(np.abs(x) - 0.11 - 0.25 * (z - 0.06)) < 0.0025))
+        & (np.abs(z - 0.06) < 0.055)
+        & (upper.hem_z < 0.02)
     )
+    if garment.pockets in ("chest", "cargo"):
+        inside = np.maximum(np.abs(np.abs(x) - 0.075) / 0.045, np.abs(z - 0.375) / 0.05)
+        both = (x > 0) if garment.category == "shirt" else np.ones_like(front)
+        edges |= (np.abs(inside - 1) < 0.05) & both
+        dark *= 1 - 0.1 * ((np.abs(z - 0.41) < 0.006) & (inside < 1) & both & front)
+    if garment.pockets == "kangaroo":
+        wide = 0.13 - 0.35 * np.clip(z - (upper.hem_z + 0.1), 0, 0.1)
+        edges |= (np.abs(np.abs(x) - wide) < 0.003) & (z < upper.hem_z + 0.19) & (z > upper.hem_z + 0.05)
+        edges |= (np.abs(z - upper.hem_z - 0.19) < 0.003) & (np.abs(x) < 0.1)
+    dark *= 1 - 0.35 * (edges & front)
+    image *= dark[..., None]
 
 
-def _pattern(
-    kind: str,
-    x: np.ndarray,
-    z: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    third: np.ndarray,
-    scale: _Scale,
-    *,
-    where: str,
-) -> np.ndarray:
-    """Colours of a cloth at metres around (x, 0 in front) and up (z)."""
-    a, b, c = (tone[None, None] for tone in (first, second, third))
-    rng = np.random.default_rng(scale.seed)
-    plain = np.broadcast_to(a, (*x.shape, 3))
-    if kind == "stripes":
-        band = (((z + scale.offset_m) / scale.period_m) % 1 < scale.ratio)[..., None]
-        return np.where(band, b, a)
-    if kind == "plaid":
-        across = ((z / scale.period_m) % 1 < scale.ratio).astype(float)[..., None]
-        along = ((x / scale.period_m) % 1 < scale.ratio).astype(float)[..., None]
-        fine = (((z / scale.period_m + 0.25) % 1 < 0.07) | ((x / scale.period_m + 0.25) % 1 < 0.07))[..., None]
-        woven = a * (1 - 0.4 * across - 0.4 * along) + b * 0.4 * across + b * 0.4 * along
-        return np.where(fine, 0.5 * woven + 0.5 * c, woven)
-    if kind == "block":
-        level = {"torso": rng.uniform(0.2, 0.42), "sleeve": -1.0, "legs": -9.0}[where]
-        stripe = 0.04 if rng.random() < 0.4 else 0.0
-        other = z > level if rng.random() < 0.6 else np.full(z.shape, where == "sleeve")
-        cloth = np.where(other[..., None], b, a)
-        return np.where((np.abs(z - level) < stripe)[..., None], c, cloth)
-    if kind == "print":
-        cell = scale.size_m
-        row = np.floor(z / cell)
-        dx = (x / cell + 0.5 * (row % 2)) % 1 - 0.5
-        dz = (z / cell) % 1 - 0.5
-        column = np.floor(x / cell + 0.5 * (row % 2))
-        flip = ((column * 7 + row * 13) % 3 == 0)[..., None]
-        dot = (dx**2 + dz**2 < 0.09)[..., None]
-        return np.where(dot, np.where(flip, c, b), a)
-    if kind == "motif" and where == "torso":
-        wide, high, level = rng.uniform(0.05, 0.11), rng.uniform(0.03, 0.09), rng.uniform(0.30, 0.40)
-        wobble = _noise(rng, x.shape, 40)
-        shape = (np.abs(x) / wide) ** 4 + (np.abs(z - level) / high) ** 4 < 0.4 + wobble
-        return np.where((shape & (wobble > 0.35))[..., None], np.where((wobble > 0.7)[..., None], c, b), a)
-    if kind == "gradient":
-        share = np.clip((z + 0.1) / 0.6, 0, 1)[..., None]
-        return a * share + (0.5 * a + 0.5 * b) * (1 - share)
-    if kind == "open" and where == "torso":
-        gap = 0.025 + 0.06 * np.clip(0.5 - z, 0, 0.6)
-        return np.where((np.abs(x) < gap)[..., None], b, np.where((np.abs(x) < gap + 0.012)[..., None], 0.6 * a, a))
-    return plain
+def _paint_tie(rng: np.random.Generator, atlas: np.ndarray, panels: Panels, cloth: Cloth) -> None:
+    x, z, front = _metres("top", panels)
+    wide = 0.012 + 0.028 * np.clip((0.5 - z) / 0.33, 0, 1) + 0.01 * (np.abs(z - 0.535) < 0.018)
+    tie = front & (np.abs(x) < wide) & (z < 0.555) & (z > 0.15)
+    stripes = 1 + 0.35 * (((x + z) / 0.03) % 1 < 0.3) * (rng.random() < 0.5)
+    region = _view(atlas, "top")
+    region[tie] = (cloth.second * (1 - 2.0 * np.abs(x) ** 1.0)[..., None] * stripes[..., None])[tie]
 
 
-def _weave(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    strength = rng.uniform(0.015, 0.05)
-    grain = rng.normal(0, strength, shape)
-    return (1 + grain + 0.10 * (_noise(rng, shape, 6) - 0.5))[..., None]
-
-
-def _ridges(rng: np.random.Generator, shape: tuple[int, int], cells: int, cells_x: int) -> np.ndarray:
-    """Creases: narrow where the noise crosses its middle, -1 (shadow) ... 1 (light)."""
-    field = _noise(rng, shape, cells, cells_x) * 0.7 + _noise(rng, shape, 2 * cells, 2 * cells_x) * 0.3
-    crease = np.exp(-(((field - 0.5) / 0.07) ** 2))
-    return np.roll(crease, 2, 0) - crease
-
-
-def _torso_folds(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, outfit: Outfit) -> np.ndarray:
-    strong = 0.10 + 0.12 * outfit.top_drape
-    folds = _ridges(rng, x.shape, 7, 9) * 0.8 + (_noise(rng, x.shape, 3, 16) - 0.5)
-    waist = np.exp(-(((z - 0.15) / 0.12) ** 2)) * (_noise(rng, x.shape, 22, 5) - 0.5)
-    hem = 1 - 0.25 * (np.abs(z - outfit.hem_z - 0.008) < 0.004)
-    return ((1 + strong * (folds + waist)) * hem)[..., None]
-
-
-def _sleeve_folds(rng: np.random.Generator, x: np.ndarray, along: np.ndarray) -> np.ndarray:
-    elbow = 0.4 + np.exp(-(((along - 1.05) / 0.25) ** 2))
-    folds = _ridges(rng, x.shape, 16, 2) + (_noise(rng, x.shape, 24, 2) - 0.5)
-    return (1 + 0.14 * elbow * folds)[..., None]
-
-
-def _leg_folds(rng: np.random.Generator, turn: np.ndarray, z: np.ndarray, outfit: Outfit) -> np.ndarray:
-    if outfit.skirted:
-        return (1 + 0.3 * (_noise(rng, z.shape, 2, 22) - 0.5) + 0.1 * (_noise(rng, z.shape, 6, 8) - 0.5))[..., None]
-    knee = np.exp(-(((z - _KNEE_Z) / 0.09) ** 2))
-    ankle = np.exp(-(((z + 0.72) / 0.06) ** 2))
-    groin = np.exp(-(((z - _CROTCH_Z) / 0.07) ** 2))
-    folds = _ridges(rng, z.shape, 20, 5) + 0.8 * (_noise(rng, z.shape, 26, 4) - 0.5)
-    along = _noise(rng, z.shape, 4, 9) - 0.5
-    soft = 0.5 if outfit.bottom == "leggings" else 1.0
-    inner = 1 - 0.18 * (np.minimum(turn % 1, 1 - turn % 1) < 0.08)
-    return ((1 + soft * (0.15 * (0.25 + knee + ankle + groin) * folds + 0.14 * along)) * inner)[..., None]
-
-
-def _denim(rng: np.random.Generator, cloth: np.ndarray, turn: np.ndarray, z: np.ndarray) -> np.ndarray:
-    front = np.exp(-(((turn - 0.28) / 0.12) ** 2)) + 0.7 * np.exp(-(((turn - 0.78) / 0.12) ** 2))
-    worn = rng.uniform(0, 0.16) * front * np.exp(-(((z + 0.2) / 0.25) ** 2))
-    grain = rng.normal(0, 0.03, z.shape)
-    seam = 1 - 0.25 * (np.abs(turn - 0.5) < 0.008)
-    pocket = 1 - 0.2 * ((np.abs(turn - 0.75) < 0.08) & (np.abs(np.abs(z - 0.03) - 0.06) < 0.004))
-    return (cloth + worn[..., None]) * ((1 + grain) * seam * pocket)[..., None]
-
-
-def _shoes(rng: np.random.Generator, tone: np.ndarray, outfit: Outfit) -> np.ndarray:
-    u, v = _grid("shoes")
-    x, z = u * 0.32 - 0.1, -0.58 - v * 0.25
-    image = np.broadcast_to(tone, (*u.shape, 3)) * _weave(rng, u.shape)
-    if outfit.shoes == "trainers":
-        if rng.random() < 0.5:
-            _, accent = _cloth_tone(rng, 2)
-            mark = (np.abs(x - 0.03 - 0.6 * (z + 0.78)) < 0.008) & (z < -0.765) | (x < -0.045)
-            image = np.where(mark[..., None], accent, image)
-        image = np.where(((np.abs(x - 0.075) < 0.02) & (z > -0.772))[..., None], 0.8 * image + 0.08, image)
-        sole = np.array([0.8, 0.8, 0.78]) if rng.random() < 0.6 else tone * 0.4
+def _paint_lower(rng: np.random.Generator, atlas: np.ndarray, cloth: Cloth, outfit: Outfit) -> None:
+    garment, lower = outfit.lower_garment, outfit.lower
+    stiff = _STIFF.get(cloth.family, 0.0)
+    cover_z = (
+        None if outfit.tucked or outfit.top.slot == "dress" or outfit.top.upper is None else outfit.top.upper.hem_z
+    )
+    if outfit.outer is not None and outfit.outer.upper is not None and outfit.outer.upper.opening != "open":
+        cover_z = min(outfit.outer.upper.hem_z, cover_z if cover_z is not None else 1.0)
+    if lower.skirt:
+        if garment.slot != "bottom":
+            return
+        x, z, front = _metres("legs", panels_of(garment))
+        image = np.empty((*x.shape, 3), np.float32)
+        for columns in _halves(x, front):
+            px, pz = x[:, columns], z[:, columns]
+            image[:, columns] = weave(cloth, px, pz, "legs") * skirt_shade(rng, px, pz, lower, stiff=stiff)[..., None]
     else:
-        sole = tone * 0.35
-    return np.where((z < -0.803)[..., None], sole, image)
+        u, v = _grid("legs")
+        turn, z = u * WRAP, LEG_Z[1] - v * (LEG_Z[1] - LEG_Z[0])
+        image = weave(cloth, (turn - 0.25) * 0.55, z, "legs")
+        if cloth.family == "denim":
+            image = _worn(rng, image, turn, z)
+        image = image * leg_shade(rng, turn, z, lower, stiff=stiff)[..., None]
+        image = image * _leg_details(garment, turn, z, lower)[..., None]
+    if cover_z is not None:
+        image = image * (1 - 0.3 * np.clip((z - cover_z + 0.06) / 0.06, 0, 1))[..., None]
+    _put(atlas, "legs", image)
+
+
+def _worn(rng: np.random.Generator, cloth: np.ndarray, turn: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Thighs, knees and seat of jeans fade; whiskers run from the crotch."""
+    front = np.exp(-(((turn - 0.27) / 0.12) ** 2)) + 0.7 * np.exp(-(((turn - 0.77) / 0.12) ** 2))
+    fade = np.exp(-(((z + 0.2) / 0.17) ** 2)) + 0.5 * np.exp(-(((z + 0.38) / 0.06) ** 2))
+    amount = (
+        rng.uniform(0.0, 0.22) * (rng.random() < 0.75) * front * fade * (0.6 + 0.8 * noise(rng, turn, z, 0.3, 0.12))
+    )
+    whisker = 0.05 * np.exp(-(((z + 0.06) / 0.06) ** 2)) * (noise(rng, turn * 0.5 + z, z * 1.0, 0.3, 0.02) > 0.62)
+    worn = (amount + whisker * front * (turn < 0.5))[..., None]
+    return cloth + worn * (np.array([0.75, 0.85, 0.95]) - cloth * 0.6)
+
+
+def _leg_details(garment: Garment, turn: np.ndarray, z: np.ndarray, lower: Lower) -> np.ndarray:
+    dark = np.ones(turn.shape)
+    if lower.cuff_m:
+        dark *= 1 - 0.10 * (z < lower.leg_z + lower.cuff_m)
+    if garment.category in ("leggings", "joggers", "tracksuit"):
+        stripe = (np.abs(turn - 0.5) < 0.03) & (garment.category == "tracksuit")
+        return dark * (1 + 1.2 * stripe)
+    slant = np.abs((turn - 0.40) * 0.5 + 0.35 * (z - 0.05)) < 0.003
+    dark *= 1 - 0.3 * (slant & (np.abs(z - 0.055) < 0.055))
+    back = np.maximum(np.abs(turn - 0.74) / 0.085, np.abs(z - 0.035) / 0.06)
+    dark *= 1 - 0.22 * (np.abs(back - 1) < 0.05)
+    if garment.pockets == "cargo":
+        side = np.maximum(np.abs(turn - 0.5) / 0.12, np.abs(z + 0.24) / 0.085)
+        dark *= (1 - 0.3 * (np.abs(side - 1) < 0.05)) * (1 - 0.12 * ((side < 1) & (np.abs(z + 0.18) < 0.012)))
+    fly = (turn < 0.06) & (np.abs(turn - 0.05) < 0.006) & (z > -0.02)
+    return dark * (1 - 0.2 * fly)
+
+
+def _shoes(rng: np.random.Generator, cloth: Cloth, shoe: Shoe, garment: Garment) -> np.ndarray:
+    u, v = _grid("shoes")
+    x, z = u * 0.32 - 0.1, SHOE_Z[1] - v * (SHOE_Z[1] - SHOE_Z[0])
+    image = weave(cloth, x, z, "shoe")
+    tone = cloth.first
+    if shoe.shaft_z > -0.6:
+        crease = np.exp(-(((z + 0.72) / 0.05) ** 2))
+        image = image * (1 + 0.22 * crease * (noise(rng, x, z, 0.2, 0.025) - 0.5))[..., None]
+    if shoe.vamp_x < -0.1 and not shoe.straps and "chelsea" not in garment.name:
+        laces = (np.abs(x - 0.07 - 0.6 * (z + 0.775)) < 0.028) & (z > -0.785) & (z < shoe.shaft_z)
+        stripe = (((x + 1.3 * z) / 0.012) % 1 < 0.45) & laces
+        light = 0.85 if garment.category == "sneakers" and rng.random() < 0.7 else 0.5 * float(tone.mean())
+        image = np.where(laces[..., None], image * 0.82, image)
+        image = np.where(stripe[..., None], light, image)
+    sole_tone = tone * 0.3
+    if garment.category == "sneakers" or garment.name in ("espadrilles", "slides"):
+        sole_tone = np.array([0.8, 0.8, 0.78]) if rng.random() < 0.65 else tone * 0.45
+    image = image * (1 - 0.25 * (np.abs(z + 0.797) < 0.004))[..., None]
+    return np.where((z < -0.799)[..., None], sole_tone, image)
 
 
 def _hair_strands(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
@@ -350,51 +335,3 @@ def _hair_strands(rng: np.random.Generator, tone: np.ndarray) -> np.ndarray:
     strands = 0.6 * (_noise(rng, shape, 5, 60) - 0.5) + 0.5 * (_noise(rng, shape, 3, 18) - 0.5)
     _, v = _grid("hair")
     return tone * (1 + 0.8 * strands + 0.15 * (0.5 - v))[..., None]
-
-
-def _head(rng: np.random.Generator, body: Body, skin: np.ndarray, hair: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """Face, ears, neck and scalp on a cylinder about the head's axis."""
-    u, v = _grid("head")
-    turn = (u * WRAP - 0.5) * 2 * np.pi
-    z = HEAD_Z[1] - v * (HEAD_Z[1] - HEAD_Z[0])
-    # Distance of the face's surface from the head's axis: tan() turns the angle into metres sideways.
-    reach = np.interp(z, [0.60, 0.655, 0.685, 0.73, 0.80], [0.10, 0.108, 0.112, 0.096, 0.095])
-    y = reach * np.tan(np.clip(turn, -1.25, 1.25))
-    front = np.cos(turn) > 0.33
-    shape = u.shape
-    image = skin * (1 + 0.06 * (_noise(rng, shape, 14) - 0.5))[..., None]
-
-    def spot(cy: float, cz: float, wide: float, high: float) -> np.ndarray:
-        """1 in the middle of an ellipse on both sides of the face, 0 outside."""
-        away = ((np.abs(y) - cy) / wide) ** 2 + ((z - cz) / high) ** 2
-        return (np.clip(1.5 - away, 0, 1) * front)[..., None]
-
-    def tint(amount: np.ndarray, colour: np.ndarray) -> None:
-        image[...] = image * (1 - amount) + colour * amount
-
-    red = skin * np.array([0.98, 0.80, 0.78])
-    tint(0.35 * spot(0.04, 0.695, 0.022, 0.022), red)
-    tint(0.25 * spot(0.031, 0.735, 0.022, 0.014), skin * 0.6)
-    tint(0.9 * spot(0.031, 0.7285, 0.0135, 0.0052), np.array([0.78, 0.76, 0.74]) * (0.7 + 0.3 * skin.mean()))
-    tint(1.0 * spot(0.031, 0.7285, 0.0062, 0.0062), np.array([0.07, 0.05, 0.04]))
-    tint(0.8 * spot(0.031, 0.7345, 0.0155, 0.0022), skin * 0.25)
-    brow = 0.75 if body.gender == "male" else 0.55
-    tint(brow * spot(0.033, 0.7515, 0.018, 0.0035), hair * 0.8 + skin * 0.1)
-    tint(0.35 * spot(0.0, 0.6845, 0.014, 0.006), skin * 0.45)
-    lip = skin * (np.array([0.92, 0.72, 0.70]) if body.gender == "male" else np.array([0.96, 0.62, 0.62]))
-    tint(0.8 * spot(0.0, 0.6575, 0.024, 0.0075), lip)
-    tint(0.8 * spot(0.0, 0.6585, 0.024, 0.0016), skin * 0.35)
-    if body.gender == "male" and rng.random() < 0.4:
-        beard = rng.uniform(0.15, 0.65)
-        line = 0.675 - 0.02 * np.cos(turn) ** 2
-        area = np.clip((line - z) / 0.012, 0, 1) * np.clip((z - 0.60) / 0.02, 0, 1) * (np.cos(turn) > 0.0)
-        mouth = 1 - spot(0.0, 0.6575, 0.024, 0.009)[..., 0]
-        tint((beard * area * mouth)[..., None], hair * 0.9 + skin * 0.08)
-    if body.age > 55:
-        tint(0.2 * spot(0.035, 0.67, 0.004, 0.02), skin * 0.6)
-    tint((0.35 * np.clip((0.60 - z) / 0.03, 0, 1) * (np.cos(turn) > 0.3))[..., None], skin * 0.72)
-    if outfit.hair != "bald":
-        line = hairline(0.035 + 0.09 * np.cos(turn), 0.085 * np.sin(turn), outfit)
-        grown = np.clip((z - line) / 0.008 + (_noise(rng, shape, 60) - 0.5), 0, 1)
-        tint(grown[..., None] * (0.85 if outfit.hair == "cropped" else 1.0), hair)
-    return image
