@@ -48,5 +48,9 @@ class CMakeBuild(build_ext):
 
 
 # `depends` is what brings these files into the source distribution.
-native = Extension("unrealperson.ops._C", sources=[], depends=["CMakeLists.txt", *sorted(glob.glob("csrc/*"))])
+native = Extension(
+    "unrealperson.ops._C",
+    sources=[],
+    depends=["CMakeLists.txt", *sorted(filter(os.path.isfile, glob.glob("csrc/**", recursive=True)))],
+)
 setup(ext_modules=[native], cmdclass={"build_ext": CMakeBuild})

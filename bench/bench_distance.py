@@ -1,22 +1,42 @@
-"""Distances and nearest neighbours against torch and numpy, with the floor of the product beside each time.
+"""Distances and nearest neighbours against faiss, torch and numpy, with the product alone beside them.
 
-Run: make bench
+faiss reads OPENBLAS_CORETYPE when it is loaded: leave it unset, or set it to what suits the machine best (SkylakeX
+where there is AVX-512), or the comparison is worthless. Run: make bench
 """
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 import torch
 
 from unrealperson import ops
 
-SHAPES = {
-    "search 1x100000x512": (1, 100_000, 512, 10),
-    "search 8x100000x512": (8, 100_000, 512, 10),
-    "search 256x100000x512": (256, 100_000, 512, 10),
-    "market 3368x15913x2048": (3368, 15_913, 2048, 20),
-}
+GALLERY, DIMENSIONS, K = 100_000, 512, 10
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def gaussian(n: int, d: int, seed: int) -> np.ndarray:
+    return unit(np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32))
+
+
+def clustered(n: int, d: int, seed: int) -> np.ndarray:
+    """Images of 750 people: each a direction of its own, and as much again that differs from image to image."""
+    people = np.random.default_rng(seed).integers(0, 750, n)
+    return unit(gaussian(750, d, 99)[people] + 0.8 * gaussian(n, d, seed))
+
+
+FEATURES = {"gaussian": gaussian, "clustered": clustered}
+
+
+def flat(g: np.ndarray) -> faiss.IndexFlatL2:
+    index = faiss.IndexFlatL2(g.shape[1])
+    index.add(g)
+    return index
 
 
 def torch_topk(q: torch.Tensor, g: torch.Tensor, k: int) -> torch.Tensor:
@@ -26,61 +46,108 @@ def torch_topk(q: torch.Tensor, g: torch.Tensor, k: int) -> torch.Tensor:
 
 def numpy_topk(q: np.ndarray, g: np.ndarray, k: int) -> np.ndarray:
     distance = (g * g).sum(1) - 2 * (q @ g.T)
-    rows = np.arange(len(q))[:, None]
     nearest = np.argpartition(distance, k, axis=1)[:, :k]
-    return nearest[rows, np.argsort(distance[rows, nearest], axis=1)]
+    return np.take_along_axis(nearest, np.argsort(np.take_along_axis(distance, nearest, 1), axis=1), 1)
 
 
-def torch_matrix(q: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-    return torch.addmm((g * g).sum(1)[None] + (q * q).sum(1)[:, None], q, g.T, alpha=-2).clamp_(min=0)
+def peers(q: np.ndarray, g: np.ndarray, k: int) -> dict:
+    index, tq, tg = flat(g), torch.from_numpy(q), torch.from_numpy(g)
+    return {
+        "faiss IndexFlatL2": lambda: index.search(q, k),
+        "torch product + topk": lambda: torch_topk(tq, tg, k),
+        "numpy product + argpartition": lambda: numpy_topk(q, g, k),
+        "numpy product alone": lambda: q @ g.T,
+    }
 
 
-TOPK = {
-    "ours, torch arrays": (True, lambda q, g, k: ops.topk(q, g, k=k).indices),
-    "ours, numpy arrays": (False, lambda q, g, k: ops.topk(q, g, k=k).indices),
-    "torch product + topk": (True, torch_topk),
-    "numpy product + argpartition": (False, numpy_topk),
-    "torch product alone": (True, lambda q, g, k: q @ g.T),
-}
-MATRIX = {
-    "ours, torch arrays": (True, lambda q, g: ops.pairwise_distance(q, g)),
-    "ours, numpy arrays": (False, lambda q, g: ops.pairwise_distance(q, g)),
-    "torch addmm + clamp": (True, torch_matrix),
-    "torch product alone": (True, lambda q, g: q @ g.T),
-}
+def sizes(q: np.ndarray, g: np.ndarray, k: int) -> dict[str, float]:
+    return {"flop": 2.0 * len(q) * g.size, "traffic": 4.0 * (q.size + g.size) + 12 * len(q) * k}
 
 
-def arrays(shape: tuple[int, ...], tensors: bool) -> tuple:
-    rng = np.random.default_rng(0)
-    both = [rng.standard_normal((n, shape[2]), dtype=np.float32) for n in shape[:2]]
-    return tuple(torch.from_numpy(x) for x in both) if tensors else tuple(both)
+@pytest.mark.parametrize("features", FEATURES)
+def bench_256_queries_prepared_gallery(race, features):
+    q, g = FEATURES[features](256, DIMENSIONS, 1), FEATURES[features](GALLERY, DIMENSIONS, 2)
+    prepared = ops.prepare(g)
+    exact = flat(g).search(q, K)[1]
+    assert (ops.topk(q, prepared, k=K).indices == exact).mean() > 0.999  # the same but for roundings that tie
+    goals = {"faiss IndexFlatL2": 0.5}
+    race(lambda: ops.topk(q, prepared, k=K), peers(q, g, K), rounds=5, goals=goals, **sizes(q, g, K))
 
 
-def note_floor(benchmark, shape: tuple[int, ...], result_bytes: int) -> None:
-    rows, gallery, d, _ = shape
-    benchmark.extra_info["floor_flop"] = 2 * rows * gallery * d
-    benchmark.extra_info["floor_bytes"] = 4 * d * (rows + gallery) + result_bytes
-    seconds = benchmark.stats.stats.min
-    benchmark.extra_info["gflop_per_s"] = round(benchmark.extra_info["floor_flop"] / seconds / 1e9, 1)
-    benchmark.extra_info["gb_per_s"] = round(benchmark.extra_info["floor_bytes"] / seconds / 1e9, 2)
-    benchmark.extra_info["isa"] = ops.build_info()["isa"]
+@pytest.mark.parametrize("features", FEATURES)
+def bench_256_queries_int8(race, features):
+    """With the gallery's rounding inside the time."""
+    q, g = FEATURES[features](256, DIMENSIONS, 1), FEATURES[features](GALLERY, DIMENSIONS, 2)
+    goals = {"faiss IndexFlatL2": 0.9}
+    race(lambda: ops.topk(q, g, k=K, precision="int8"), peers(q, g, K), rounds=5, goals=goals, **sizes(q, g, K))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("who", TOPK)
-def bench_topk(benchmark, who, shape):
-    benchmark.group = f"topk {shape}"
-    tensors, run = TOPK[who]
-    rows, _, _, k = SHAPES[shape]
-    q, g = arrays(SHAPES[shape], tensors)
-    benchmark.pedantic(run, (q, g, k), rounds=3, warmup_rounds=1)
-    note_floor(benchmark, SHAPES[shape], 12 * rows * k)
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def bench_256_queries_float32(race, kind):
+    q, g = gaussian(256, DIMENSIONS, 1), gaussian(GALLERY, DIMENSIONS, 2)
+    ours = (q, g) if kind == "numpy" else (torch.from_numpy(q), torch.from_numpy(g))
+    # Tensors are multiplied by torch's own BLAS, numpy arrays by numpy's.
+    goals = {"faiss IndexFlatL2": 1.0} if kind == "numpy" else {"torch product + topk": 1.1}
+    race(lambda: ops.topk(*ours, k=K, precision="float32"), peers(q, g, K), rounds=5, goals=goals, **sizes(q, g, K))
 
 
-@pytest.mark.parametrize("who", MATRIX)
-def bench_pairwise_distance(benchmark, who):
-    benchmark.group = "pairwise_distance 1024x15913x2048"
-    shape = (1024, 15_913, 2048, 0)
-    tensors, run = MATRIX[who]
-    benchmark.pedantic(run, arrays(shape, tensors), rounds=3, warmup_rounds=1)
-    note_floor(benchmark, shape, 4 * shape[0] * shape[1])
+def bench_256_queries_k_1024(race):
+    q, g = gaussian(256, DIMENSIONS, 1), gaussian(GALLERY, DIMENSIONS, 2)
+    race(lambda: ops.topk(q, g, k=1024), peers(q, g, 1024), goals={"faiss IndexFlatL2": 1.5}, **sizes(q, g, 1024))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def bench_one_query(race, kind):
+    q, g = gaussian(1, DIMENSIONS, 1), gaussian(GALLERY, DIMENSIONS, 2)
+    ours = (q, g) if kind == "numpy" else (torch.from_numpy(q), torch.from_numpy(g))
+    goals = {"faiss IndexFlatL2": 1 / 1.8}
+    race(lambda: ops.topk(*ours, k=K), peers(q, g, K), rounds=20, goals=goals, **sizes(q, g, K))
+
+
+def bench_one_query_prepared_gallery(race):
+    q, g = gaussian(1, DIMENSIONS, 1), gaussian(GALLERY, DIMENSIONS, 2)
+    prepared = ops.prepare(g)
+    race(
+        lambda: ops.topk(q, prepared, k=K),
+        peers(q, g, K),
+        rounds=20,
+        goals={"faiss IndexFlatL2": 1 / 1.8},
+        **sizes(q, g, K),
+    )
+
+
+@pytest.mark.parametrize("k", [21, 50])
+@pytest.mark.parametrize("features", FEATURES)
+def bench_market_against_itself(race, features, k):
+    """What re-ranking stands on: the queries and the gallery of Market-1501, all against all."""
+    x = FEATURES[features](19_281, 2048, 1)
+    block = np.empty((512, len(x)), np.float32)
+
+    def product() -> None:
+        for first in range(0, len(x), len(block)):
+            rows = x[first : first + len(block)]
+            np.matmul(rows, x.T, out=block[: len(rows)])
+
+    race(
+        lambda: ops.topk(x, x, k=k),
+        {"numpy product by blocks": product},
+        rounds=1,
+        goals={"numpy product by blocks": 0.6},
+        **sizes(x, x, k),
+    )
+
+
+def bench_pairwise_distance(race):
+    q, g = gaussian(1024, 2048, 1), gaussian(15_913, 2048, 2)
+    tq, tg = torch.from_numpy(q), torch.from_numpy(g)
+
+    def torch_matrix() -> torch.Tensor:
+        lengths = (tg * tg).sum(1)[None] + (tq * tq).sum(1)[:, None]
+        return torch.addmm(lengths, tq, tg.T, alpha=-2).clamp_(min=0)
+
+    race(
+        lambda: ops.pairwise_distance(q, g),
+        {"torch addmm + clamp": torch_matrix, "numpy product alone": lambda: q @ g.T},
+        flop=2.0 * len(q) * g.size,
+        traffic=4.0 * (q.size + g.size + len(q) * len(g)),
+    )

@@ -49,3 +49,15 @@ def bench_skin_one_person(race):
         traffic=VERTICES * (4 * 12 + 4 + 16),
         goals={"numpy": 0.1, "torch": 0.5},
     )
+
+
+def bench_skin_twenty_people(race):
+    people = [mesh() for _ in range(20)]
+    joined = [np.concatenate(parts) for parts in list(zip(*people, strict=True))[:4]]
+    bones = np.stack([person[4] for person in people])
+    race(
+        lambda: ops.skin(*joined, bones, vertices=[VERTICES] * 20),
+        {"ours, one call a person": lambda: [ops.skin(*person) for person in people]},
+        rounds=10,
+        traffic=20 * VERTICES * (4 * 12 + 4 + 16),
+    )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
+# Read when the libraries load, which is later than this. The OpenBLAS in faiss does not find its best kernel by itself,
+# and threads of OpenMP that spin for long take the cores from those of OpenBLAS.
+with open("/proc/cpuinfo", encoding="ascii", errors="replace") as cpus:
+    if "avx512f" in cpus.read():
+        os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
+os.environ.pop("OPENBLAS_L2_SIZE", None)
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _finished = pytest.StashKey[list["Race"]]()
 

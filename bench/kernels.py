@@ -1,4 +1,4 @@
-"""Registers and shared memory of every CUDA kernel, as the assembler reports them.
+"""Registers and shared memory of every CUDA kernel, the most of any of its template's forms, from the assembler.
 
 Run: .venv/bin/python bench/kernels.py [80 90]   prints a table for BENCHMARKS.md; needs nvcc, no GPU.
 """
@@ -84,13 +84,16 @@ def _parse(text: str) -> Kernel:
 
 def main() -> None:
     archs = [int(arch) for arch in sys.argv[1:]] or [80, 90]
-    print("| kernel | " + " | ".join(f"registers, sm_{arch}" for arch in archs) + " | static shared memory, bytes |")
-    print("|---" * (len(archs) + 2) + "|")
+    print(
+        "| kernel | forms | " + " | ".join(f"registers, sm_{arch}" for arch in archs) + " | static shared memory, B |"
+    )
+    print("|---" * (len(archs) + 3) + "|")
     for file in LAUNCHERS:
         reports = [compile_kernels(file, arch) for arch in archs]
-        for kernels in zip(*(sorted(report, key=lambda kernel: kernel.name) for report in reports), strict=True):
-            cells = [f"`{kernels[0].name}`", *(str(kernel.registers) for kernel in kernels)]
-            print("| " + " | ".join([*cells, str(kernels[-1].shared_bytes)]) + " |")
+        for name in sorted({kernel.name.split("<")[0] for kernel in reports[0]}):
+            forms = [[kernel for kernel in report if kernel.name.split("<")[0] == name] for report in reports]
+            cells = [f"`{name}`", len(forms[0]), *(max(kernel.registers for kernel in form) for form in forms)]
+            print(f"| {' | '.join(map(str, cells))} | {forms[-1][0].shared_bytes} |")
 
 
 if __name__ == "__main__":

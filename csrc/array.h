@@ -9,6 +9,9 @@
 #include <type_traits>
 
 #include "tensor.h"
+#if defined(UP_HOST_SIM)
+#    include "host_sim/monitor.h"
+#endif
 
 namespace unrealperson {
 
@@ -39,7 +42,7 @@ class Array {
         if (PyObject_CheckBuffer(source.ptr()))
             from_buffer(source, writable);
         else if (py::hasattr(source, "__cuda_array_interface__"))
-            from_cuda_interface(py::dict(source.attr("__cuda_array_interface__")));
+            from_gpu(py::dict(source.attr("__cuda_array_interface__")));
         else if (py::hasattr(source, "__dlpack__"))
             from_dlpack(source);
         else
@@ -49,6 +52,9 @@ class Array {
     Array& operator=(const Array&) = delete;
     ~Array() {
         if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
+#if defined(UP_HOST_SIM)
+        if (on_gpu_) sim::monitor::unregister_buffer(first_byte(), byte_count());
+#endif
     }
 
     char kind() const { return kind_; }  // f, b (bfloat16), i or u
@@ -124,6 +130,32 @@ class Array {
             shape_[axis] = buffer_.shape[axis];
             set_byte_stride(axis, buffer_.strides[axis]);
         }
+    }
+
+#if defined(UP_HOST_SIM)
+    // The bytes from the lowest element to the highest.
+    const char* first_byte() const {
+        const char* first = static_cast<const char*>(data_);
+        for (int axis = 0; axis < ndim_; ++axis)
+            if (stride_[axis] < 0 && shape_[axis] > 0) first += (shape_[axis] - 1) * stride_[axis] * item_size_;
+        return first;
+    }
+
+    size_t byte_count() const {
+        int64_t count = 1;
+        for (int axis = 0; axis < ndim_; ++axis) {
+            if (shape_[axis] == 0) return 0;
+            count += (shape_[axis] - 1) * (stride_[axis] < 0 ? -stride_[axis] : stride_[axis]);
+        }
+        return static_cast<size_t>(count * item_size_);
+    }
+#endif
+
+    void from_gpu(const py::dict& interface) {
+        from_cuda_interface(interface);
+#if defined(UP_HOST_SIM)
+        sim::monitor::register_buffer(first_byte(), byte_count(), name_);
+#endif
     }
 
     void from_cuda_interface(const py::dict& interface) {

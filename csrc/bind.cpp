@@ -61,8 +61,16 @@ PYBIND11_MODULE(_C, m) {
     m.doc() = "Native operations of unrealperson; call them through unrealperson.ops.";
     m.def("build_info", &build_info);
     m.def("use_isa", &use_isa_named);
+    bind_cbn(m);
     bind_distance(m);
+    bind_metrics(m);
+    bind_shortlist(m);
+    bind_rerank(m);
     bind_skin(m);
+    bind_temporal(m);
+#if defined(UP_HOST_SIM)
+    bind_host_sim(m);
+#endif
 }
 
 }  // namespace unrealperson

@@ -1,9 +1,24 @@
 // The GPU twin of distance.h: the same keys, values and order of rows. Kernels only; distance_cuda.cu launches them.
+//
+// What they must move, in bytes, and compute, in floating-point operations, for q queries, g gallery rows, d
+// dimensions:
+//
+//   kernel            read                          written         operations
+//   row_norms         4 n d                         4 n             2 n d
+//   distance_matrix   d q g / 16                    4 q g           2 q g d
+//   topk_part         d q g (1 / 8 + 1 / 32)        12 q k a part   2 q g d
+//   topk_merge        12 q k a part                 12 q k
+//   select            4 q g, 8,192 q a chunk        8,192 q a chunk
+//   selected          8 q k                         12 q k
+//
+// A matrix is bound by arithmetic from d of about 64 on, a top-k of up to 32 queries by one pass over the gallery.
+// Reads of a row beyond the first, by the tiles beside and below, come from the L2 cache where it holds the rows.
 #pragma once
 
 #include <cstdint>
 
 #include "distance.h"
+#include "launch.h"
 #include "tensor.h"
 
 namespace unrealperson {
@@ -12,17 +27,80 @@ constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kThreads = 256;
 constexpr int kDepth = 16;  // dimensions staged at once
+constexpr int kVector = 4;  // floats in one load of 16 bytes
 constexpr int kTopkLimit = 100;
 constexpr int kMaxParts = kWarp;
+constexpr int kSelectLimit = 1024;
 constexpr int64_t kNoIndex = INT64_MAX;
+constexpr uint64_t kNoPlace = UINT64_MAX;  // behind every ranked key
 
-// A tile of Q x G products, each thread holding PerQ x PerG of them.
+// Whether every row starts on 16 bytes.
+__device__ inline bool aligned_rows(Matrix<const float> x) {
+    return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.stride % kVector == 0;
+}
+
+// Four dimensions of a row from c; beyond the end they count as zero.
+__device__ inline float4 four_of(const float* row, int64_t c, int64_t cols, bool aligned) {
+    if (aligned && c + kVector <= cols) return __ldg(reinterpret_cast<const float4*>(row + c));
+    return make_float4(c < cols ? row[c] : 0.0f, c + 1 < cols ? row[c + 1] : 0.0f, c + 2 < cols ? row[c + 2] : 0.0f,
+                       c + 3 < cols ? row[c + 3] : 0.0f);
+}
+
+// kDepth dimensions of Rows rows on their way to shared memory [kDepth, kPitch]: loaded into registers while the tile
+// before is multiplied, stored after it.
+template <int Rows>
+class Stage {
+  public:
+    static constexpr int kPitch = Rows + kVector;  // the spare keeps rows aligned and spreads them over the banks
+
+    __device__ void load(Matrix<const float> x, int64_t first, int64_t c0, bool aligned) {
+#pragma unroll
+        for (int l = 0; l < kLoads; ++l) {
+            const int row = row_of(l);
+            held_[l] = row < Rows && first + row < x.rows ? four_of(x.row(first + row), c0 + depth(), x.cols, aligned)
+                                                          : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        }
+    }
+
+    __device__ void store(float* staged) const {
+#pragma unroll
+        for (int l = 0; l < kLoads; ++l) {
+            const int row = row_of(l);
+            if (row >= Rows) continue;
+            float* to = staged + depth() * kPitch + row;
+            to[0] = held_[l].x;
+            to[kPitch] = held_[l].y;
+            to[2 * kPitch] = held_[l].z;
+            to[3 * kPitch] = held_[l].w;
+        }
+    }
+
+  private:
+    static constexpr int kLanesPerRow = kDepth / kVector;
+    static constexpr int kLoads = (Rows * kLanesPerRow + kThreads - 1) / kThreads;
+    float4 held_[kLoads];
+
+    static __device__ int row_of(int l) { return (static_cast<int>(threadIdx.x) + l * kThreads) / kLanesPerRow; }
+    static __device__ int depth() { return (static_cast<int>(threadIdx.x) % kLanesPerRow) * kVector; }
+};
+
+// A tile of Q x G products. A thread holds PerQ x PerG of them, in groups of 4 adjacent rows and columns.
 template <int Q, int G, int PerQ, int PerG>
 struct Tile {
     static constexpr int kQueries = Q, kGallery = G, kPerQ = PerQ, kPerG = PerG;
     static constexpr int kColumnThreads = G / PerG, kRowThreads = Q / PerQ;
-    static constexpr int kStaging = kDepth * (Q + 1 + G + 1);  // floats; one spare a row avoids bank conflicts
+    static constexpr int kHalf = kDepth * (Stage<Q>::kPitch + Stage<G>::kPitch);  // floats of one staging buffer
+    static constexpr int kStaging = 2 * kHalf;
     static_assert(kColumnThreads * kRowThreads == kThreads, "a tile needs exactly kThreads threads");
+
+    static __device__ int row(int i) {
+        return i / kVector * kVector * kRowThreads + static_cast<int>(threadIdx.x) / kColumnThreads * kVector +
+               i % kVector;
+    }
+    static __device__ int column(int j) {
+        return j / kVector * kVector * kColumnThreads + static_cast<int>(threadIdx.x) % kColumnThreads * kVector +
+               j % kVector;
+    }
 };
 using MatrixTile = Tile<128, 128, 8, 8>;
 using TopkTile = Tile<32, 128, 4, 4>;
@@ -32,76 +110,130 @@ __global__ void row_norms_kernel(Matrix<const float> x, float* norm2, unsigned l
     const int64_t row = static_cast<int64_t>(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp;
     if (row >= x.rows) return;
     const int lane = threadIdx.x % kWarp;
+    const bool aligned = aligned_rows(x);
     float sum = 0.0f;
-    for (int64_t c = lane; c < x.cols; c += kWarp) sum += x.row(row)[c] * x.row(row)[c];
+    for (int64_t c = lane * kVector; c < x.cols; c += kWarp * kVector) {
+        const float4 part = four_of(x.row(row), c, x.cols, aligned);
+        sum += part.x * part.x + part.y * part.y + (part.z * part.z + part.w * part.w);
+    }
     for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_down_sync(kAllLanes, sum, step);
     if (lane != 0) return;
     norm2[row] = sum;
     if (!(sum <= kLargestNorm2)) atomicMin(bad_row, static_cast<unsigned long long>(row));
 }
 
-// product[i][j] = q[q0 + i * kRowThreads + row thread] . g[g0 + j * kColumnThreads + column thread]; rows beyond the
-// end count as zero. Ends with a barrier, after which `staging` is free.
+// One dimension of a thread's rows or columns: groups of 4 that lie 4 * Group apart.
+template <int Count, int Group>
+__device__ inline void factors_at(const float* staged, int first, float (&factors)[Count]) {
+#pragma unroll
+    for (int i = 0; i < Count; i += kVector) {
+        const float4 four = *reinterpret_cast<const float4*>(staged + i * Group + first);
+        factors[i] = four.x;
+        factors[i + 1] = four.y;
+        factors[i + 2] = four.z;
+        factors[i + 3] = four.w;
+    }
+}
+
+// product[i][j] = q[q0 + T::row(i)] . g[g0 + T::column(j)]; rows beyond the end count as zero. `staging` is aligned to
+// 16 bytes. Ends with a barrier, after which it is free.
 template <class T>
 __device__ void product_tile(Matrix<const float> q, Matrix<const float> g, int64_t q0, int64_t g0, float* staging,
                              float (&product)[T::kPerQ][T::kPerG]) {
-    float* q_staged = staging;                               // [kDepth, kQueries + 1]
-    float* g_staged = staging + kDepth * (T::kQueries + 1);  // [kDepth, kGallery + 1]
-    const int column = threadIdx.x % T::kColumnThreads, row = threadIdx.x / T::kColumnThreads;
+    using QStage = Stage<T::kQueries>;
+    using GStage = Stage<T::kGallery>;
+    constexpr int kGalleryAt = kDepth * QStage::kPitch;
+    const bool q_aligned = aligned_rows(q), g_aligned = aligned_rows(g);
+    QStage q_stage;
+    GStage g_stage;
+#pragma unroll
     for (int i = 0; i < T::kPerQ; ++i)
+#pragma unroll
         for (int j = 0; j < T::kPerG; ++j) product[i][j] = 0.0f;
+    q_stage.load(q, q0, 0, q_aligned);
+    g_stage.load(g, g0, 0, g_aligned);
+    q_stage.store(staging);
+    g_stage.store(staging + kGalleryAt);
+    __syncthreads();
+    int half = 0;
     for (int64_t c0 = 0; c0 < q.cols; c0 += kDepth) {
-        for (int e = threadIdx.x; e < kDepth * T::kQueries; e += kThreads) {
-            const int c = e % kDepth, r = e / kDepth;
-            const bool inside = q0 + r < q.rows && c0 + c < q.cols;
-            q_staged[c * (T::kQueries + 1) + r] = inside ? q.row(q0 + r)[c0 + c] : 0.0f;
+        const bool more = c0 + kDepth < q.cols;
+        if (more) {
+            q_stage.load(q, q0, c0 + kDepth, q_aligned);
+            g_stage.load(g, g0, c0 + kDepth, g_aligned);
         }
-        for (int e = threadIdx.x; e < kDepth * T::kGallery; e += kThreads) {
-            const int c = e % kDepth, r = e / kDepth;
-            const bool inside = g0 + r < g.rows && c0 + c < g.cols;
-            g_staged[c * (T::kGallery + 1) + r] = inside ? g.row(g0 + r)[c0 + c] : 0.0f;
-        }
-        __syncthreads();
+        const float* staged = staging + half * T::kHalf;
 #pragma unroll
         for (int c = 0; c < kDepth; ++c) {
             float q_part[T::kPerQ], g_part[T::kPerG];
-#pragma unroll
-            for (int i = 0; i < T::kPerQ; ++i) q_part[i] = q_staged[c * (T::kQueries + 1) + i * T::kRowThreads + row];
-#pragma unroll
-            for (int j = 0; j < T::kPerG; ++j)
-                g_part[j] = g_staged[c * (T::kGallery + 1) + j * T::kColumnThreads + column];
+            factors_at<T::kPerQ, T::kRowThreads>(staged + c * QStage::kPitch, T::row(0), q_part);
+            factors_at<T::kPerG, T::kColumnThreads>(staged + kGalleryAt + c * GStage::kPitch, T::column(0), g_part);
 #pragma unroll
             for (int i = 0; i < T::kPerQ; ++i)
 #pragma unroll
                 for (int j = 0; j < T::kPerG; ++j) product[i][j] += q_part[i] * g_part[j];
         }
+        half ^= 1;
+        if (more) {
+            q_stage.store(staging + half * T::kHalf);
+            g_stage.store(staging + half * T::kHalf + kGalleryAt);
+        }
         __syncthreads();
     }
 }
 
-__device__ inline float key_of(Metric metric, float product, float gallery_norm2) {
-    return key_bias(metric, gallery_norm2) + key_scale(metric, gallery_norm2) * product;
-}
+// The two halves of the keys of 4 gallery rows; rows beyond the end get any.
+struct Terms {
+    float scale[kVector], bias[kVector];
 
-// One block a tile of `out`, tiles numbered along the gallery first.
-__global__ void distance_matrix_kernel(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                                       const float* gallery_norm2, Matrix<float> out, Metric metric, bool keys) {
+    __device__ Terms(Metric metric, const float* norm2, int64_t first, int64_t rows) {
+#pragma unroll
+        for (int j = 0; j < kVector; ++j) {
+            const float own = first + j < rows ? norm2[first + j] : 0.0f;
+            scale[j] = key_scale(metric, own);
+            bias[j] = key_bias(metric, own);
+        }
+    }
+    __device__ float4 keys(const float* product) const {
+        return make_float4(bias[0] + scale[0] * product[0], bias[1] + scale[1] * product[1],
+                           bias[2] + scale[2] * product[2], bias[3] + scale[3] * product[3]);
+    }
+};
+
+// One block a tile of `out`, tiles numbered along the gallery first. Two blocks an SM: at most 128 registers a thread.
+__global__ void __launch_bounds__(kThreads, 2)
+    distance_matrix_kernel(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                           const float* gallery_norm2, Matrix<float> out, Metric metric, bool keys) {
     using T = MatrixTile;
-    __shared__ float staging[T::kStaging];
+    __shared__ __align__(16) float staging[T::kStaging];
     const int64_t tiles = (g.rows + T::kGallery - 1) / T::kGallery;
     const int64_t q0 = blockIdx.x / tiles * T::kQueries, g0 = blockIdx.x % tiles * T::kGallery;
+    const bool aligned = aligned_rows({out.data, out.rows, out.cols, out.stride});
     float product[T::kPerQ][T::kPerG];
     product_tile<T>(q, g, q0, g0, staging, product);
 #pragma unroll
-    for (int j = 0; j < T::kPerG; ++j) {
-        const int64_t column = g0 + j * T::kColumnThreads + threadIdx.x % T::kColumnThreads;
-        if (column >= g.rows) continue;
+    for (int j = 0; j < T::kPerG; j += kVector) {
+        const int64_t column = g0 + T::column(j);
+        const Terms terms(metric, gallery_norm2, column, g.rows);
 #pragma unroll
         for (int i = 0; i < T::kPerQ; ++i) {
-            const int64_t row = q0 + i * T::kRowThreads + threadIdx.x / T::kColumnThreads;
+            const int64_t row = q0 + T::row(i);
             if (row >= q.rows) continue;
-            const float key = key_of(metric, product[i][j], gallery_norm2[column]);
-            out.row(row)[column] = keys ? key : value_of(metric, key, query_norm2[row]);
+            float4 four = terms.keys(product[i] + j);
+            if (!keys) {
+                const float own = query_norm2[row];
+                four = make_float4(value_of(metric, four.x, own), value_of(metric, four.y, own),
+                                   value_of(metric, four.z, own), value_of(metric, four.w, own));
+            }
+            float* to = out.row(row) + column;
+            if (aligned && column + kVector <= g.rows) {
+                *reinterpret_cast<float4*>(to) = four;
+            } else {
+                if (column < g.rows) to[0] = four.x;
+                if (column + 1 < g.rows) to[1] = four.y;
+                if (column + 2 < g.rows) to[2] = four.z;
+                if (column + 3 < g.rows) to[3] = four.w;
+            }
         }
     }
 }
@@ -122,12 +254,11 @@ __device__ inline int insert_sorted(float* list_key, int* list_column, int count
         const bool moves = i >= place && i < moved_end;
         const float moved_key = moves ? list_key[i] : 0.0f;
         const int moved_column = moves ? list_column[i] : 0;
-        __syncwarp();
+        __syncwarp();  // the next round reads below what this one writes, so one in a round is enough
         if (moves) {
             list_key[i + 1] = moved_key;
             list_column[i + 1] = moved_column;
         }
-        __syncwarp();
     }
     if (lane == 0) {
         list_key[place] = key;
@@ -142,10 +273,10 @@ __global__ void topk_part_kernel(Matrix<const float> q, Matrix<const float> g, c
                                  Metric metric, int k, int64_t parts, int64_t part_rows, float* part_keys,
                                  int64_t* part_indices) {
     using T = TopkTile;
-    constexpr int kRow = T::kGallery + 1;
+    constexpr int kRow = T::kGallery + kVector;
     constexpr int kScratch = T::kQueries * kRow > T::kStaging ? T::kQueries * kRow : T::kStaging;
     constexpr int kWarps = kThreads / kWarp;
-    __shared__ float scratch[kScratch];  // staging of a product, then its keys [kQueries, kRow]
+    __shared__ __align__(16) float scratch[kScratch];  // staging of a product, then its keys [kQueries, kRow]
     __shared__ float list_key[T::kQueries * kTopkLimit];
     __shared__ int list_column[T::kQueries * kTopkLimit];  // counted from the part's first row
     __shared__ int list_count[T::kQueries];
@@ -158,14 +289,11 @@ __global__ void topk_part_kernel(Matrix<const float> q, Matrix<const float> g, c
         float product[T::kPerQ][T::kPerG];
         product_tile<T>(q, g, q0, g0, scratch, product);
 #pragma unroll
-        for (int j = 0; j < T::kPerG; ++j) {
-            const int column = j * T::kColumnThreads + threadIdx.x % T::kColumnThreads;
-            const float norm2 = g0 + column < end ? gallery_norm2[g0 + column] : 0.0f;
+        for (int j = 0; j < T::kPerG; j += kVector) {
+            const Terms terms(metric, gallery_norm2, g0 + T::column(j), end);
 #pragma unroll
-            for (int i = 0; i < T::kPerQ; ++i) {
-                const int row = i * T::kRowThreads + threadIdx.x / T::kColumnThreads;
-                scratch[row * kRow + column] = key_of(metric, product[i][j], norm2);
-            }
+            for (int i = 0; i < T::kPerQ; ++i)
+                *reinterpret_cast<float4*>(scratch + T::row(i) * kRow + T::column(j)) = terms.keys(product[i] + j);
         }
         __syncthreads();
         for (int row = warp; row < T::kQueries && q0 + row < q.rows; row += kWarps) {
@@ -229,6 +357,85 @@ __global__ void topk_merge_kernel(int64_t queries, int k, int parts, const float
             indices[query * k + r] = index;
         }
     }
+}
+
+// Key and gallery row as one number of their order; a row's number takes the lower half.
+__device__ inline uint64_t ranked(float key, uint32_t row) {
+    const uint32_t bits = __float_as_uint(key + 0.0f);  // -0 is 0
+    return static_cast<uint64_t>(bits >> 31 != 0 ? ~bits : bits | 0x80000000u) << 32 | row;
+}
+
+__device__ inline float key_of_ranked(uint64_t place) {
+    const auto bits = static_cast<uint32_t>(place >> 32);
+    return __uint_as_float(bits >> 31 != 0 ? bits & 0x7fffffffu : ~bits);
+}
+
+// Sorts sequences of `size`, a power of 2, each bitonic before, one way and the other in turn; all of a block call it.
+__device__ inline void merge_bitonic(uint64_t* items, int count, int size) {
+    for (int step = size / 2; step > 0; step /= 2) {
+        for (int pair = threadIdx.x; pair < count / 2; pair += kThreads) {
+            const int low = 2 * pair - (pair & (step - 1));
+            const uint64_t a = items[low], b = items[low + step];
+            if ((a > b) == ((low & size) == 0)) {
+                items[low] = b;
+                items[low + step] = a;
+            }
+        }
+        __syncthreads();
+    }
+}
+
+// One block a query: merges the keys of gallery rows [first, first + cols) into its nearest kSelectLimit so far,
+// best [q, kSelectLimit] in order. Only rows before the k-th of those are kept, and sorted when many wait.
+__global__ void select_kernel(Matrix<const float> keys, int64_t first, int k, uint64_t* best) {
+    constexpr int kBatch = kThreads * kVector, kWaiting = 2 * kSelectLimit;
+    static_assert(kBatch <= kWaiting - kSelectLimit, "a batch has to fit beside what waits");
+    __shared__ uint64_t list[kSelectLimit], waiting[kWaiting];
+    __shared__ int waiting_count;
+    const float* row = keys.row(blockIdx.x);
+    uint64_t* own = best + static_cast<int64_t>(blockIdx.x) * kSelectLimit;
+    for (int i = threadIdx.x; i < kSelectLimit; i += kThreads) list[i] = first == 0 ? kNoPlace : own[i];
+    if (threadIdx.x == 0) waiting_count = 0;
+    __syncthreads();
+    for (int64_t base = 0; base < keys.cols; base += kBatch) {
+        const uint64_t limit = list[k - 1];
+        for (int j = 0; j < kVector; ++j) {
+            const int64_t column = base + j * kThreads + threadIdx.x;
+            const uint64_t place =
+                column < keys.cols ? ranked(row[column], static_cast<uint32_t>(first + column)) : kNoPlace;
+            if (place < limit) waiting[atomicAdd(&waiting_count, 1)] = place;
+        }
+        __syncthreads();
+        const int count = waiting_count;
+        const bool last = base + kBatch >= keys.cols;
+        __syncthreads();
+        if (count <= kWaiting - kBatch && !last) continue;
+        int padded = kVector;
+        while (padded < count) padded *= 2;
+        for (int i = count + threadIdx.x; i < padded; i += kThreads) waiting[i] = kNoPlace;
+        if (threadIdx.x == 0) waiting_count = 0;
+        __syncthreads();
+        for (int size = 2; size <= padded; size *= 2) merge_bitonic(waiting, padded, size);
+        // The nearest of two sorted lists, one of them read backwards, are a bitonic sequence.
+        for (int i = threadIdx.x; i < kSelectLimit; i += kThreads) {
+            const int opposite = kSelectLimit - 1 - i;
+            if (opposite < padded && waiting[opposite] < list[i]) list[i] = waiting[opposite];
+        }
+        __syncthreads();
+        merge_bitonic(list, kSelectLimit, kSelectLimit);
+    }
+    for (int i = threadIdx.x; i < kSelectLimit; i += kThreads) own[i] = list[i];
+}
+
+// One thread a value.
+__global__ void selected_kernel(int64_t queries, int k, const uint64_t* best, const float* query_norm2, Metric metric,
+                                float* values, int64_t* indices) {
+    const int64_t place = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (place >= queries * k) return;
+    const int64_t query = place / k;
+    const uint64_t found = best[query * kSelectLimit + place % k];
+    values[place] = value_of(metric, key_of_ranked(found), query_norm2[query]);
+    indices[place] = static_cast<int64_t>(found & 0xffffffffu);
 }
 
 }  // namespace unrealperson

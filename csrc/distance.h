@@ -12,6 +12,8 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "tensor.h"
@@ -19,6 +21,14 @@
 namespace unrealperson {
 
 enum class Metric : int { sqeuclidean = 0, cosine = 1, inner_product = 2 };
+
+inline Metric metric_of(const std::string& name) {
+    if (name == "sqeuclidean") return Metric::sqeuclidean;
+    if (name == "cosine") return Metric::cosine;
+    if (name == "inner_product") return Metric::inner_product;
+    throw std::invalid_argument("metric must be \"sqeuclidean\", \"cosine\" or \"inner_product\", got \"" + name +
+                                "\"");
+}
 
 // Above this squared length, keys could overflow float32.
 constexpr float kLargestNorm2 = 8.0e37f;
@@ -43,7 +53,10 @@ UP_HOST_DEVICE inline float value_of(Metric metric, float key, float query_norm2
     return value > 0.0f ? (value < 2.0f ? value : 2.0f) : 0.0f;
 }
 
-// norm2[i] = |x_i|^2. Returns the first row whose norm2 is NaN or above kLargestNorm2, or -1.
+// The first row whose norm2 is NaN or above kLargestNorm2, or -1.
+int64_t first_unusable(const float* norm2, int64_t n);
+
+// norm2[i] = |x_i|^2. Returns first_unusable of it.
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads);
 
 // out[i, j] = q_i . g_j for a few queries, and row_norms(g), in one pass over g. cols(q) == cols(g).
@@ -94,6 +107,12 @@ int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const 
 int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
                           const float* gallery_norm2, int metric, int64_t k, int64_t parts, float* part_keys,
                           int64_t* part_indices, float* values, int64_t* indices, int device, void* stream);
+int64_t up_cuda_select_limit();
+// The same for k <= min(up_cuda_select_limit(), g), by chunks of the gallery: keys [q, chunk] and best
+// [q, up_cuda_select_limit()] are scratch. g < 2^32.
+int up_cuda_distance_select(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
+                            const float* gallery_norm2, int metric, int64_t k, Matrix<float> keys, int64_t* best,
+                            float* values, int64_t* indices, int device, void* stream);
 }
 
 }  // namespace unrealperson

@@ -9,13 +9,6 @@
 namespace unrealperson {
 namespace {
 
-Metric metric_of(const std::string& name) {
-    if (name == "sqeuclidean") return Metric::sqeuclidean;
-    if (name == "cosine") return Metric::cosine;
-    if (name == "inner_product") return Metric::inner_product;
-    throw py::value_error("metric must be \"sqeuclidean\", \"cosine\" or \"inner_product\", got \"" + name + "\"");
-}
-
 int64_t bind_row_norms(const py::object& x, const py::object& norm2, int threads) {
     const Array x_array(x, "x", false), norm2_array(norm2, "norm2", true);
     const auto rows = x_array.matrix<const float>();
@@ -141,6 +134,32 @@ void bind_cuda_topk(const py::object& q, const py::object& g, const py::object& 
                                      reinterpret_cast<void*>(stream)),
                "top-k");
 }
+
+void bind_cuda_select(const py::object& q, const py::object& g, const py::object& query_norm2,
+                      const py::object& gallery_norm2, const py::object& keys, const py::object& best,
+                      const py::object& values, const py::object& indices, const std::string& metric, int device,
+                      uintptr_t stream) {
+    const Array q_array(q, "q", false), g_array(g, "g", false), qn_array(query_norm2, "query_norm2", false),
+        gn_array(gallery_norm2, "gallery_norm2", false), keys_array(keys, "keys", true), best_array(best, "best", true),
+        values_array(values, "values", true), indices_array(indices, "indices", true);
+    const auto queries = q_array.matrix<const float>(true), gallery = g_array.matrix<const float>(true);
+    const auto scratch = keys_array.matrix<float>(true), out_values = values_array.matrix<float>(true);
+    const int64_t k = out_values.cols;
+    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
+    expect(scratch.rows == queries.rows && scratch.cols >= 1, "keys must be [q, chunk]");
+    expect(out_values.rows == queries.rows && k >= 1 && k <= up_cuda_select_limit() && k <= gallery.rows,
+           "values must be [q, k] with k within the kernel's limit");
+    const float* qn = qn_array.elements<const float>(queries.rows, true);
+    const float* gn = gn_array.elements<const float>(gallery.rows, true);
+    auto* places = best_array.elements<int64_t>(queries.rows * up_cuda_select_limit(), true);
+    auto* out_indices = indices_array.elements<int64_t>(queries.rows * k, true);
+    float* out = values_array.elements<float>(queries.rows * k, true);
+    const int kind = static_cast<int>(metric_of(metric));
+    py::gil_scoped_release release;
+    check_cuda(up_cuda_distance_select(queries, gallery, qn, gn, kind, k, scratch, places, out, out_indices, device,
+                                       reinterpret_cast<void*>(stream)),
+               "top-k by selection");
+}
 #endif
 
 }  // namespace
@@ -158,7 +177,9 @@ void bind_distance(py::module_& m) {
     m.def("cuda_row_norms", &bind_cuda_row_norms);
     m.def("cuda_distance_matrix", &bind_cuda_matrix);
     m.def("cuda_topk", &bind_cuda_topk);
+    m.def("cuda_select", &bind_cuda_select);
     m.attr("cuda_topk_limit") = up_cuda_topk_limit();
+    m.attr("cuda_select_limit") = up_cuda_select_limit();
 #endif
 }
 

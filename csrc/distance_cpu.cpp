@@ -3,37 +3,12 @@
 #include <limits>
 
 #include "distance.h"
+#include "dot.h"
 #include "parallel.h"
 #include "simd.h"
 
 namespace unrealperson {
 namespace {
-
-// Two sets of 16 partial sums, then a fixed tree.
-UP_INLINE float dot_body(const float* a, const float* b, int64_t n) {
-    Lanes even{}, odd{};
-    int64_t i = 0;
-    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-        even += lanes(a + i) * lanes(b + i);
-        odd += lanes(a + i + kLanes) * lanes(b + i + kLanes);
-    }
-    if (i + kLanes <= n) {
-        even += lanes(a + i) * lanes(b + i);
-        i += kLanes;
-    }
-    if (i < n) {
-        Lanes tail_a{}, tail_b{};
-        std::memcpy(&tail_a, a + i, (n - i) * sizeof(float));
-        std::memcpy(&tail_b, b + i, (n - i) * sizeof(float));
-        odd += tail_a * tail_b;
-    }
-    even += odd;
-    float sum[kLanes];
-    std::memcpy(sum, &even, sizeof sum);
-    for (int half = kLanes / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; ++j) sum[j] += sum[j + half];
-    return sum[0];
-}
 
 UP_INLINE void norms_body(Matrix<const float> x, int64_t begin, int64_t end, float* norm2) {
     for (int64_t i = begin; i < end; ++i) norm2[i] = dot_body(x.row(i), x.row(i), x.cols);
@@ -41,9 +16,24 @@ UP_INLINE void norms_body(Matrix<const float> x, int64_t begin, int64_t end, flo
 
 UP_INLINE void products_body(Matrix<const float> q, Matrix<const float> g, int64_t begin, int64_t end,
                              Matrix<float> out, float* norm2) {
+    if (q.rows == 0) return norms_body(g, begin, end, norm2);
+    constexpr int64_t ahead = 4, line = 16;
     for (int64_t j = begin; j < end; ++j) {
-        norm2[j] = dot_body(g.row(j), g.row(j), g.cols);
-        for (int64_t i = 0; i < q.rows; ++i) out.row(i)[j] = dot_body(q.row(i), g.row(j), g.cols);
+        if (j + ahead < end)
+            for (int64_t i = 0; i < g.cols; i += line) __builtin_prefetch(g.row(j + ahead) + i);
+        const float* rows[2] = {g.row(j), q.row(0)};
+        float dots[2];
+        dots_body<2>(rows, g.row(j), g.cols, dots);
+        norm2[j] = dots[0];
+        out.row(0)[j] = dots[1];
+        int64_t i = 1;
+        for (; i + 2 <= q.rows; i += 2) {
+            const float* pair[2] = {q.row(i), q.row(i + 1)};
+            dots_body<2>(pair, g.row(j), g.cols, dots);
+            out.row(i)[j] = dots[0];
+            out.row(i + 1)[j] = dots[1];
+        }
+        if (i < q.rows) out.row(i)[j] = dot_body(q.row(i), g.row(j), g.cols);
     }
 }
 
@@ -77,20 +67,31 @@ struct Shortlist {
     }
 };
 
+// Whether any key of the next columns is below the threshold: the sign of a difference tells, as differences of unequal
+// floats do not vanish.
+template <int64_t columns>
+UP_INLINE bool any_below(const float* row, const float* scale, const float* bias, float threshold) {
+    LaneMask signs{};
+    for (int64_t i = 0; i < columns; i += kLanes) {
+        const Lanes difference = lanes(bias + i) + lanes(scale + i) * lanes(row + i) - threshold;
+        signs |= (LaneMask)difference;
+    }
+    uint64_t words[kLanes / 2], any = 0;
+    std::memcpy(words, &signs, sizeof words);
+    for (uint64_t word : words) any |= word;
+    return (any & 0x8000000080000000u) != 0;
+}
+
 UP_INLINE void shortlist_body(const float* row, int64_t n, const float* scale, const float* bias, int64_t first,
                               Shortlist& list) {
-    constexpr int64_t step = 4 * kLanes;
+    constexpr int64_t kStep = 4 * kLanes;
     int64_t j = 0;
-    for (; j + step <= n; j += step) {
-        LaneMask below{};
-        const float threshold = list.threshold;
-        for (int64_t i = j; i < j + step; i += kLanes)
-            below |= lanes(bias + i) + lanes(scale + i) * lanes(row + i) < threshold;
-        uint64_t words[kLanes / 2], any = 0;
-        std::memcpy(words, &below, sizeof words);
-        for (uint64_t word : words) any |= word;
-        if (any == 0) continue;
-        for (int64_t i = j; i < j + step; ++i) list.push(bias[i] + scale[i] * row[i], first + i);
+    for (; j + kStep <= n; j += kStep) {
+        if (!any_below<kStep>(row + j, scale + j, bias + j, list.threshold)) continue;
+        for (int64_t part = j; part < j + kStep; part += kLanes) {
+            if (!any_below<kLanes>(row + part, scale + part, bias + part, list.threshold)) continue;
+            for (int64_t i = part; i < part + kLanes; ++i) list.push(bias[i] + scale[i] * row[i], first + i);
+        }
     }
     for (; j < n; ++j) list.push(bias[j] + scale[j] * row[j], first + j);
 }
@@ -122,16 +123,16 @@ struct Kernels {
 
 UP_EACH_ISA(UP_KERNELS)
 
+// Rows that are worth a thread: about 32 KiB of work.
+int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, cols)); }
+
+}  // namespace
+
 int64_t first_unusable(const float* norm2, int64_t n) {
     for (int64_t i = 0; i < n; ++i)
         if (!(norm2[i] <= kLargestNorm2)) return i;
     return -1;
 }
-
-// Rows that are worth a thread: about 32 KiB of work.
-int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, cols)); }
-
-}  // namespace
 
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads) {
     const Kernels& kernel = UP_CHOSEN_ISA(kernels);

@@ -6,7 +6,8 @@
 
 #include <cstdint>
 
-#define UP_INLINE inline __attribute__((always_inline))
+#define UP_ALWAYS_INLINE __attribute__((always_inline))
+#define UP_INLINE inline UP_ALWAYS_INLINE
 
 // M(isa, attribute) for each set that this build has; it defines, say, a constant kernels_##isa of function pointers.
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-// Linear-blend skinning of positions and normals (CPU only).
+// Linear-blend skinning of positions and normals of one person or many (CPU only).
 #pragma once
 
 #include <cstdint>
@@ -6,12 +6,13 @@
 namespace unrealperson {
 
 struct SkinInput {
-    int64_t vertices, bones;
+    int64_t vertices, bones, people;
+    const int64_t* begin;       // [people + 1] first vertex of each person, and the number of vertices
     const float* positions;     // [V, 3]
     const float* normals;       // [V, 3]
     const uint8_t* bone_index;  // [V, 4]
     const float* bone_weight;   // [V, 4] of sum 1
-    const float* transforms;    // [B, 3, 4] from rest to pose, row-major
+    const float* transforms;    // [people, B, 3, 4] from rest to pose, row-major
 };
 
 enum class SkinFault { none, bone_index, bone_weight };

@@ -1,4 +1,5 @@
 // What Python may call of skin.h.
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -20,26 +21,32 @@ void require_finite(const float* x, int64_t n, const char* name) {
 }
 
 void skin_arrays(const py::object& positions, const py::object& normals, const py::object& bone_index,
-                 const py::object& bone_weight, const py::object& bones, const py::object& out_positions,
-                 const py::object& out_normals, int threads) {
+                 const py::object& bone_weight, const py::object& bones, const py::object& begin,
+                 const py::object& out_positions, const py::object& out_normals, int threads) {
     const Array positions_array(positions, "positions", false), normals_array(normals, "normals", false),
         index_array(bone_index, "bone_index", false), weight_array(bone_weight, "bone_weight", false),
-        bones_array(bones, "bones", false), posed_array(out_positions, "out_positions", true),
-        turned_array(out_normals, "out_normals", true);
-    const int64_t vertices = positions_array.matrix<const float>().rows, count = py::len(bones);
+        bones_array(bones, "bones", false), begin_array(begin, "begin", false),
+        posed_array(out_positions, "out_positions", true), turned_array(out_normals, "out_normals", true);
+    const int64_t vertices = positions_array.matrix<const float>().rows, people = bones_array.size(0),
+                  count = bones_array.size(1);
+    const auto* first = begin_array.elements<const int64_t>(people + 1);
+    expect(first[0] == 0 && first[people] == vertices && std::is_sorted(first, first + people + 1),
+           "begin must rise from 0 to the number of vertices");
     const SkinInput in{vertices,
                        count,
+                       people,
+                       first,
                        positions_array.elements<const float>(3 * vertices),
                        normals_array.elements<const float>(3 * vertices),
                        index_array.elements<const uint8_t>(4 * vertices),
                        weight_array.elements<const float>(4 * vertices),
-                       bones_array.elements<const float>(12 * count)};
+                       bones_array.elements<const float>(12 * people * count)};
     float* posed = posed_array.elements<float>(3 * vertices);
     float* turned = turned_array.elements<float>(3 * vertices);
     require_finite(in.positions, 3 * vertices, "positions");
     require_finite(in.normals, 3 * vertices, "normals");
     require_finite(in.bone_weight, 4 * vertices, "bone_weight");
-    require_finite(in.transforms, 12 * count, "bones");
+    require_finite(in.transforms, 12 * people * count, "bones");
     SkinResult result;
     {
         py::gil_scoped_release release;

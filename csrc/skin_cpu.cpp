@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <vector>
@@ -18,8 +19,8 @@ struct Bone {
 inline Column column(const float* m) { return Column{m[0], m[4], m[8], 0.0f}; }
 
 std::vector<Bone> columns_of(const SkinInput& in) {
-    std::vector<Bone> bones(static_cast<size_t>(in.bones));
-    for (int64_t b = 0; b < in.bones; ++b) {
+    std::vector<Bone> bones(static_cast<size_t>(in.people * in.bones));
+    for (int64_t b = 0; b < in.people * in.bones; ++b) {
         const float* m = in.transforms + 12 * b;
         bones[b] = Bone{column(m), column(m + 1), column(m + 2), column(m + 3)};
     }
@@ -38,7 +39,10 @@ SkinResult skin(const SkinInput& in, float* out_positions, float* out_normals, i
     const std::vector<Bone> bones = columns_of(in);
     std::atomic<int64_t> faulty{in.vertices};
     const auto pose = [&](int64_t begin, int64_t end) {
+        int64_t person = std::upper_bound(in.begin, in.begin + in.people, begin) - in.begin - 1;
         for (int64_t v = begin; v < end; ++v) {
+            while (v >= in.begin[person + 1]) ++person;
+            const Bone* rig = bones.data() + person * in.bones;
             const uint8_t* index = in.bone_index + 4 * v;
             const float* w = in.bone_weight + 4 * v;
             const float total = (w[0] + w[1]) + (w[2] + w[3]);
@@ -50,7 +54,7 @@ SkinResult skin(const SkinInput& in, float* out_positions, float* out_normals, i
                 }
                 return;
             }
-            const Bone &a = bones[index[0]], &b = bones[index[1]], &c = bones[index[2]], &d = bones[index[3]];
+            const Bone &a = rig[index[0]], &b = rig[index[1]], &c = rig[index[2]], &d = rig[index[3]];
             const Column x = ((w[0] * a.x + w[1] * b.x) + w[2] * c.x) + w[3] * d.x;
             const Column y = ((w[0] * a.y + w[1] * b.y) + w[2] * c.y) + w[3] * d.y;
             const Column z = ((w[0] * a.z + w[1] * b.z) + w[2] * c.z) + w[3] * d.z;

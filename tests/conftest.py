@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 # Tests measure what code does, not how it shares cores: few threads keep them quick and repeatable.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import simulated
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,3 +33,27 @@ def shared() -> Path:
     if not (folder / "real").is_dir():
         pytest.skip(f"optional test data is absent: {folder} (set UNREALPERSON_SHARED)")
     return folder
+
+
+def _simulate(kind: str, schedule: str, monkeypatch: pytest.MonkeyPatch) -> simulated.SimulatedGpu:
+    from unrealperson.ops import _native
+
+    if "libasan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("the address sanitizer does not follow a kernel's threads from stack to stack")
+    gpu = simulated.SimulatedGpu(simulated.module(kind))
+    gpu.native.use_schedule(schedule, 1)
+    monkeypatch.setattr(_native, "_module", gpu.native)
+    monkeypatch.setitem(sys.modules, "cupy", gpu.cupy)
+    return gpu
+
+
+@pytest.fixture(params=simulated.SCHEDULES)
+def simulated_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> simulated.SimulatedGpu:
+    """CUDA kernels run on the CPU, once in each order of threads; `cupy` arrays of it go through the ops."""
+    return _simulate("plain", request.param, monkeypatch)
+
+
+@pytest.fixture
+def checked_gpu(monkeypatch: pytest.MonkeyPatch) -> simulated.SimulatedGpu:
+    """The same under the checker, which raises RuntimeError for races, bounds and reads of undefined memory."""
+    return _simulate("checked", "forward", monkeypatch)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrealperson import ops
-from unrealperson.ops import _native, distance, reference
+from unrealperson.ops import _native, arrays, distance, reference
 
 METRICS = get_args(ops.Metric)
 SHAPES = [
@@ -185,9 +185,9 @@ def test_layouts_and_kinds_give_one_result(layout, rows):
 def test_usable_layouts_are_not_copied():
     wide = np.zeros((4, 10), np.float32)
     tensor = torch.zeros(4, 10)
-    assert _native.float_matrix(wide[:, :6], "q") is not None
-    assert np.shares_memory(_native.float_matrix(wide[:, :6], "q"), wide)
-    assert _native.float_matrix(tensor[:, :6], "q").data_ptr() == tensor.data_ptr()
+    assert arrays.float_matrix(wide[:, :6], "q") is not None
+    assert np.shares_memory(arrays.float_matrix(wide[:, :6], "q"), wide)
+    assert arrays.float_matrix(tensor[:, :6], "q").data_ptr() == tensor.data_ptr()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4])
@@ -252,15 +252,47 @@ def test_float64_beyond_float32_is_refused_without_a_warning():
 
 def test_the_gallery_is_never_multiplied_whole(monkeypatch):
     sizes = []
-    multiplier = distance._multiplier
+    multiplier = distance.multiplier
 
     def spy(like):
         multiply = multiplier(like)
         return lambda a, b, out: (sizes.append(out.size), multiply(a, b, out))
 
-    monkeypatch.setattr(distance, "_multiplier", spy)
+    monkeypatch.setattr(distance, "multiplier", spy)
+    monkeypatch.setattr(distance, "BLOCK_PRODUCTS", 1 << 20)
     ops.topk(features(700, 8, 1), features(5000, 8, 2), k=3)
-    assert len(sizes) == 4 and max(sizes) <= distance.BLOCK_QUERIES * distance.BLOCK_GALLERY
+    assert len(sizes) == 6 and max(sizes) <= distance.BLOCK_PRODUCTS
+
+
+def test_a_half_gallery_is_converted_by_blocks(monkeypatch):
+    sizes = []
+    convert = arrays.float_matrix
+    monkeypatch.setattr(arrays, "float_matrix", lambda x, name: (sizes.append(len(x)), convert(x, name))[1])
+    monkeypatch.setattr(distance, "BLOCK_PRODUCTS", 1 << 14)
+    q, g = whole_numbers(20, 16, 1), whole_numbers(5000, 16, 2)
+    found = ops.topk(torch.from_numpy(q), torch.from_numpy(g).bfloat16(), k=9)
+    assert len(sizes) > 5 and max(sizes) < 1000
+    np.testing.assert_array_equal(found.indices, key_order(q, g, "sqeuclidean")[:, :9])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_float32_symmetry_gives_the_plain_order(kind, monkeypatch):
+    monkeypatch.setattr(distance, "BLOCK_QUERIES", 64)
+    x = whole_numbers(500, 12, 3)
+    found = ops.topk(kind(x), kind(x.copy()), k=30, precision="float32")
+    x = kind(x)
+    multiplied = []
+    multiplier = distance.multiplier
+
+    def spy(like):
+        multiply = multiplier(like)
+        return lambda a, b, out: (multiplied.append(len(a) * b.shape[1]), multiply(a, b, out))
+
+    monkeypatch.setattr(distance, "multiplier", spy)
+    itself = ops.topk(x, x, k=30, precision="float32")
+    np.testing.assert_array_equal(itself.indices, found.indices)
+    np.testing.assert_array_equal(itself.values, found.values)
+    assert sum(multiplied) < 0.6 * 500 * 500
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -271,13 +303,75 @@ def test_gpu_sort_for_large_k_keeps_the_order(metric, monkeypatch):
     keys = -values if metric == "inner_product" else values
     if metric == "cosine":
         keys = -(q @ g.T) * torch.nan_to_num(1 / g.square().sum(1).sqrt(), posinf=0)
-    gpu = distance._Gpu.__new__(distance._Gpu)
+    gpu = distance._GpuSearch.__new__(distance._GpuSearch)
     gpu.q, gpu.g, gpu.kind, gpu.library = q, g, "torch", torch
-    monkeypatch.setattr(gpu, "_matrix", lambda rows, as_keys: (keys if as_keys else values)[rows])
+    monkeypatch.setattr(gpu, "block", lambda rows, **of: (keys if of else values)[rows])
     monkeypatch.setattr(distance, "_GPU_SORT_ELEMENTS", 900)
     found = gpu._sorted(200, ops.TopK(torch.empty(7, 200), torch.empty(7, 200, dtype=torch.int64)))
     expected = ops.topk(q, g, k=200, metric=metric)
     assert torch.equal(found.indices, expected.indices) and torch.equal(found.values, expected.values)
+
+
+GPU_SHAPES = [(1, 1, 1), (2, 257, 31), (33, 300, 32), (1, 2500, 4), (0, 5, 3), (3, 0, 3)]
+
+
+def gpu_equals_cpu(gpu, shape: tuple[int, int, int], metric: str, ks: tuple[int, ...]) -> None:
+    q, g = whole_numbers(shape[0], shape[2], 3), whole_numbers(shape[1], shape[2], 4)
+    found = ops.pairwise_distance(gpu.array(q), gpu.array(g), metric=metric)
+    np.testing.assert_allclose(gpu.numpy(found), ops.pairwise_distance(q, g, metric=metric), rtol=1e-6)
+    for k in ks:
+        nearest, expected = ops.topk(gpu.array(q), gpu.array(g), k=k, metric=metric), ops.topk(q, g, k=k, metric=metric)
+        np.testing.assert_array_equal(gpu.numpy(nearest.indices), expected.indices)
+        np.testing.assert_allclose(gpu.numpy(nearest.values), expected.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shape", GPU_SHAPES, ids=str)
+def test_simulated_gpu_equals_cpu(shape, metric, simulated_gpu):
+    gpu_equals_cpu(simulated_gpu, shape, metric, (1, 20))
+
+
+@pytest.mark.parametrize("k", [100, 101, 1024, 1025], ids=["fused", "selected", "most selected", "sorted"])
+def test_every_way_to_a_large_k_keeps_ties_in_order(k, simulated_gpu, monkeypatch):
+    monkeypatch.setattr(distance, "_GPU_CHUNK", 700)
+    gpu_equals_cpu(simulated_gpu, (2, 1100, 2), "cosine", (k,))
+
+
+@pytest.mark.parametrize("schedule", ["forward", "reverse", "random"])
+@pytest.mark.parametrize(("shape", "ks"), [((1, 1, 1), (1,)), ((3, 5, 7), (1, 5)), ((5, 140, 33), (9,))], ids=str)
+def test_gpu_kernels_pass_the_checker(shape, ks, schedule, checked_gpu):
+    checked_gpu.native.use_schedule(schedule, 2)
+    for metric in METRICS:
+        gpu_equals_cpu(checked_gpu, shape, metric, ks)
+
+
+def test_gpu_merge_and_selection_pass_the_checker(checked_gpu, monkeypatch):
+    monkeypatch.setattr(distance, "_GPU_CHUNK", 90)
+    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (70, 130))
+    monkeypatch.setattr(distance, "_GPU_PART_ROWS", 1)  # so that the last of 32 parts get no rows
+    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (7,))
+
+
+@pytest.mark.parametrize("first", [0, 1, 4])
+def test_gpu_rows_need_no_alignment(first, checked_gpu):
+    """Columns of a wider array, which start on 16 bytes or not, and end anywhere."""
+    wide = {name: checked_gpu.array(whole_numbers(n, 24, n)) for name, n in (("q", 5), ("g", 130))}
+    q, g = (x[:, first : first + 18] for x in wide.values())
+    norms = [checked_gpu.cupy.empty(len(x), np.float32) for x in (q, g)]
+    bad, out = checked_gpu.cupy.empty(1, np.int64), checked_gpu.cupy.empty((5, 140), np.float32)[:, 3:133]
+    for x, norm2 in zip((q, g), norms, strict=True):
+        checked_gpu.native.cuda_row_norms(x, norm2, bad, 0, 0)
+        np.testing.assert_array_equal(norm2.get(), (x.get() ** 2).sum(1))
+    checked_gpu.native.cuda_distance_matrix(q, g, *norms, out, "inner_product", False, 0, 0)
+    np.testing.assert_array_equal(out.get(), q.get() @ g.get().T)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e19])
+def test_simulated_gpu_refuses_unusable_values(bad, simulated_gpu):
+    g = np.ones((300, 40), np.float32)
+    g[299, 37] = bad
+    with pytest.raises(ValueError, match=r"g must be finite .* see row 299;"):
+        ops.topk(simulated_gpu.array(np.ones((2, 40), np.float32)), simulated_gpu.array(g), k=2)
 
 
 @pytest.mark.gpu
@@ -289,7 +383,7 @@ def test_gpu_equals_cpu_on_exact_products(shape, metric):
     np.testing.assert_allclose(
         ops.pairwise_distance(q.cuda(), g.cuda(), metric=metric).cpu(), ops.pairwise_distance(q, g, metric=metric), 1e-6
     )
-    for k in (1, 20, 100, 101, 5000):
+    for k in (1, 20, 100, 101, 1024, 5000):
         found, expected = ops.topk(q.cuda(), g.cuda(), k=k, metric=metric), ops.topk(q, g, k=k, metric=metric)
         assert found.indices.is_cuda and torch.equal(found.indices.cpu(), expected.indices)
         torch.testing.assert_close(found.values.cpu(), expected.values)

@@ -58,6 +58,37 @@ def test_threads_do_not_change_bits():
     np.testing.assert_array_equal(one.normals, three.normals)
 
 
+def test_many_people_in_one_call_get_the_bits_of_one_call_each():
+    people = [mesh(n, 20, seed=n) for n in (70_000, 0, 1, 500)]
+    joined = {name: np.concatenate([person[name] for person in people]) for name in people[0] if name != "bones"}
+    bones = np.stack([person["bones"] for person in people])
+    counts = [len(person["positions"]) for person in people]
+    for threads in (1, 3):
+        posed = ops.skin(**joined, bones=bones, vertices=counts, num_threads=threads)
+        alone = [ops.skin(**person) for person in people]
+        np.testing.assert_array_equal(posed.positions, np.concatenate([one.positions for one in alone]))
+        np.testing.assert_array_equal(posed.normals, np.concatenate([one.normals for one in alone]))
+    joined["bone_index"][70_000, 2] = 20
+    with pytest.raises(ValueError, match="below the number of bones, 20, see vertex 70000"):
+        ops.skin(**joined, bones=bones, vertices=counts)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "message"),
+    [
+        (None, "vertices must say how many of the 40 belong to each of the 2 people"),
+        ([20, 21], r"vertices must be 2 counts that add up to 40, got \[20, 21\]"),
+        ([40], r"vertices must be 2 counts"),
+        ([-1, 41], r"vertices must be 2 counts"),
+    ],
+)
+def test_counts_of_vertices_are_checked(vertices, message):
+    arrays = mesh(40, 9)
+    arrays["bones"] = np.stack([arrays["bones"]] * 2)
+    with pytest.raises(ValueError, match=message):
+        ops.skin(**arrays, vertices=vertices)
+
+
 def test_identity_keeps_the_mesh_and_zero_normals_stay_zero():
     arrays = mesh(10, 1)
     arrays["bones"] = np.eye(3, 4, dtype=np.float32)[None]
@@ -99,6 +130,7 @@ BAD = [
     ),
     (mesh(40, 9) | {"bone_index": np.zeros((40, 4), int)}, r"bone_index must be uint8 \[40, 4\], got int64"),
     (mesh(40, 9) | {"bones": np.ones((9, 4, 4), np.float32)}, r"bones must be float32 \[9, 3, 4\]"),
+    (mesh(40, 9) | {"bones": np.ones((3, 4), np.float32)}, r"bones must be \[B, 3, 4\] or \[P, B, 3, 4\]"),
     (mesh(40, 9) | {"positions": np.ones((40, 3))}, r"positions must be float32 \[40, 3\], got float64"),
     (mesh(40, 9) | {"bones": torch.ones(9, 3, 4)}, r"all arrays must be of one kind"),
     (changed("bone_index", (7, 3), 9), r"bone_index must be below the number of bones, 9, see vertex 7"),

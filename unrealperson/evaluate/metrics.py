@@ -14,7 +14,6 @@ from unrealperson.schema import UNKNOWN, Features
 METRICS_VERSION = 1
 HITS = 10
 SHOWN_QUERIES = 50
-_BLOCK = 256  # queries ranked at once
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Scores:
         first: [q] int64 rank of the first correct hit, from 1.
         precision: [q] float64 average precision, not interpolated.
         inverse: [q] float64 inverse negative penalty: matches over the rank of the last one.
-        hits: [q, 10] int64 rows of the nearest gallery images, -1 where there are fewer.
-        distance: [q, 10] float32 their squared Euclidean distances.
+        hits: [q, k] int64 rows of the nearest gallery images, -1 where there are fewer; k is 10 or the gallery's size.
+        distance: [q, k] float32 their squared Euclidean distances.
         skipped: number of queries left out, by reason.
     """
 
@@ -61,8 +60,8 @@ def split_rows(features: Features) -> tuple[np.ndarray, np.ndarray]:
 def score(features: Features, query: np.ndarray, gallery: np.ndarray) -> Scores:
     """Ranks the gallery for each query and scores the ranking.
 
-    Gallery images of the query's identity under the query's camera are left out, and images without identity
-    altogether. Equal distances rank by the order of the gallery.
+    Gallery images of the query's identity under the query's camera or an unknown one are left out, and images without
+    identity altogether. Equal distances rank by the order of the gallery; see `ops.cmc_map`.
 
     Args:
         features: of all images.
@@ -75,22 +74,29 @@ def score(features: Features, query: np.ndarray, gallery: np.ndarray) -> Scores:
     Source: single-query protocol of Market-1501; mINP of Ye et al., TPAMI 2021.
     """
     _require_scorable(features)
-    skipped = {}
-    unknown = (features.pid[query] == UNKNOWN) | (features.camid[query] == UNKNOWN)
-    if unknown.any():
-        skipped["identity or camera unknown"] = int(unknown.sum())
-    query = query[~unknown]
-    gallery = gallery[features.pid[gallery] != UNKNOWN]
-    parts = [_score_block(features, query[i : i + _BLOCK], gallery) for i in range(0, len(query), _BLOCK)]
-    if not any(len(part[0]) for part in parts):
-        raise ValueError(
-            f"none of the {len(query)} queries has an image of the same identity under another camera in the gallery; "
-            "scoring needs people seen by at least two cameras"
-        )
-    found, first, precision, inverse, hits, distance = (np.concatenate(values) for values in zip(*parts, strict=True))
-    if len(found) < len(query):
-        skipped["no other camera"] = len(query) - len(found)
-    return Scores(found, first, precision, inverse, hits, distance, skipped)
+    found = ops.cmc_map(
+        features.vectors[query],
+        features.vectors[gallery],
+        query_pid=features.pid[query],
+        gallery_pid=features.pid[gallery],
+        query_camera=features.camid[query],
+        gallery_camera=features.camid[gallery],
+        hits=HITS,
+    )
+    reasons = {
+        "identity or camera unknown": ("identity unknown", "camera unknown"),
+        "no other camera": ("no match",),
+    }
+    counts = {ours: sum(found.skipped.get(name, 0) for name in names) for ours, names in reasons.items()}
+    return Scores(
+        query[found.query],
+        found.first,
+        found.precision,
+        found.inverse,
+        np.where(found.hits < 0, UNKNOWN, gallery[found.hits]),
+        found.values,
+        {reason: count for reason, count in counts.items() if count},
+    )
 
 
 def evaluate(
@@ -217,31 +223,6 @@ def _require_scorable(features: Features) -> None:
         raise ValueError(
             f"all images show one identity ({identities[0]}), so every answer is correct; add images of other people"
         )
-
-
-def _score_block(features: Features, query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, ...]:
-    distance = ops.pairwise_distance(features.vectors[query], features.vectors[gallery])
-    same = features.pid[query][:, None] == features.pid[gallery]
-    camera = features.camid[gallery]
-    hidden = same & ((features.camid[query][:, None] == camera) | (camera == UNKNOWN))
-    matches = (same & ~hidden).sum(1)
-    chosen = np.flatnonzero(matches)
-    distance = np.where(hidden, np.inf, distance)[chosen]
-    order = np.argsort(distance, axis=1, kind="stable")
-    correct = np.take_along_axis((same & ~hidden)[chosen], order, axis=1)
-    row, place = np.nonzero(correct)
-    matches = matches[chosen]
-    ordinal = np.arange(len(row)) - np.repeat(np.cumsum(matches) - matches, matches)
-    precision = np.bincount(row, (ordinal + 1) / (place + 1), minlength=len(chosen)) / matches
-    first = place[ordinal == 0] + 1
-    last = place[ordinal == matches[row] - 1] + 1
-    top = order[:, :HITS]
-    near = np.take_along_axis(distance, top, axis=1).astype(np.float32)
-    hits = np.where(np.isinf(near), UNKNOWN, gallery[top])
-    wide = ((0, 0), (0, HITS - hits.shape[1]))
-    hits = np.pad(hits, wide, constant_values=UNKNOWN)
-    near = np.pad(near, wide, constant_values=np.inf)
-    return query[chosen], first, precision, matches / last, hits, near
 
 
 def _intervals(values: dict[str, np.ndarray], pid: np.ndarray, config: EvaluateConfig) -> dict[str, list[float]]:

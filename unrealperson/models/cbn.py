@@ -2,7 +2,7 @@
 
 The authors' code splits a batch by camera and runs the whole network once per camera. Here the
 network runs once: the camera ids reach each layer through one `CameraContext`, and a layer
-normalises the batch segment by segment, for the price of plain batch norm.
+normalises the whole batch in one native operation, for less than the price of plain batch norm.
 
 Source: paper section 4.1; Zhuang et al., "Rethinking the Distribution Gap of Person
 Re-identification with Camera-based Batch Normalization" (CBN), ECCV 2020.
@@ -13,23 +13,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from unrealperson.ops import Statistics, normalise_by_camera, normalise_by_tables
+
 Model = TypeVar("Model", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class _Segments:
-    """A batch sorted by camera: which rows, in which order."""
-
-    order: Tensor | None  # [n] int64 that sorts the batch, None where it is sorted already
-    inverse: Tensor | None  # [n] int64 that undoes it
-    rows: Tensor  # [s] int64 table row of each segment
-    counts: list[int]  # images of each segment
 
 
 class CameraContext:
@@ -38,7 +29,6 @@ class CameraContext:
     def __init__(self) -> None:
         self._camera: Tensor | None = None
         self._rows: dict[int, Tensor] = {}
-        self._segments: dict[int, _Segments] = {}
 
     @contextmanager
     def use(self, camera: Tensor) -> Iterator[None]:
@@ -63,20 +53,9 @@ class CameraContext:
             self._rows[cameras] = torch.where((camera < 0) | (camera >= cameras), cameras, camera)
         return self._rows[cameras]
 
-    def segments(self, cameras: int) -> _Segments:
-        """The batch as segments of one camera each, worked out once per batch."""
-        if cameras not in self._segments:
-            rows = self.rows(cameras)
-            ordered = bool((rows[1:] >= rows[:-1]).all())
-            order = None if ordered else torch.argsort(rows, stable=True)
-            unique, counts = torch.unique_consecutive(rows if order is None else rows[order], return_counts=True)
-            inverse = None if order is None else torch.argsort(order)
-            self._segments[cameras] = _Segments(order, inverse, unique, counts.tolist())
-        return self._segments[cameras]
-
     def _set(self, camera: Tensor | None) -> None:
         self._camera = camera
-        self._rows, self._segments = {}, {}
+        self._rows = {}
 
 
 class CameraBatchNorm2d(nn.Module):
@@ -125,24 +104,18 @@ class CameraBatchNorm2d(nn.Module):
         return f"{len(self.weight)}, cameras={self.cameras}, eps={self.eps}, min_images={self.min_images}"
 
     def _train_batch(self, x: Tensor) -> Tensor:
-        segments = self.context.segments(self.cameras)
-        if sum(segments.counts) != len(x):
-            raise ValueError(f"{len(x)} images but {sum(segments.counts)} camera ids")
-        if segments.order is not None:
-            x = x[segments.order]
-        y, mean, inverse_std = _SegmentNorm.apply(x, self.weight, self.bias, segments.counts, self.eps)
-        self._update(segments, mean, inverse_std, values=x[0, 0].numel())
-        few = [count < self.min_images for count in segments.counts]
-        if any(few):
-            whole, _, _ = _SegmentNorm.apply(x, self.weight, self.bias, [len(x)], self.eps)
-            mask = torch.repeat_interleave(torch.tensor(few), torch.tensor(segments.counts))
-            y = torch.where(mask.to(x.device).view(-1, *[1] * (x.ndim - 1)), whole, y)
-        return y if segments.inverse is None else y[segments.inverse]
+        rows = self.context.rows(self.cameras)
+        if len(rows) != len(x):
+            raise ValueError(f"{len(x)} images but {len(rows)} camera ids")
+        y, statistics = normalise_by_camera(
+            x, rows, self.weight, self.bias, cameras=self.cameras + 1, eps=self.eps, min_images=self.min_images
+        )
+        self._update(statistics, positions=x[0, 0].numel())
+        return y
 
     def _evaluate(self, x: Tensor) -> Tensor:
-        scale, shift = self.affine_tables()
         rows = self.context.rows(self.cameras)
-        return x * scale.index_select(0, rows) + shift.index_select(0, rows)
+        return normalise_by_tables(x, rows, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps)
 
     def affine_tables(self) -> tuple[Tensor, Tensor]:
         """What evaluation multiplies by and adds, per camera, each [cameras + 1, c] or [cameras + 1, c, 1, 1]."""
@@ -152,23 +125,16 @@ class CameraBatchNorm2d(nn.Module):
         return scale.view(shape), shift.view(shape)
 
     @torch.no_grad()
-    def _update(self, segments: _Segments, mean: Tensor, inverse_std: Tensor, *, values: int) -> None:
-        counts = torch.tensor(segments.counts, dtype=mean.dtype, device=mean.device)[:, None]
-        var = inverse_std.pow(-2) - self.eps
-        total = counts.sum()
-        mean_all = (mean * counts).sum(0) / total
-        var_all = ((var + (mean - mean_all).square()) * counts).sum(0) / total
-        last = torch.tensor([self.cameras], device=mean.device)
-        known = (counts[:, 0] >= self.min_images) & (segments.rows < self.cameras)
-        rows = torch.cat([segments.rows[known], last])
-        counts = torch.cat([counts[known], total[None, None]])
-        mean = torch.cat([mean[known], mean_all[None]])
-        var = torch.cat([var[known], var_all[None]])
-        var = var * (counts * values / (counts * values - 1).clamp(min=1))
-        self.images[rows] += counts[:, 0]
-        share = counts / self.images[rows, None]
-        self.running_mean[rows] += share * (mean - self.running_mean[rows])
-        self.running_var[rows] += share * (var - self.running_var[rows])
+    def _update(self, statistics: Statistics, *, positions: int) -> None:
+        # Unknown cameras have statistics of their own in the batch, the row before the last, but none in the tables.
+        mean, var, images = (torch.cat([table[: self.cameras], table[-1:]]) for table in statistics)
+        enough = images >= self.min_images
+        enough[-1] = True
+        self.images += images * enough
+        share = (images * enough / self.images.clamp(min=1))[:, None]
+        values = images[:, None] * positions
+        self.running_mean += share * (mean - self.running_mean)
+        self.running_var += share * (var * (values / (values - 1).clamp(min=1)) - self.running_var)
 
 
 class CameraBatchNorm1d(CameraBatchNorm2d):
@@ -291,38 +257,3 @@ def _converted(
         new.running_mean.copy_(layer.running_mean)
         new.running_var.copy_(layer.running_var)
     return new.train(layer.training)
-
-
-class _SegmentNorm(torch.autograd.Function):
-    """Batch norm of consecutive segments, each by its own statistics, written in place of a concatenation."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, counts: list[int], eps: float):
-        y = torch.empty_like(x)
-        mean = weight.new_empty(len(counts), x.shape[1])
-        inverse_std = torch.empty_like(mean)
-        for part, out, m, s in zip(x.split(counts), y.split(counts), mean, inverse_std, strict=True):
-            torch.ops.aten.native_batch_norm.out(
-                part, weight, bias, None, None, True, 0.0, eps, out=out, save_mean=m, save_invstd=s
-            )
-        ctx.save_for_backward(x, weight, mean, inverse_std)
-        ctx.counts, ctx.eps = counts, eps
-        ctx.mark_non_differentiable(mean, inverse_std)
-        return y, mean, inverse_std
-
-    @staticmethod
-    def backward(ctx, grad: Tensor, *unused: Tensor):
-        x, weight, mean, inverse_std = ctx.saved_tensors
-        grad_x = torch.empty_like(x)
-        grad_weight = torch.empty_like(mean)
-        grad_bias = torch.empty_like(mean)
-        parts = zip(
-            grad.split(ctx.counts), x.split(ctx.counts), grad_x.split(ctx.counts),
-            mean, inverse_std, grad_weight, grad_bias, strict=True,
-        )  # fmt: skip
-        for grad_part, part, out, m, s, out_weight, out_bias in parts:
-            torch.ops.aten.native_batch_norm_backward.out(
-                grad_part, part, weight, None, None, m, s, True, ctx.eps, [True, True, True],
-                out0=out, out1=out_weight, out2=out_bias,
-            )  # fmt: skip
-        return grad_x, grad_weight.sum(0), grad_bias.sum(0), None, None

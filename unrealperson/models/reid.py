@@ -41,8 +41,7 @@ class ReidModel(nn.Module):
         """
         if not self.training:
             return self._features(images, camera)
-        order = torch.argsort(camera, stable=True)  # sorted once here, the layers need not sort
-        features = self._features(images[order], camera[order])[torch.argsort(order)]
+        features = self._features(images, camera)
         return features, self.classifier(features)
 
     def _features(self, images: Tensor, camera: Tensor) -> Tensor:

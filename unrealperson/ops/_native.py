@@ -1,18 +1,13 @@
-"""The compiled module, loaded on first use, and the arrays that may cross into it."""
+"""The compiled module, loaded on first use."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import sys
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from unrealperson.log import get_logger
-
-Kind = Literal["numpy", "torch", "cupy"]
-"""Library of an array; results come back in the kind that went in."""
+from unrealperson.ops import arrays
 
 _log = get_logger(__name__)
 _module: Any = None
@@ -50,6 +45,24 @@ def load() -> Any:
     return _module
 
 
+def load_for(x: Any, name: str) -> Any:
+    """Load the compiled module for an array.
+
+    Args:
+        x: numpy, torch or cupy.
+        name: What messages call it.
+
+    Raises:
+        RuntimeError: As `load`, or the array lies on a GPU and the module has no CUDA.
+    """
+    module = load()
+    if arrays.on_gpu(x) and not module.build_info()["cuda"]:
+        raise RuntimeError(
+            f"{name} lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
+        )
+    return module
+
+
 def build_info() -> dict[str, Any]:
     """Tell how the native module was built and what it uses on this machine.
 
@@ -61,79 +74,6 @@ def build_info() -> dict[str, Any]:
         RuntimeError: The native module does not load.
     """
     return dict(load().build_info())
-
-
-def kind_of(x: Any, name: str) -> Kind:
-    """Find an array's library without importing one.
-
-    Args:
-        x: The array.
-        name: What messages call it.
-
-    Returns:
-        "numpy", "torch" or "cupy".
-
-    Raises:
-        ValueError: `x` is none of them.
-    """
-    if isinstance(x, np.ndarray):
-        return "numpy"
-    for library, type_name in (("torch", "Tensor"), ("cupy", "ndarray")):
-        module = sys.modules.get(library)
-        if module is not None and isinstance(x, getattr(module, type_name)):
-            return "torch" if library == "torch" else "cupy"
-    raise ValueError(f"{name} must be a numpy array, torch tensor or cupy array, got {type(x).__name__}")
-
-
-def on_gpu(x: Any) -> bool:
-    """Tell whether an array lies in GPU memory.
-
-    Args:
-        x: A numpy, torch or cupy array.
-
-    Raises:
-        ValueError: It lies neither in host nor in CUDA memory.
-    """
-    if isinstance(x, np.ndarray):
-        return False
-    device = getattr(x.device, "type", "cuda")
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"arrays must lie on cpu or cuda, got {device}; move them with .to()")
-    return bool(device == "cuda")
-
-
-def float_matrix(x: Any, name: str) -> Any:
-    """Check a matrix and give it as float32 with adjacent elements in each row, copied only where it is not so already.
-
-    Args:
-        x: [n, d] float32, float16, bfloat16 or float64; numpy, torch or cupy.
-        name: What messages call it.
-
-    Returns:
-        [n, d] float32 of the same kind and device.
-
-    Raises:
-        ValueError: Wrong type, dtype or number of dimensions.
-    """
-    kind = kind_of(x, name)
-    if x.ndim != 2:
-        raise ValueError(f"{name} must be [n, d], got shape {tuple(x.shape)}")
-    if kind == "torch":
-        torch = sys.modules["torch"]
-        if not x.is_floating_point():
-            raise ValueError(f"{name} must be float32, float16, bfloat16 or float64, got {x.dtype}; use {name}.float()")
-        x = x.detach().to(torch.float32).resolve_neg()
-        return x if _rows_adjacent(x.stride(), x.shape) else x.contiguous()
-    if x.dtype.kind != "f" or x.dtype.itemsize > 8:
-        raise ValueError(f"{name} must be float32, float16 or float64, got {x.dtype}; use {name}.astype('float32')")
-    if kind == "cupy":
-        cupy = sys.modules["cupy"]
-        return cupy.ascontiguousarray(x, dtype=cupy.float32)
-    strides = tuple(step // 4 if step % 4 == 0 else -1 for step in x.strides)
-    if x.dtype == np.float32 and x.dtype.isnative and x.flags.aligned and _rows_adjacent(strides, x.shape):
-        return x
-    with np.errstate(over="ignore"):
-        return np.require(x, np.float32, ["C", "A"])
 
 
 def thread_count(num_threads: int) -> int:
@@ -148,7 +88,3 @@ def thread_count(num_threads: int) -> int:
     if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 0:
         raise ValueError(f"num_threads must be an integer of 0 or more, got {num_threads!r}; 0 lets OpenMP choose")
     return num_threads
-
-
-def _rows_adjacent(strides: Any, shape: Any) -> bool:
-    return (strides[1] == 1 or shape[1] == 1) and (strides[0] >= shape[1] or shape[0] == 1)
