@@ -1,7 +1,11 @@
-"""The native calls behind `ops.cbn` on arrays [N, C, S], and the torch operators made of them."""
+"""The native calls behind `ops.cbn`, and the torch operators made of them.
+
+Results have the shape of x from the start: autograd copies what an activation changes in place if it is a view.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -47,26 +51,28 @@ def forward(
     x: Any, camera: Any, weight: Any, bias: Any, groups: int, eps: float, min_images: int, group: str, threads: int
 ) -> tuple[Any, Any, Any, Any]:
     """y, mean, var and images of a training batch; `group` names a process group, or is empty."""
+    y, x = _empty_like(x), flat(x)
     native = _Native(x, threads)
     images = native.count(camera, groups)
     mean, var = native.empty(groups + 1, x.shape[1]), native.empty(groups + 1, x.shape[1])
-    y = _empty_like(x)
     terms = (cast(weight, native.table), cast(bias, native.table))
     if group:
         native("statistics", x, camera, images, mean, var)
         images, mean, var = _join_ranks(images, mean, var, group)
-    native("normalise", x, camera, images, min_images, mean, var, *terms, eps, y, not group)
+    native("normalise", x, camera, images, min_images, mean, var, *terms, eps, flat(y), not group)
     return y, mean, var, images
 
 
 def look_up(x: Any, camera: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float, threads: int) -> Any:
     """y by tables of statistics."""
+    y, x = _empty_like(x), flat(x)
     native = _Native(x, threads)
     if not native.gpu:
         native.count(camera, len(mean))  # refuses ids outside of the tables
-    y = _empty_like(x)
     terms = (cast(weight, native.table), cast(bias, native.table))
-    native("normalise", x, camera, None, 0, cast(mean, native.table), cast(var, native.table), *terms, eps, y, False)
+    native(
+        "normalise", x, camera, None, 0, cast(mean, native.table), cast(var, native.table), *terms, eps, flat(y), False
+    )
     return y
 
 
@@ -75,6 +81,7 @@ def backward(
     group: str, threads: int,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     """Gradients of x, weight and bias; without `images` those of `look_up`."""
+    dx, x, grad = _empty_like(x), flat(x), flat(grad)
     native = _Native(x, threads)
     if not _same_layout(grad, x):
         copy = _empty_like(x)
@@ -82,13 +89,12 @@ def backward(
         grad = copy
     sums = native.empty(2, *mean.shape)
     common = (x, grad, camera, images, min_images, mean, var, sums[0], sums[1])
-    dx = _empty_like(x)
     own = sums  # weight and bias get this rank's share: DDP adds up the ranks
     if group:
         native("sums", *common)
         own = sums.clone()
         _sum_ranks(sums, group)
-    native("gradient", *common, cast(weight, native.table), eps, dx, not group)
+    native("gradient", *common, cast(weight, native.table), eps, flat(dx), not group)
     return dx, (own[1] * (var + eps) ** -0.5).sum(0), own[0].sum(0)
 
 
@@ -219,15 +225,20 @@ def table_dtype(x: Any) -> str:
     return "float64" if dtype_name(x) == "float64" else "float32"
 
 
+def flat(x: Any) -> Any:
+    """[N, C, S] of [N, C, ...]: a view of what has adjacent positions or channels."""
+    return x if x.ndim == 3 else x.reshape(x.shape[0], x.shape[1], -1)
+
+
 def _empty_like(x: Any) -> Any:
-    """Uninitialised, dense, with the shape and the layout of [N, C, S]."""
-    images, channels, positions = x.shape
-    if layouts(x)[0]:
-        return arrays.empty(x, (images, channels, positions), dtype_name(x))
+    """Uninitialised and dense, with the shape of [N, C, ...], and its layout."""
+    images, channels, *sizes = x.shape
+    if layouts(flat(x))[0]:
+        return arrays.empty(x, tuple(x.shape), dtype_name(x))
     if hasattr(x, "new_empty_strided"):
-        # No view: autograd lets nobody change a view among several results in place, as activations do.
-        return x.new_empty_strided((images, channels, positions), (channels * positions, 1, channels))
-    return arrays.empty(x, (images, positions, channels), dtype_name(x)).swapaxes(1, 2)
+        steps = [channels * math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+        return x.new_empty_strided(x.shape, (channels * math.prod(sizes), 1, *steps))
+    return arrays.empty(x, (images, *sizes, channels), dtype_name(x)).swapaxes(1, 2)
 
 
 def cast(x: Any, dtype: str) -> Any:

@@ -150,9 +150,11 @@ def normalise_by_camera(
     else:
         group = "" if process_group is None else process_group.group_name
         y, *statistics = _cbn.operators().camera_norm(
-            values, camera, weight, bias, cameras, eps, min_images, group, threads
+            _shaped(values, x), camera, weight, bias, cameras, eps, min_images, group, threads
         )
-    return y.reshape(x.shape), Statistics(*(s.detach() if torch_in else s for s in statistics))
+    return y if y.shape == x.shape else y.reshape(x.shape), Statistics(
+        *(s.detach() if torch_in else s for s in statistics)
+    )
 
 
 def normalise_by_tables(
@@ -189,7 +191,8 @@ def normalise_by_tables(
     camera, weight, bias = _check_terms(values, camera, weight, bias)
     threads = _native.thread_count(num_threads)
     look_up = _cbn.operators().camera_look_up if arrays.kind_of(x, "x") == "torch" else _cbn.look_up
-    return look_up(values, camera, weight, bias, mean, var, eps, threads).reshape(x.shape)
+    y = look_up(_shaped(values, x), camera, weight, bias, mean, var, eps, threads)
+    return y if y.shape == x.shape else y.reshape(x.shape)
 
 
 def camera_batch_norm_backward(
@@ -281,6 +284,13 @@ def _as_values(x: Any) -> Any:
     if _cbn.layouts(x) == (False, False):
         x = x.contiguous() if kind == "torch" else sys.modules[kind].ascontiguousarray(x)
     return x
+
+
+def _shaped(values: Any, x: Any) -> Any:
+    """What the torch operators take: x itself wherever its values need no copy."""
+    if arrays.kind_of(x, "x") != "torch":
+        return values
+    return values.reshape(x.shape) if _cbn.layouts(_cbn.flat(x)) == (False, False) else x
 
 
 def _no_gradient() -> Any:
