@@ -69,7 +69,7 @@ lint: install .venv/tested
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: install .venv/tested
-	$(BIN)/python -m pytest -q bench -p no:cacheprovider -o 'python_files=bench_*.py' -o 'python_functions=bench_*'
+	$(BIN)/python -m pytest -q bench -p no:cacheprovider
 
 clean:
 	rm -rf .venv build dist demo *.egg-info
