@@ -119,6 +119,36 @@ def blocks(stop: int, size: int, start: int = 0) -> Iterator[slice]:
     return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
 
 
+def smallest(x: Any, k: int) -> Any:
+    """Find the smallest of each row on a GPU by a stable sort, for what its kernels do not hold.
+
+    Args:
+        x: [n, m]; torch or cupy.
+        k: How many.
+
+    Returns:
+        [n, k] int64 columns, ascending by value, equal ones by column.
+    """
+    if kind_of(x, "x") == "torch":
+        return x.argsort(dim=1, stable=True)[:, :k]
+    return sys.modules["cupy"].argsort(x, axis=1, kind="stable")[:, :k]
+
+
+def along_rows(x: Any, columns: Any) -> Any:
+    """Take chosen columns of each row.
+
+    Args:
+        x: [n, m]; torch or cupy.
+        columns: [n, k] int64.
+
+    Returns:
+        [n, k] of the dtype of `x`.
+    """
+    return (
+        x.gather(1, columns) if kind_of(x, "x") == "torch" else sys.modules["cupy"].take_along_axis(x, columns, axis=1)
+    )
+
+
 def count(n: Any, name: str, least: int = 1) -> int:
     """Check a whole number.
 

@@ -38,6 +38,16 @@ class TopK(NamedTuple):
     indices: Any
 
 
+def empty_topk(like: Any, k: int) -> TopK:
+    """Make room for the nearest k of each row.
+
+    Args:
+        like: [n, ...] gives the number of rows, kind and device.
+        k: How many.
+    """
+    return TopK(*(arrays.empty(like, (len(like), k), dtype) for dtype in ("float32", "int64")))
+
+
 def pairwise_distance(
     q: Any,  # [q, d] float
     g: Any,  # [g, d] float
@@ -127,7 +137,7 @@ def topk(
     elif precision in ("int8", "int16") and (prepared is None or prepared.precision != precision):
         prepared = shortlist.prepare(g, precision=precision, num_threads=threads)
     query_norm2 = norms(native, q, "q", threads)
-    result = TopK(arrays.empty(q, (len(q), k), "float32"), arrays.empty(q, (len(q), k), "int64"))
+    result = empty_topk(q, k)
     if k == 0 or len(q) == 0:
         for columns, gallery in _gallery_blocks(q, g):
             norms(native, gallery, "g", threads, columns.start)
@@ -187,7 +197,7 @@ def _search_itself(native: Any, x: Any, pools: list[tuple[slice, Any]], metric: 
             multiply(x[rows], x[columns].T, block)
             nearest.add(block, terms[:, columns], columns.start, threads)
             if other is not nearest:
-                turned[:] = block.T
+                native.transpose(block, turned, threads)
                 other.add(turned, terms[:, rows], rows.start, threads)
 
 
@@ -223,9 +233,7 @@ class _GpuSearch(GpuProducts):
     """Top-k of one pair on a GPU."""
 
     def topk(self, k: int) -> TopK:
-        result = TopK(
-            arrays.empty(self.q, (len(self.q), k), "float32"), arrays.empty(self.q, (len(self.q), k), "int64")
-        )
+        result = empty_topk(self.q, k)
         if k == 0 or len(self.q) == 0:
             return result
         if k > self.native.cuda_select_limit:
@@ -260,11 +268,6 @@ class _GpuSearch(GpuProducts):
         """Stable sort of whole rows of keys, for a k beyond what the fused kernel holds."""
         for rows in arrays.blocks(len(self.q), max(1, _GPU_SORT_ELEMENTS // len(self.g))):
             keys, values = self.block(rows, keys=True), self.block(rows)
-            if self.kind == "torch":
-                order = self.library.sort(keys, dim=1, stable=True).indices[:, :k]
-                result.values[rows] = values.gather(1, order)
-            else:
-                order = self.library.argsort(keys, axis=1, kind="stable")[:, :k]
-                result.values[rows] = self.library.take_along_axis(values, order, axis=1)
-            result.indices[rows] = order
+            order = arrays.smallest(keys, k)
+            result.values[rows], result.indices[rows] = arrays.along_rows(values, order), order
         return result

@@ -119,7 +119,7 @@ def cmc_map(
     if arrays.on_gpu(q):
         gpu = products.GpuProducts(native, q, g, metric)
         query_norm2 = arrays.on_host(gpu.query_norm2)
-        terms = _keys_as_they_are(len(g))
+        terms = products.plain_terms(len(g))
 
         def block_of(rows: Any) -> Any:
             return arrays.on_host(gpu.block(rows if isinstance(rows, slice) else gpu.library.asarray(rows), keys=True))
@@ -140,8 +140,8 @@ def cmc_map(
 
     found, keys = _score(native, sides, block_of, terms, max_rank, hits, threads)
     if keys.size:
-        as_they_are = _keys_as_they_are(keys.shape[1])
-        native.products_to_values(keys, as_they_are, query_norm2[found.query], metric, threads)
+        terms = products.plain_terms(keys.shape[1])
+        native.products_to_values(keys, terms, query_norm2[found.query], metric, threads)
     keys[found.hits < 0] = -np.inf if metric == "inner_product" else np.inf
     return found._replace(values=keys)
 
@@ -187,7 +187,7 @@ def cmc_map_of_matrix(
     native, threads = _native.load(), _native.thread_count(num_threads)
     queries, rows = matrix.shape
     sides = _Sides(queries, rows, query_pid, gallery_pid, query_camera, gallery_camera, protocol)
-    terms = _keys_as_they_are(rows)
+    terms = products.plain_terms(rows)
     if similarity:
         terms[0] = -1
 
@@ -349,7 +349,3 @@ def _score(
 
 def _rows_per_block(gallery: int) -> int:
     return min(_MOST_ROWS, max(_LEAST_ROWS, _BLOCK_BYTES // (4 * gallery)))
-
-
-def _keys_as_they_are(columns: int) -> np.ndarray:
-    return np.stack([np.ones(columns, np.float32), np.zeros(columns, np.float32)])

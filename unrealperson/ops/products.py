@@ -101,6 +101,18 @@ def key_terms(native: Any, metric: str, norm2: np.ndarray) -> np.ndarray:
     return terms
 
 
+def plain_terms(columns: int) -> np.ndarray:
+    """What `key_terms` would have to be for blocks that hold keys already.
+
+    Args:
+        columns: g.
+
+    Returns:
+        [2, g] float32.
+    """
+    return np.stack([np.ones(columns, np.float32), np.zeros(columns, np.float32)])
+
+
 class GpuProducts:
     """One call on a GPU: inputs with their squared lengths, on the caller's current stream."""
 

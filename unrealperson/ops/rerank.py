@@ -139,7 +139,7 @@ def k_reciprocal(
     _require_memory(
         len(q) + len(g), sizes, 4 * len(q) * len(g) if k is None else 4 * block + 48 * len(q) * k, max_memory
     )
-    result = arrays.empty(q, (len(q), len(g)), "float32") if k is None else _empty_topk(q, k)
+    result = arrays.empty(q, (len(q), len(g)), "float32") if k is None else distance.empty_topk(q, k)
     if len(q) == 0 or len(g) == 0:
         return result
     if neighbors is None:
@@ -279,7 +279,7 @@ class RerankGallery:
             self._all_rows.blend_query(q[i : i + 1], self._g, row, self._scale, float(row.max()), self._lambda, threads)
         if k is None:
             return result
-        nearest = _empty_topk(q, k)
+        nearest = distance.empty_topk(q, k)
         if len(q):
             _fill_smallest(self._native, result, nearest, threads)
         return nearest
@@ -369,10 +369,6 @@ def _squared_distances(native: Any, q: Any, g: Any, terms: Any, out: Any, thread
     native.products_to_values(out, terms, products.norms(native, q, "q", threads), "sqeuclidean", threads)
 
 
-def _empty_topk(like: Any, k: int) -> TopK:
-    return TopK(*(arrays.empty(like, (len(like), k), dtype) for dtype in ("float32", "int64")))
-
-
 def _fill_nearest(
     native: Any, all_rows: Any, q: Any, g: Any, farthest: Any, share: float, result: TopK, threads: int
 ) -> None:
@@ -392,19 +388,12 @@ def _fill_smallest(native: Any, block: Any, result: TopK, threads: int) -> None:
     """The smallest of each row, equal ones by lower column."""
     k = result.values.shape[1]
     if not arrays.on_gpu(block):
-        terms = np.zeros((2, block.shape[1]), np.float32)
-        terms[0] = 1
         nearest = native.Nearest(len(block), k)
-        nearest.add(block, terms, 0, threads)
+        nearest.add(block, products.plain_terms(block.shape[1]), 0, threads)
         nearest.finish(np.zeros(len(block), np.float32), "sqeuclidean", *result, threads)
         return
-    if arrays.kind_of(block, "block") == "torch":
-        order = block.argsort(dim=1, stable=True)[:, :k]
-        values = block.gather(1, order)
-    else:
-        order = sys.modules["cupy"].argsort(block, axis=1, kind="stable")[:, :k]
-        values = sys.modules["cupy"].take_along_axis(block, order, axis=1)
-    result.values[...], result.indices[...] = values, order
+    order = arrays.smallest(block, k)
+    result.values[...], result.indices[...] = arrays.along_rows(block, order), order
 
 
 class _CpuNeighborhoods:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrealperson.ops import _native, arrays
+from unrealperson.ops import _native, arrays, products
 from unrealperson.ops.distance import TopK
 from unrealperson.schema import UNKNOWN
 
@@ -159,7 +159,7 @@ def joint_topk(
 
 def _topk_on_cpu(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: Any) -> None:
     native, threads, (queries, gallery) = fusion.native, fusion.threads, pairs.shape
-    as_they_are = np.repeat(np.array([[1.0], [0.0]], np.float32), min(gallery, pairs.block[1]), axis=1)  # scale, bias
+    terms = products.plain_terms(min(gallery, pairs.block[1]))
     no_norms = np.zeros(queries, np.float32)
     step = max(1, min(pairs.block[0], _POOL_BYTES // (16 * (2 * k + 16))))
     buffer = pairs.empty((step * pairs.block[1],), "float32")
@@ -169,7 +169,7 @@ def _topk_on_cpu(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: An
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             block = buffer[: shape[0] * shape[1]].reshape(shape)
             fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, True, block)
-            nearest.add(block, as_they_are[:, : shape[1]], columns.start, threads)
+            nearest.add(block, terms[:, : shape[1]], columns.start, threads)
         nearest.finish(no_norms[rows], "inner_product", keys[rows], indices[rows], threads)
     keys *= -1  # the "inner product" is the key's negative
 
@@ -184,17 +184,12 @@ def _topk_on_gpu(pairs: _Visual, fusion: _Fusion, keys: Any, indices: Any) -> No
 
 def _topk_by_sorting(pairs: _Visual, fusion: _Fusion, k: int, keys: Any, indices: Any) -> None:
     """Stable sort of whole rows of keys, for a k beyond what the GPU's kernel holds."""
-    library, columns = sys.modules[pairs.kind], slice(0, pairs.shape[1])
+    columns = slice(0, pairs.shape[1])
     for rows in arrays.blocks(pairs.shape[0], max(1, math.prod(pairs.block) // pairs.shape[1])):
         block = pairs.empty((rows.stop - rows.start, pairs.shape[1]), "float32")
         fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, True, block)
-        if pairs.kind == "torch":
-            order = library.sort(block, dim=1, stable=True).indices[:, :k]
-            keys[rows] = block.gather(1, order)
-        else:
-            order = library.argsort(block, axis=1, kind="stable")[:, :k]
-            keys[rows] = library.take_along_axis(block, order, axis=1)
-        indices[rows] = order
+        order = arrays.smallest(block, k)
+        keys[rows], indices[rows] = arrays.along_rows(block, order), order
 
 
 class _Visual:
