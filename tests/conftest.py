@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import simulated
+from op_cases import ISAS
+
+from unrealperson.ops import _native, build_info
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,3 +61,12 @@ def simulated_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 def checked_gpu(monkeypatch: pytest.MonkeyPatch) -> simulated.SimulatedGpu:
     """The same under the checker, which raises RuntimeError for races, bounds and reads of undefined memory."""
     return _simulate("checked", "forward", monkeypatch)
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set that this machine has, in use while the test runs."""
+    before = build_info()["isa"]
+    _native.load().use_isa(request.param)
+    yield request.param
+    _native.load().use_isa(before)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from op_cases import ISAS
 from torch.nn import functional as F
 
 from unrealperson import ops
 from unrealperson.ops import _native, reference
 
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
 EPS = 1e-5
 G = 4
 CAMERAS = {
@@ -35,14 +35,6 @@ SHAPES = {
     "long plane": (3, 70, 70),
 }
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = ops.build_info()["isa"]
-    _native.load().use_isa(request.param)
-    yield request.param
-    _native.load().use_isa(before)
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_cases import ISAS, misaligned, read_only, whole_numbers
 
 from unrealperson import ops
 from unrealperson.ops import _native, arrays, distance, reference
@@ -24,21 +25,7 @@ SHAPES = [
     (20, 9000, 8),
     (1, 70000, 4),
 ]
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
 TOLERANCE = 2e-5
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = ops.build_info()["isa"]
-    _native.load().use_isa(request.param)
-    yield request.param
-    _native.load().use_isa(before)
-
-
-def whole_numbers(n: int, d: int, seed: int) -> np.ndarray:
-    """Small integers, whose products and sums float32 holds exactly; full of ties."""
-    return np.random.default_rng(seed).integers(-2, 3, (n, d)).astype(np.float32)
 
 
 def features(n: int, d: int, seed: int) -> np.ndarray:
@@ -134,18 +121,6 @@ def test_inner_product_returns_the_largest_first():
     g = np.array([[1.0], [3.0], [2.0]], np.float32)
     found = ops.topk(np.ones((1, 1), np.float32), g, k=2, metric="inner_product")
     assert found.indices.tolist() == [[1, 2]] and found.values.tolist() == [[3.0, 2.0]]
-
-
-def misaligned(x: np.ndarray) -> np.ndarray:
-    raw = np.zeros(x.nbytes + 1, np.uint8)
-    raw[1:] = np.frombuffer(x.tobytes(), np.uint8)
-    return raw[1:].view(np.float32).reshape(x.shape)
-
-
-def read_only(x: np.ndarray) -> np.ndarray:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
 
 
 LAYOUTS = {

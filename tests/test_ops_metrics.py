@@ -10,25 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_cases import ISAS, misaligned, read_only, whole_numbers
 
 from unrealperson import ops
 from unrealperson.ops import _native, metrics, reference
 
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
 PER_QUERY = ("query", "matches", "first", "precision", "inverse", "hits", "values")
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = ops.build_info()["isa"]
-    _native.load().use_isa(request.param)
-    yield request.param
-    _native.load().use_isa(before)
-
-
-def whole_numbers(n: int, d: int, seed: int) -> np.ndarray:
-    """Small integers, whose products and sums float32 holds exactly; full of ties."""
-    return np.random.default_rng(seed).integers(-2, 3, (n, d)).astype(np.float32)
 
 
 def labels(q: int, g: int, seed: int, *, people: int = 5, cameras: int = 3) -> dict[str, np.ndarray]:
@@ -235,18 +222,6 @@ def test_the_gallery_is_multiplied_by_blocks_of_queries_that_are_scored(monkeypa
     )
     assert sizes == [(90, 256), (90, 244)]
     assert metrics._rows_per_block(15_913) == 256 and metrics._rows_per_block(10_000_000) == 64
-
-
-def misaligned(x: np.ndarray) -> np.ndarray:
-    raw = np.zeros(x.nbytes + 1, np.uint8)
-    raw[1:] = np.frombuffer(x.tobytes(), np.uint8)
-    return raw[1:].view(x.dtype).reshape(x.shape)
-
-
-def read_only(x: np.ndarray) -> np.ndarray:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
 
 
 LAYOUTS = {

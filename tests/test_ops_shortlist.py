@@ -10,26 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_cases import ISAS, whole_numbers
 
 from unrealperson import ops
 from unrealperson.ops import _native
 
 METRICS = get_args(ops.Metric)
 INTEGERS = ("int8", "int16")
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = ops.build_info()["isa"]
-    _native.load().use_isa(request.param)
-    yield request.param
-    _native.load().use_isa(before)
-
-
-def whole_numbers(n: int, d: int, seed: int) -> np.ndarray:
-    """Small integers, whose products and sums float32 holds exactly; full of ties."""
-    return np.random.default_rng(seed).integers(-2, 3, (n, d)).astype(np.float32)
 
 
 def unit(n: int, d: int, seed: int) -> np.ndarray:

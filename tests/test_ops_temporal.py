@@ -7,23 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_cases import ISAS, misaligned, read_only
 
 from unrealperson import ops
 from unrealperson.evaluate.temporal import temporal_distribution
 from unrealperson.ops import _native, reference, temporal
 
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in ops.build_info()["isa_supported"]]
 ABSOLUTE, RELATIVE = 3e-7, 5e-7
 SHAPES = [(1, 1), (1, 700), (3, 17), (40, 513), (520, 90), (5, 9000)]
 CAMERAS, BINS, BIN_FRAMES = 3, 40, 25
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = ops.build_info()["isa"]
-    _native.load().use_isa(request.param)
-    yield request.param
-    _native.load().use_isa(before)
 
 
 def model(seed: int = 0) -> ops.TemporalModel:
@@ -202,18 +194,6 @@ def test_similarities_of_any_size_saturate(size):
     similarity, sides = np.array([[-size, size]], np.float32), seen(1, 2)
     found = ops.joint_similarity(similarity, model(), **sides)
     np.testing.assert_allclose(found, exact(similarity, model(), sides), atol=ABSOLUTE)
-
-
-def misaligned(x: np.ndarray) -> np.ndarray:
-    raw = np.zeros(x.nbytes + 1, np.uint8)
-    raw[1:] = np.frombuffer(x.tobytes(), np.uint8)
-    return raw[1:].view(x.dtype).reshape(x.shape)
-
-
-def read_only(x: np.ndarray) -> np.ndarray:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
 
 
 LAYOUTS = {
