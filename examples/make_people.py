@@ -1,6 +1,6 @@
 """Make synthetic people and print what the labels know about them."""
 
-from unrealperson.synth.person import make_person
+from unrealperson.synth.people.person import make_person
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from unrealperson.synth.cameras import View
 from unrealperson.synth.protocol import Server
 from unrealperson.synth.simulator import Simulator
+from unrealperson.synth.view import View
 
 VIEWS = [View((0.0, 0.0, 1.5), 0.0, 0.0), View((0.0, 0.0, 1.5), 20.0, -5.0, fov_deg=70.0)]
 CORNERS = np.array([(x, y, z) for x in (-0.2, 0.2) for y in (-0.3, 0.3) for z in (0.0, 1.8)])

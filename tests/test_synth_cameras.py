@@ -6,8 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from unrealperson.synth.cameras import Sensor, View, camera_sensors, camera_views, from_unreal, to_unreal
+from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.scenes import make_scene
+from unrealperson.synth.sensors import Sensor, camera_sensors
+from unrealperson.synth.view import View, from_unreal, to_unreal
 
 VIEWS = [
     View((0.0, 0.0, 2.0), 0.0, 0.0),

@@ -18,7 +18,6 @@ from synth_fakes import VIEWS, running_simulator
 
 from unrealperson.config import SynthConfig
 from unrealperson.synth import capture as module
-from unrealperson.synth.cameras import Sensor
 from unrealperson.synth.capture import (
     Endpoint,
     Shard,
@@ -28,6 +27,7 @@ from unrealperson.synth.capture import (
     parse_endpoint,
 )
 from unrealperson.synth.protocol import encode_image, palette, receive_message, send_message
+from unrealperson.synth.sensors import Sensor
 
 pytest.importorskip("unrealcv", reason="needs unrealcv: pip install 'unrealperson[synth]'")
 

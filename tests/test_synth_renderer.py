@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from stand_in import make_stand_in
 
-from unrealperson.synth.cameras import View, camera_views
+from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.scenes import make_scene
+from unrealperson.synth.view import View
 from unrealperson.synth.world import World
 
 pytest.importorskip("panda3d", reason="rendering needs panda3d: pip install unrealperson[synth]")

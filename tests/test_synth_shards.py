@@ -18,9 +18,9 @@ from PIL import Image
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config
 from unrealperson.data.manifest import Manifest
 from unrealperson.synth import shards as module
-from unrealperson.synth.cameras import View
 from unrealperson.synth.capture import Frame, Shard
 from unrealperson.synth.shards import shards, synthesize
+from unrealperson.synth.view import View
 
 
 def settings(**changes: object) -> Config:

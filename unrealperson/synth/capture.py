@@ -29,7 +29,9 @@ from PIL import Image
 from unrealperson.config import SynthConfig
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
-from unrealperson.synth.cameras import View, camera_sensors, camera_views, to_unreal
+from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.sensors import camera_sensors
+from unrealperson.synth.view import View, to_unreal
 
 LEVEL_PREFIX = "MH"
 """Only objects whose names start with it are persons."""

@@ -17,8 +17,8 @@ from panda3d import core
 
 from unrealperson.log import get_logger
 from unrealperson.synth import shaders
-from unrealperson.synth.cameras import View
-from unrealperson.synth.scenes import Light, Mesh, Scene
+from unrealperson.synth.scenes.scene import Light, Mesh, Scene
+from unrealperson.synth.view import View
 from unrealperson.synth.world import Actor, World
 
 logger = get_logger(__name__)

@@ -25,9 +25,10 @@ import numpy as np
 
 from unrealperson.config import SynthConfig
 from unrealperson.log import configure_logging, get_logger
-from unrealperson.synth.cameras import View, camera_views, from_unreal, to_unreal
+from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.protocol import PALETTE_SIZE, CommandError, Dispatcher, Server, encode_image, palette
 from unrealperson.synth.truth import describe_person
+from unrealperson.synth.view import View, from_unreal, to_unreal
 from unrealperson.synth.world import PERSON_PREFIX
 
 if TYPE_CHECKING:
@@ -481,8 +482,8 @@ def make_simulator(config: SynthConfig) -> Simulator:
         RuntimeError: no graphics.
         ValueError: accessories that do not exist.
     """
-    from unrealperson.synth.accessories import odds_of
-    from unrealperson.synth.person import make_person
+    from unrealperson.synth.people.accessories import odds_of
+    from unrealperson.synth.people.person import make_person
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import make_scene
     from unrealperson.synth.world import World

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrealperson.synth.cameras import View
+from unrealperson.synth.view import View
 
 if TYPE_CHECKING:
     from unrealperson.synth.world import Actor

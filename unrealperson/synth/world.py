@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unrealperson.synth.scenes import Light, Scene
+from unrealperson.synth.scenes.scene import Light, Scene
 
 if TYPE_CHECKING:
     from unrealperson.ops import Skinned
-    from unrealperson.synth.person import Person
+    from unrealperson.synth.people.person import Person
 
 PERSON_PREFIX = "MHMainClass_C_"
 STEP_S = 0.05
@@ -115,7 +115,7 @@ class World:
         seed: chooses people's paths, lanes, pauses and the light steps.
         version: model version Y of the people.
         lights: number of light steps.
-        make: makes person (seed, version, number); by default `unrealperson.synth.person.make_person`.
+        make: makes person (seed, version, number); by default `unrealperson.synth.people.person.make_person`.
 
     Attributes:
         actors: the people by object name.
@@ -137,7 +137,7 @@ class World:
         if lights < 1:
             raise ValueError(f"lights must be at least 1 step, got {lights}")
         if make is None:
-            from unrealperson.synth.person import make_person
+            from unrealperson.synth.people.person import make_person
 
             make = make_person
         self.scene = scene

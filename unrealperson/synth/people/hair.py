@@ -1,0 +1,522 @@
+"""Hair: a cover over the scalp and some hundred locks that grow from it, flow over the head and hang down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from unrealperson.synth.people.body import Body, Template
+from unrealperson.synth.people.charts import hair_chart, lock_chart
+from unrealperson.synth.people.haircuts import HAIRCUTS, RIBBONS, Haircut
+from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.sheets import (
+    Sheet,
+    body_guides,
+    cut,
+    hem,
+    normals,
+    ramp,
+    sheet_of,
+    skin_faces,
+    smooth,
+    triangles_of,
+)
+
+MIDDLE = np.array([0.055, 0.0, 0.755])
+"""Middle of the skull on the neutral base mesh."""
+_TURNS, _RISES = 48, 32
+_STEP_M = 0.02
+_GATHERED = {
+    "tail": (-0.036, 0.0, 0.775), "bun": (-0.036, 0.0, 0.735), "top bun": (0.01, 0.0, 0.845),
+    "braid": (-0.034, 0.0, 0.725),
+}  # fmt: skip
+
+
+def hairline(x: np.ndarray, y: np.ndarray, outfit: Outfit) -> np.ndarray:
+    """Height of the hairline on the neutral base mesh: high over the forehead, round the ears, low at the nape.
+
+    Args:
+        x: metres forward.
+        y: metres to the left.
+        outfit: its haircut draws the line back over the temples.
+    """
+    side = np.interp(x, [-0.07, 0.0, 0.03, 0.045, 0.06, 0.085], [0.662, 0.672, 0.735, 0.742, 0.722, 0.765])
+    back_m = HAIRCUTS[outfit.hair].recede_m
+    temples = np.exp(-(((np.abs(y) - 0.045) / 0.02) ** 2))
+    forehead = 0.803 - 6 * y**2 + 0.35 * back_m + 0.8 * back_m * temples
+    ragged = 0.002 * np.sin(170 * y + 90 * x + 300 * outfit.hair_volume) + 0.0015 * np.sin(410 * y - 230 * x)
+    return side + (forehead - side) * ramp(x, 0.06, 0.1) + ragged
+
+
+def scalp_field(template: np.ndarray, outfit: Outfit) -> np.ndarray:
+    """Metres above the hairline.
+
+    Args:
+        template: [n, 3] places on the neutral base mesh.
+        outfit: names the haircut.
+    """
+    return template[:, 2] - hairline(template[:, 0], template[:, 1], outfit)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One person's head in the measures of the neutral base mesh, as distances from the middle of the skull.
+
+    Attributes:
+        scale: [3] metres of this body per metre of the base mesh.
+        shift: [3] metres.
+        reach: [turns, rises] distance of the skin.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    reach: np.ndarray
+
+    def to_body(self, points: np.ndarray) -> np.ndarray:
+        """Places in the body.
+
+        Args:
+            points: [..., 3] places on the neutral head.
+        """
+        return points * self.scale + self.shift
+
+    def from_body(self, points: np.ndarray) -> np.ndarray:
+        """Places on the neutral head.
+
+        Args:
+            points: [..., 3] places in the body.
+        """
+        return (points - self.shift) / self.scale
+
+    def skin(self, direction: np.ndarray) -> np.ndarray:
+        """Distance of the skin from the middle of the skull.
+
+        Args:
+            direction: [..., 3] unit vectors.
+
+        Returns:
+            [...] metres on the neutral head.
+        """
+        turn = (np.arctan2(direction[..., 1], direction[..., 0]) / (2 * np.pi) % 1.0) * _TURNS
+        rise = (np.arcsin(np.clip(direction[..., 2], -1, 1)) / np.pi + 0.5) * (_RISES - 1)
+        i, j = turn.astype(int), np.minimum(rise.astype(int), _RISES - 2)
+        a, b = turn - i, rise - j
+        i, following = i % _TURNS, (i + 1) % _TURNS
+        low = self.reach[i, j] * (1 - a) + self.reach[following, j] * a
+        high = self.reach[i, j + 1] * (1 - a) + self.reach[following, j + 1] * a
+        return low * (1 - b) + high * b
+
+
+@lru_cache(maxsize=1)
+def _head_vertices() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices of head and neck without ears, and for each direction of the table the nearest six and their weights."""
+    from unrealperson.synth.people.body import load_template
+
+    template, guides = load_template(), body_guides()
+    used = np.unique(skin_faces())
+    point = template.vertices[used].astype(np.float64)
+    ear = (np.abs(point[:, 1]) > 0.0785) & (point[:, 2] > 0.67)
+    near = (guides.arm[used] < 0.3) & (point[:, 2] > 0.4) & ~ear
+    used, point = used[near], point[near]
+    away = point - MIDDLE
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    turn = np.arange(_TURNS) / _TURNS * 2 * np.pi
+    rise = (np.arange(_RISES) / (_RISES - 1) - 0.5) * np.pi
+    table = np.stack(
+        np.broadcast_arrays(
+            np.cos(turn)[:, None] * np.cos(rise), np.sin(turn)[:, None] * np.cos(rise), np.sin(rise)[None]
+        ),
+        -1,
+    ).reshape(-1, 3)
+    apart = 1 - table @ away.T
+    chosen = np.argpartition(apart, 6, axis=1)[:, :6]
+    weight = 1 / (np.take_along_axis(apart, chosen, 1) + 2e-4)
+    return used, np.flatnonzero(guides.head > 0.6), chosen, weight / weight.sum(1, keepdims=True)
+
+
+def measure_head(template: Template, body: Body) -> Head:
+    """Measures a person's head.
+
+    Args:
+        template: the base mesh.
+        body: the person's shape.
+    """
+    used, head, chosen, weight = _head_vertices()
+    rest, own = template.vertices[head].astype(np.float64), body.vertices[head].astype(np.float64)
+    scale = np.ptp(own, axis=0) / np.ptp(rest, axis=0)
+    shift = own.mean(0) - scale * rest.mean(0)
+    away = (body.vertices[used] - shift) / scale - MIDDLE
+    reach = (np.linalg.norm(away, axis=1)[chosen] * weight).sum(1)
+    return Head(scale, shift, reach.reshape(_TURNS, _RISES))
+
+
+def grow_hair(template: Template, body: Body, outfit: Outfit, top: Sheet) -> list[Sheet]:
+    """Builds the hair of one person; nothing for shaved heads.
+
+    Args:
+        template: the base mesh.
+        body: the person's shape.
+        outfit: names the cut, its length and volume.
+        top: the upper garment's trunk, over which long hair falls.
+    """
+    style = HAIRCUTS[outfit.hair]
+    if not style.flow and not style.gather:
+        return []
+    head = measure_head(template, body)
+    growth = _Growth(template, head, outfit, style, top)
+    roots = growth.roots()
+    locks = [growth.locks(roots)] if len(roots) else []
+    return [_cover(template, body, outfit, style), *locks, *growth.gathered()]
+
+
+def _cover(template: Template, body: Body, outfit: Outfit, style: Haircut) -> Sheet:
+    """What is seen between the locks: the scalp, raised a little."""
+    sheet = sheet_of(template, body, skin_faces())
+    above = scalp_field(sheet.template, outfit) - 0.004
+    if style.fade_z:
+        above = np.minimum(above, sheet.template[:, 2] - style.fade_z)
+    field = np.where(sheet.guide[:, 3] > 0.5, above, -1.0)
+    pressed = outfit.hat_z
+    volume = np.full(len(field), outfit.hair_volume)
+    if pressed is not None:
+        volume = np.where(sheet.template[:, 2] > pressed - 0.02, 0.003, volume)
+    share = 0.95 if style.flow == "out" else 0.45
+    rise = share * volume * body.height_m / 1.67 * np.clip(field / 0.05, 0, 1) ** 0.55
+    if style.flow == "out":
+        x, y, z = (sheet.template * 2 * np.pi / 0.024).T
+        rise = rise * (1 + 0.12 * np.sin(x + 1.3 * np.sin(z)) * np.sin(y + np.sin(x)) * np.sin(z + y))
+    cap = replace(sheet, position=sheet.position + rise[:, None] * sheet.normal)
+    cap = hem(cut(cap, field), 0.004)
+    if style.flow == "out":
+        cap = replace(cap, position=smooth(cap, cap.position, 1))
+    return replace(cap, chart=hair_chart(cap))
+
+
+class _Growth:
+    """Locks while they grow, in the measures of the neutral head; N locks of R places each."""
+
+    def __init__(self, template: Template, head: Head, outfit: Outfit, style: Haircut, top: Sheet) -> None:
+        self.template, self.head, self.outfit, self.style = template, head, outfit, style
+        self.rng = np.random.default_rng(int(outfit.hair_volume * 1e9) + int(outfit.hair_z * 1e6))
+        self.long = bool(style.end_z[0]) and style.end_z[0] < 0.7
+        self.cloth: np.ndarray | None = None
+        if self.long or style.gather in ("tail", "braid"):
+            points = head.from_body(top.position)
+            self.cloth = _around(points[points[:, 2] > 0.25])
+        self.part = float(self.rng.choice([-1.0, 1.0])) * (0.03 if style.flow == "side" else self.rng.uniform(0, 0.03))
+
+    def roots(self) -> np.ndarray:
+        """[N, 3] unit vectors to roots, evenly over the scalp."""
+        number = np.arange(self.style.locks)
+        rise = 1 - 2 * (number + 0.5) / len(number)
+        turn = number * np.pi * (3 - np.sqrt(5)) + self.rng.uniform(0, 6)
+        flat = np.sqrt(1 - rise**2)
+        towards = np.stack([flat * np.cos(turn), flat * np.sin(turn), rise], -1)
+        towards += self.rng.normal(0, 0.03, towards.shape)
+        towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+        place = MIDDLE + self.head.skin(towards)[:, None] * towards
+        above = scalp_field(place, self.outfit)
+        keep = (above > 0.003) & (place[:, 2] > max(self.style.fade_z, 0.64))
+        if self.style.end_z[0]:
+            keep &= place[:, 2] > self.style.end_z[1] + 0.01
+        pressed = self.outfit.hat_z
+        if pressed is not None:
+            keep &= (place[:, 2] < pressed + 0.035) & (pressed > 0.7)
+        return towards[keep]
+
+    def locks(self, towards: np.ndarray) -> Sheet:
+        """All that grow from the scalp, from roots in the given directions."""
+        style, rng = self.style, self.rng
+        root = MIDDLE + self.head.skin(towards)[:, None] * towards
+        top = ramp(root[:, 2], 0.765, 0.815)
+        side = np.where(root[:, 1] > self.part, 1.0, -1.0)
+        direction = self._flow(root, top, side)
+        direction += rng.normal(0, style.mess, root.shape)
+        length = style.side_m + (style.top_m - style.side_m) * top
+        length = length * rng.uniform(0.8, 1.2, len(root))
+        if not style.end_z[0]:
+            # Short at the nape and where the clippers began.
+            length = length * (0.45 + 0.55 * ramp(root[:, 2], 0.68, 0.75))
+        lowest = style.fade_z or 0.6
+        lift = self.outfit.hair_volume * rng.uniform(0.75, 1.15, len(root)) + 0.006 * ramp(root[:, 2], 0.72, 0.85)
+        lift = lift * (0.45 + 0.55 * ramp(root[:, 2], lowest, lowest + 0.06))
+        if style.gather:
+            goal = np.array(_GATHERED[style.gather])
+            length = np.linalg.norm(goal - root, axis=1) * 1.12
+        end_z = 0.672 + rng.normal(0, 0.006, len(root))
+        if style.end_z[0]:
+            end_z = self.outfit.hair_z + rng.normal(0, 0.004 + 0.05 * style.mess, len(root))
+        fringe = np.zeros(len(root), bool)
+        if self.outfit.fringe > 0 and (style.flow == "down" or style.gather):
+            fringe = (root[:, 0] > 0.1) & (np.abs(root[:, 1]) < 0.055) & (root[:, 2] > 0.78)
+            direction[fringe] = np.array([1.0, 0.0, -0.3]) + rng.normal(0, 0.12, (int(fringe.sum()), 3))
+            length[fringe] = 0.11
+            end_z[fringe] = 0.785 - self.outfit.fringe + rng.normal(0, 0.003, int(fringe.sum()))
+            lift[fringe] = np.minimum(lift[fringe], 0.011)
+        path, along = self._trace(towards, direction, length, lift, end_z, fringe)
+        rows = 7 if self.long or (style.wave_m and style.period_m < 0.05) else 5 if length.max() > 0.05 else 4
+        rows = 3 if style.flow == "out" else rows
+        path, total = _resample(path, along, rows)
+        tip = 0.5 if style.flow == "out" or (style.end_z[0] and style.mess < 0.15) else 0.12
+        wide = style.wide_m * rng.uniform(0.8, 1.25, len(root))
+        return self._ribbons(path, total, wide, tip, closed=self.long)
+
+    def _flow(self, root: np.ndarray, top: np.ndarray, side: np.ndarray) -> np.ndarray:
+        zero, one = np.zeros(len(root)), np.ones(len(root))
+        flow, behind = self.style.flow, ramp(root[:, 0], 0.06, 0.0)
+        front = ramp(root[:, 0], 0.08, 0.12)
+        if self.style.gather:
+            return np.array(_GATHERED[self.style.gather]) - root
+        if flow == "crown":
+            crown = np.array([0.0, 0.012 * np.sign(self.part), 0.87])
+            up = root - crown
+            up = up / np.linalg.norm(up, axis=1, keepdims=True)
+        elif flow == "side":
+            up = np.stack([0.35 * one, -np.sign(self.part) * one, 0 * one], 1)
+            up = np.where((side == np.sign(self.part))[:, None], [[0.1, np.sign(self.part), -0.4]], up)
+        else:
+            up = {
+                "down": np.stack([-0.15 - 0.7 * behind - 0.5 * front, side * (1 - 0.9 * behind), -0.5 * one], 1),
+                "back": np.stack([-one, 0.15 * side, 0.1 * one], 1),
+                "forward": np.stack([one, 0.1 * side, -0.1 * one], 1),
+                "up": np.stack([0.5 * one, 0.2 * side, one], 1),
+                "out": root - MIDDLE,
+            }[flow]
+        if flow == "out":
+            return up / np.linalg.norm(up, axis=1, keepdims=True)
+        lean = np.where(root[:, 0] > 0.06, 0.3, -0.25) if flow != "back" else -1.2 * one
+        down = np.stack([lean * (flow != "down"), zero, -one], 1)
+        return top[:, None] * up + (1 - top)[:, None] * down
+
+    def _trace(
+        self,
+        towards: np.ndarray,
+        direction: np.ndarray,
+        length: np.ndarray,
+        lift: np.ndarray,
+        end_z: np.ndarray,
+        fringe: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """[K, N, 3] places from root to tip, and [K, N] metres along the locks."""
+        style, pressed = self.style, self.outfit.hat_z
+        reach = float(length.max())
+        steps = int(np.clip(np.ceil(reach / _STEP_M), 5, 26))
+        step = length / steps
+        weight = 0.35 if self.long else 0.2 if style.flow in ("down", "crown", "side") else 0.08
+        weight = 0.0 if style.flow in ("up", "out") or style.gather else weight
+        going = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        skin = self.head.skin(towards)
+        here = MIDDLE + skin[:, None] * towards
+        start = -0.003 * np.ones(len(lift))
+        if style.flow == "out":
+            start = 0.85 * self.outfit.hair_volume * np.clip(scalp_field(here, self.outfit) / 0.05, 0, 1) ** 0.55
+        here = MIDDLE + (skin + start)[:, None] * towards
+        path, stopped = [here], np.zeros(len(here), bool)
+        for number in range(1, steps + 1):
+            away = here - MIDDLE
+            radius = np.linalg.norm(away, axis=1, keepdims=True)
+            away = away / radius
+            scalp = (here[:, 2] > (0.70 if self.long else 0.665)) & (style.flow not in ("up", "out"))
+            going = going + weight * (np.array([0, 0, -1.0]) - going) * (1 - 0.5 * scalp[:, None])
+            if style.gather:
+                towards_knot = np.array(_GATHERED[style.gather]) - here
+                towards_knot /= np.linalg.norm(towards_knot, axis=1, keepdims=True)
+                going = np.where(fringe[:, None], going + np.array([0.0, 0.0, -0.15]), towards_knot)
+            # Long hair leaves the face free.
+            if self.long or style.flow == "crown":
+                edge_z = 0.815 if self.long else 0.745
+                face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 0], 0.055, 0.09) * ~fringe
+                going = going + face[:, None] * np.stack(
+                    [-1.6 * np.ones(len(here)), (0.5 if self.long else 0.1) * np.sign(here[:, 1]), np.zeros(len(here))],
+                    1,
+                )
+            if self.long:
+                # It falls behind the shoulders rather than over their ends.
+                behind = ramp(here[:, 2], 0.66, 0.6) * ramp(here[:, 0], -0.05, 0.02) * ~fringe
+                wide = np.sign(here[:, 1]) * ramp(np.abs(here[:, 1]), 0.04, 0.1)
+                going = going + behind[:, None] * np.stack([-0.45 + 0 * wide, -0.25 * wide, 0 * wide], 1)
+            inward = (going * away).sum(1)
+            taken = np.where(scalp | (inward < 0), inward, 0.0) * ((radius[:, 0] < 0.2) & (style.flow != "out"))
+            going = going - taken[:, None] * away
+            going /= np.maximum(np.linalg.norm(going, axis=1, keepdims=True), 1e-9)
+            stopped |= here[:, 2] < end_z
+            here = here + np.where(stopped, 0.0, step)[:, None] * going
+            if style.flow != "out":
+                here = self._clear(here, lift * min(1.0, 2.6 * number / steps), scalp, pressed)
+            path.append(here)
+        places = np.stack(path)
+        part = np.linalg.norm(np.diff(places, axis=0), axis=2)
+        return places, np.concatenate([np.zeros((1, len(here))), np.cumsum(part, 0)])
+
+    def _clear(self, here: np.ndarray, lift: np.ndarray, scalp: np.ndarray, pressed: float | None) -> np.ndarray:
+        """Keeps places outside of head and clothes, those on the scalp on its surface, those below a hat inside it."""
+        away = here - MIDDLE
+        radius = np.linalg.norm(away, axis=1)
+        away = away / radius[:, None]
+        ear = 0.012 * np.exp(-(((here[:, 0] - 0.035) / 0.028) ** 2) - ((here[:, 2] - 0.715) / 0.03) ** 2)
+        least = self.head.skin(away) + lift + ear * (self.long or self.style.flow == "crown")
+        if pressed is not None:
+            least = np.where(here[:, 2] > pressed, np.minimum(least, self.head.skin(away) + 0.003), least)
+        fits = np.where(scalp, least, np.maximum(radius, least))
+        here = MIDDLE + np.maximum(fits, 0.02)[:, None] * away
+        if self.cloth is not None:
+            low = here[:, 2] < 0.69
+            if low.any():
+                here[low] = _outside(here[low], self.cloth, 0.5 * lift[low] + 0.013)
+        return here
+
+    def _ribbons(self, path: np.ndarray, total: np.ndarray, wide: np.ndarray, tip: float, *, closed: bool) -> Sheet:
+        """Sweeps an arched section along the paths, [R, N, 3]; closed ones are seen from behind as well."""
+        rng, style = self.rng, self.style
+        rows, count = path.shape[:2]
+        share = np.linspace(0, 1, rows)[:, None]
+        along = np.gradient(path, axis=0)
+        along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-9)
+        axis = np.broadcast_to(MIDDLE, path.shape).copy()
+        axis[..., 2] = np.minimum(path[..., 2], MIDDLE[2])
+        out = path - axis
+        out /= np.maximum(np.linalg.norm(out, axis=2, keepdims=True), 1e-9)
+        if style.flow in ("up", "out"):
+            # These stand off the scalp: their broad side looks to the front.
+            out = np.broadcast_to(np.array([0.6, 0.0, 0.8]), path.shape)
+        across = np.cross(along, out)
+        across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-9)
+        out = np.cross(across, along)
+        if style.wave_m:
+            phase = 2 * np.pi * share * total / style.period_m + rng.uniform(0, 6.3, count)
+            size = style.wave_m * ramp(share, 0.0, 0.5)
+            path = path + (size * np.sin(phase))[..., None] * across
+            path = path + (0.6 * size * (1 + np.cos(phase)))[..., None] * out
+        profile = (0.35 + 0.65 * ramp(share, 0, 0.3)) * (1 - (1 - tip) * ramp(share, 0.45, 1.0))
+        half = (0.5 * wide * profile)[..., None]
+        thick = 0.42 * half
+        if closed:
+            offsets = [-half * across - 0.2 * thick * out, thick * out, half * across - 0.2 * thick * out, -thick * out]
+            u = np.array([0.0, 0.5, 1.0, 0.5])
+        else:
+            offsets = [-half * across - 0.7 * thick * out, thick * out, half * across - 0.7 * thick * out]
+            u = np.array([0.0, 0.5, 1.0])
+        columns = len(offsets)
+        place = np.stack([path + offset for offset in offsets], 2)
+        # Short locks show a short piece, away from the chart's edge: what is shrunk a lot takes in its neighbours.
+        along_v = 0.1 + 0.88 * share * np.clip(total / 0.15, 0.2, 1)
+        ribbon = rng.integers(RIBBONS, size=(count,))
+        start = (np.arange(count)[None, :, None] + count * np.arange(rows - 1)[:, None, None]) * columns
+        left = np.arange(columns if closed else columns - 1)
+        a, b = start + left, start + (left + 1) % columns
+        quads = np.stack([a, b, b + count * columns, a + count * columns], -1).reshape(-1, 4)
+        uv = np.stack(
+            np.broadcast_arrays((ribbon[None, :, None] + 0.04 + 0.92 * u) / RIBBONS, along_v[..., None]), -1
+        ).reshape(-1, 2)
+        return self._sheet(self._press(place.reshape(-1, 3)), triangles_of(quads), uv)
+
+    def _press(self, place: np.ndarray) -> np.ndarray:
+        """What lies below a hat lies flat."""
+        if self.outfit.hat_z is None:
+            return place
+        away = place - MIDDLE
+        radius = np.linalg.norm(away, axis=1)
+        most = self.head.skin(away / radius[:, None]) + 0.007
+        below = (place[:, 2] > self.outfit.hat_z) & (radius > most)
+        return np.where(below[:, None], MIDDLE + away * (most / radius)[:, None], place)
+
+    def _sheet(self, place: np.ndarray, triangles: np.ndarray, uv: np.ndarray) -> Sheet:
+        position = self.head.to_body(place)
+        weight = np.zeros((len(place), len(self.template.bone_names)))
+        weight[:, self.template.bone("head")] = ramp(place[:, 2], 0.5, 0.62)
+        weight[:, self.template.bone("spine_03")] = 1 - weight[:, self.template.bone("head")]
+        normal = normals(position, triangles)
+        sheet = Sheet(position, place, np.zeros((len(place), 4)), normal, weight, triangles, np.zeros((0, 3, 2)))
+        return replace(sheet, chart=lock_chart(uv)[triangles])
+
+    def gathered(self) -> list[Sheet]:
+        """What the locks are tied into."""
+        kind, rng = self.style.gather, self.rng
+        hidden = self.outfit.hat_z is not None and _GATHERED.get(kind, (0, 0, 0))[2] > self.outfit.hat_z - 0.01
+        if not kind or hidden:
+            return []
+        goal = np.array(_GATHERED[kind])
+        away = goal - MIDDLE
+        away = away / np.linalg.norm(away)
+        share = np.linspace(0, 1, 10)[:, None]
+        if kind in ("bun", "top bun"):
+            size = rng.uniform(0.026, 0.036)
+            middle = goal + 0.6 * size * away
+            turn = 2 * np.pi * share + np.linspace(0, 2 * np.pi, 9, endpoint=False)
+            tilt = np.linspace(-0.9, 0.9, 9)[None]
+            square = np.cross(away, [0.0, 1.0, 0.0])
+            ring = np.cos(tilt)[..., None] * (np.cos(turn)[..., None] * square + np.sin(turn)[..., None] * [0.0, 1, 0])
+            path = middle + size * (ring + 0.9 * np.sin(tilt)[..., None] * away)
+            path = np.concatenate([path[:, :4], path[:, 4:]], 1)
+            return [self._ribbons(path, np.full(9, 0.2), np.full(9, 0.026), 0.6, closed=True)]
+        strands = 3 if kind == "braid" else 11
+        turn = np.linspace(0, 2 * np.pi, strands, endpoint=False)
+        loose = (0.012 if kind == "braid" else 0.02) * np.sin(np.pi * np.clip(0.15 + 0.8 * share, 0, 1)) ** 0.8
+        end_z = self.outfit.hair_z
+        down = goal[2] + 0.01 - (goal[2] - end_z) * share
+        back = goal[0] - (0.02 if kind == "braid" else 0.045) * np.sin(np.pi * np.clip(share * 1.5, 0, 0.62))
+        path = np.stack(
+            np.broadcast_arrays(back + loose * np.cos(turn), loose * 1.1 * np.sin(turn), down + 0.0 * turn), -1
+        ).copy()
+        if kind == "braid":
+            phase = 2 * np.pi * (share * 4.5 + np.arange(3) / 3)
+            path = np.stack(
+                np.broadcast_arrays(back - 0.008 * np.cos(2 * phase), 0.016 * np.sin(phase), down + 0 * phase), -1
+            ).copy()
+        else:
+            path[..., 2] -= rng.uniform(-0.02, 0.02, strands) * share
+        if self.cloth is not None:
+            middle_line = path.mean(1)
+            for row in range(len(path)):
+                moved = _outside(middle_line[row : row + 1], self.cloth, np.array([0.022]))
+                path[row] += moved[0] - middle_line[row]
+        wide = np.full(strands, 0.034 if kind == "braid" else 0.028)
+        return [self._ribbons(path, np.full(strands, 0.2), wide, 0.3, closed=True)]
+
+
+def _resample(path: np.ndarray, along: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places evenly along each lock: [rows, N, 3], and the locks' lengths [N]."""
+    total = np.maximum(along[-1], 1e-4)
+    wanted = np.linspace(0, 1, rows)[:, None] * total
+    before = np.clip((along[None] <= wanted[:, None] + 1e-9).sum(1) - 1, 0, len(along) - 2)
+    column = np.arange(path.shape[1])
+    start, end = along[before, column], along[before + 1, column]
+    share = np.clip((wanted - start) / np.maximum(end - start, 1e-9), 0, 1)[..., None]
+    return path[before, column] * (1 - share) + path[before + 1, column] * share, total
+
+
+_LEVELS = np.linspace(0.25, 0.70, 20)
+_SECTORS = 24
+
+
+def _around(points: np.ndarray) -> np.ndarray:
+    """[levels, sectors] distance of the clothes from the neck's axis."""
+    turn = np.round((np.arctan2(points[:, 1], points[:, 0] - 0.02) / (2 * np.pi) % 1) * _SECTORS).astype(int) % _SECTORS
+    radius = np.hypot(points[:, 0] - 0.02, points[:, 1])
+    level = np.round((points[:, 2] - _LEVELS[0]) / (_LEVELS[1] - _LEVELS[0])).astype(int)
+    table = np.zeros((len(_LEVELS), _SECTORS))
+    inside = (level >= 0) & (level < len(_LEVELS))
+    np.maximum.at(table, (level[inside], turn[inside]), radius[inside])
+    for _ in range(2):
+        table = np.maximum(table, 0.5 * (np.roll(table, 1, 1) + np.roll(table, -1, 1)))
+    return table
+
+
+def _outside(points: np.ndarray, table: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Moves places away from the neck's axis until they clear the clothes."""
+    x, y = points[:, 0] - 0.02, points[:, 1]
+    radius = np.maximum(np.hypot(x, y), 1e-6)
+    turn = (np.arctan2(y, x) / (2 * np.pi) % 1) * _SECTORS
+    level = np.clip((points[:, 2] - _LEVELS[0]) / (_LEVELS[1] - _LEVELS[0]), 0, len(_LEVELS) - 1.001)
+    i, j = turn.astype(int), level.astype(int)
+    a, b = turn - i, level - j
+    i, k = i % _SECTORS, (i + 1) % _SECTORS
+    low, high = table[j, i] * (1 - a) + table[j, k] * a, table[j + 1, i] * (1 - a) + table[j + 1, k] * a
+    # Over the shoulders the clothes reach far out: hair lies on them instead.
+    least = np.minimum(low * (1 - b) + high * b, 0.155)
+    grown = np.maximum(radius, least + gap)
+    moved = points.copy()
+    moved[:, 0], moved[:, 1] = 0.02 + x * grown / radius, y * grown / radius
+    return moved

@@ -1,0 +1,33 @@
+"""The scenes by their number X, as in the folder names unreal_vX.Y."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from unrealperson.synth.scenes.scene import Lamp, Light, Mesh, Scene
+from unrealperson.synth.scenes.street import build_street
+
+__all__ = ["SCENES", "Lamp", "Light", "Mesh", "Scene", "make_scene"]
+
+SCENES: dict[int, tuple[str, Callable[[int], Scene]]] = {
+    1: ("CityStreet", build_street),
+}
+"""Name and builder of each scene; a builder takes the seed."""
+
+
+@lru_cache(maxsize=4)
+def make_scene(number: int, seed: int) -> Scene:
+    """Builds a scene.
+
+    Args:
+        number: scene number X.
+        seed: chooses textures, clutter and light steps; paths, obstacles and cameras do not depend on it.
+
+    Raises:
+        ValueError: no such scene.
+    """
+    if number not in SCENES:
+        known = ", ".join(f"{key} ({name})" for key, (name, _) in SCENES.items())
+        raise ValueError(f"no scene {number}; there is {known}")
+    return SCENES[number][1](seed)
