@@ -59,6 +59,7 @@ def fake_capture(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "capture", fake_capture)
+    monkeypatch.setattr(module, "_portray", lambda config, out: None)
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -348,9 +348,10 @@ def test_a_server_that_does_not_report_its_commands_is_only_warned_about() -> No
         thread.join(10)
 
 
-def test_a_wrong_option_is_named_before_anything_is_built() -> None:
+def test_a_wrong_option_is_named_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("version = 1\n[synth]\nwidth = 3\n")
     done = subprocess.run(
-        [sys.executable, "-m", "unrealperson.synth.simulator", "--width", "3"],
+        [sys.executable, "-m", "unrealperson.synth.simulator", "--config", str(tmp_path / "config.toml")],
         capture_output=True,
         text=True,
         timeout=60,

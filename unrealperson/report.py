@@ -31,6 +31,7 @@ MAX_PAGE_BYTES = 6 * 10**6
 _TEXT_BYTES = 10**6  # of the page's bytes, what is left to text and charts
 _SHEET_ROWS, _SHEET_COLUMNS, _SAMPLES, _HITS = 12, 8, 8, 10
 _MADE = ("data", "before", "after", "run", "model.onnx", "gallery", "real", "timings.json")
+_PEOPLE_SIZE = (1536, 512)
 _REASONS = {
     "few_pixels": "too small: too few pixels of the person",
     "border": "cut off: too near the edge of the frame",
@@ -169,6 +170,7 @@ def _gather(folder: Path) -> _Page:
     page.add("crops", lambda: _crop_counts(folder / "data/report.json"), demo)
     crops = page.add("manifest", lambda: Manifest.read(folder / "data"), demo)
     page.add("frames", lambda: _frames(folder / "data", crops, album), demo)
+    page.add("people", lambda: _people(folder / "data/people.jpg", album), demo)
     page.add("sheet", lambda: _contact_sheet(crops, album), demo)
     page.add("training", lambda: _training(folder / "run/metrics.jsonl"), demo)
     root = _data_root(folder, after.data if after else "", "data")
@@ -190,7 +192,7 @@ def _gather(folder: Path) -> _Page:
         ),
         ("Run all of it and end on your own crops", real),
     ]
-    for name in ("before", "after", "crops", "frames", "sheet", "training", "rankings", "real"):
+    for name in ("before", "after", "crops", "frames", "people", "sheet", "training", "rankings", "real"):
         page.parts.setdefault(name, None)
     for name in ("timings", "parity", "gallery", "versions"):
         page.parts.setdefault(name, None)
@@ -267,6 +269,13 @@ def _frames(data: Path, crops: Manifest | None, album: Album) -> list[FrameView]
     views = [view_frame(path, crops, album, large=False) for path in lit_paths]
     best = max(range(len(views)), key=lambda i: len(views[i].people))
     return [view_frame(lit_paths[best], crops, album, large=True), *(v for i, v in enumerate(views) if i != best)]
+
+
+def _people(path: Path, album: Album) -> Picture:
+    picture = album.copy(path, _PEOPLE_SIZE)
+    if picture is None:
+        raise FileNotFoundError(path)
+    return picture
 
 
 def _contact_sheet(crops: Manifest | None, album: Album) -> dict[str, Any]:

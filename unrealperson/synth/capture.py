@@ -21,12 +21,13 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
-from unrealperson.config import SynthConfig
+from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
@@ -305,35 +306,21 @@ def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = Non
     """Runs a simulator as a child process; it ends with the context, and with this process.
 
     Args:
-        config: scene, version, seed, body, cameras, people_per_batch, lights, interval_s, width, height, timeout_s.
+        config: what the simulator shows; its timeout_s is the longest wait for its start.
         command: program to run instead of the simulator's module.
 
     Raises:
         RuntimeError: the child ends early or is not ready within `timeout_s`; the end of its log is in the message.
     """
-    options = {
-        "port": 0,
-        "scene": config.scene,
-        "version": config.version,
-        "seed": config.seed,
-        "body": config.body,
-        "colors": config.colors,
-        "accessories": config.accessories,
-        "clothes": config.clothes,
-        "cameras": config.cameras,
-        "people": config.people_per_batch,
-        "lights": config.lights,
-        "interval": config.interval_s,
-        "width": config.width,
-        "height": config.height,
-    }
-    if command is None:
-        arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        command = [sys.executable, "-m", "unrealperson.synth.simulator", "--exit-with-parent", *arguments]
     # One thread and one vector width, so that Mesa's software renderer gives the same bits everywhere.
     environment = os.environ | {"LP_NUM_THREADS": "1", "LP_NATIVE_VECTOR_WIDTH": "256", "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        path = Path(folder) / "config.toml"
+        save_config(Config(synth=config), path)
+        if command is None:
+            module = [sys.executable, "-m", "unrealperson.synth.simulator", "--exit-with-parent", "--port", "0"]
+            command = [*module, "--config", str(path)]
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

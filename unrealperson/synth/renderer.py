@@ -198,6 +198,8 @@ class Renderer:
         for order, (name, actor) in enumerate(world.actors.items(), self._static_count + 1):
             if name in self._people and self._people[name].person is not actor.person:
                 self._people.pop(name).close()
+                self._cached.clear()
+                self._shadow_key = None
             if name not in self._people:
                 self._people[name] = _PersonNode(self._root, actor)
             self._people[name].update(actor, order)

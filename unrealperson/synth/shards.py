@@ -8,6 +8,8 @@ import json
 import os
 import queue
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -26,7 +28,8 @@ from unrealperson.files import only_process, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
 
-CONFIG_FILE, REPORT_FILE = "config.toml", "report.json"
+CONFIG_FILE, REPORT_FILE, PEOPLE_FILE = "config.toml", "report.json", "people.jpg"
+_PORTRAITS = 12
 
 _logger = get_logger(__name__)
 _FREE_KEYS = ("workers", "timeout_s")
@@ -61,7 +64,8 @@ def synthesize(config: Config, out: Path) -> Manifest:
     Args:
         config: sections synth and crop count.
         out: folder to fill: unreal_vX.Y/images/P_cDDD_F.jpg, manifest.parquet, report.json, config.toml,
-            samples/ with one frame and mask per camera, and frames/ with all of them on `keep_frames`.
+            samples/ with one frame and mask per camera, people.jpg with the first people, and
+            frames/ with all of them on `keep_frames`.
 
     Returns:
         The manifest that was written.
@@ -85,6 +89,7 @@ def synthesize(config: Config, out: Path) -> Manifest:
             total = len(missing) * config.synth.instants * config.synth.cameras
             for _ in track(_run(config, missing, out), label="synth", total=total, unit="frames"):
                 pass
+            _portray(config, out)
             _merge(work, out, seconds=time.monotonic() - start_s)
         shutil.rmtree(out / "shards", ignore_errors=True)
         return Manifest.read(out)
@@ -210,6 +215,18 @@ def _write_frame(frame: Frame, folder: Path) -> None:
         "people": frame.people,
     }
     (folder / f"{stem}_truth.json").write_text(json.dumps(truth, sort_keys=True), encoding="utf-8")
+
+
+def _portray(config: Config, out: Path) -> None:
+    """Pictures the first people, in a process of its own as every renderer."""
+    if config.synth.endpoint:
+        return
+    module = [sys.executable, "-m", "unrealperson.synth.portraits"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [*module, str(out / CONFIG_FILE), str(out / PEOPLE_FILE), str(_PORTRAITS)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the people could not be pictured: {done.stderr.strip()[-2000:]}")
 
 
 def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:

@@ -3,7 +3,7 @@
 The clock is stepped, so that what a client sees depends only on the commands it sent: time moves by a
 fixed interval at every Pause that follows a Resume, and stands still otherwise.
 
-    python -m unrealperson.synth.simulator --port 9000 --people 20
+    python -m unrealperson.synth.simulator --port 9000
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrealperson.config import SynthConfig
+from unrealperson.config import SynthConfig, load_config
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.protocol import PALETTE_SIZE, CommandError, Dispatcher, Server, encode_image, palette
@@ -482,19 +481,14 @@ def make_simulator(config: SynthConfig) -> Simulator:
         RuntimeError: no graphics.
         ValueError: accessories that do not exist.
     """
-    from unrealperson.synth.people.accessories import odds_of
-    from unrealperson.synth.people.person import make_person
+    from unrealperson.synth.people.person import person_maker
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import make_scene
     from unrealperson.synth.world import World
 
-    odds_of(config.accessories)
     scene = make_scene(config.scene, config.seed)
-    clothes = Path(config.clothes) if config.clothes else None
-    make = partial(make_person, body=config.body, colors=config.colors, clothes=clothes)
-    make = partial(make, accessories=config.accessories)
     return Simulator(
-        World(scene, seed=config.seed, version=config.version, lights=config.lights, make=make),
+        World(scene, seed=config.seed, version=config.version, lights=config.lights, make=person_maker(config)),
         Renderer(scene, width=config.width, height=config.height),
         views=camera_views(config.scene, config.cameras, config.seed),
         width=config.width,
@@ -563,46 +557,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: command line without the program's name; None takes the process's own.
     """
-    defaults = SynthConfig()
     parser = argparse.ArgumentParser(prog="python -m unrealperson.synth.simulator", description="UnrealCV simulator")
+    parser.add_argument("--config", type=Path, help="TOML file whose section synth counts")
     parser.add_argument("--port", type=int, default=9000, help="TCP port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--unix", action="store_true", help="also listen on a Unix socket")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input does")
-    parser.add_argument("--scene", type=int, default=defaults.scene)
-    parser.add_argument("--version", type=int, default=defaults.version, help="model version Y")
-    parser.add_argument("--people", type=int, default=defaults.people_per_batch, help="people of one AddActor")
-    parser.add_argument("--cameras", type=int, default=defaults.cameras)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--body", choices=("massproduce", "natural"), default=defaults.body, help="body shapes")
-    parser.add_argument("--colors", choices=("wardrobe", "black", "uniform"), default=defaults.colors)
-    parser.add_argument("--clothes", default=defaults.clothes, help="folder of MakeHuman garments")
-    parser.add_argument("--accessories", default=defaults.accessories, help="preset or probabilities")
-    parser.add_argument("--interval", type=float, default=defaults.interval_s, help="simulated seconds of a step")
-    parser.add_argument("--lights", type=int, default=defaults.lights)
-    parser.add_argument("--width", type=int, default=defaults.width)
-    parser.add_argument("--height", type=int, default=defaults.height)
     options = parser.parse_args(arguments)
     configure_logging()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if options.exit_with_parent:
         _end_with_parent()
     try:
-        config = SynthConfig(
-            scene=options.scene,
-            version=options.version,
-            people_per_batch=options.people,
-            cameras=options.cameras,
-            seed=options.seed,
-            body=options.body,
-            colors=options.colors,
-            clothes=options.clothes,
-            accessories=options.accessories,
-            interval_s=options.interval,
-            lights=options.lights,
-            width=options.width,
-            height=options.height,
-        )
-        serve_simulator(config, port=options.port, unix=options.unix, on_ready=_announce)
+        serve_simulator(load_config(options.config).synth, port=options.port, unix=options.unix, on_ready=_announce)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"simulator: {error}")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
+from unrealperson.config import SynthConfig
 from unrealperson.synth.people import arms, cloth, garments, groups, mhclo, outfits, textures
 from unrealperson.synth.people import body as bodies
 from unrealperson.synth.people import gait as gaits
@@ -276,6 +279,28 @@ def make_person(
         soles=soles,
         attached=attached,
         attached_bone=attached_bone,
+    )
+
+
+def person_maker(config: SynthConfig) -> Callable[[int, int, int], Person]:
+    """Who is made for a configuration.
+
+    Args:
+        config: body, colors, clothes and accessories count.
+
+    Returns:
+        `make_person` of (seed, version, number).
+
+    Raises:
+        ValueError: accessories that do not exist.
+    """
+    odds_of(config.accessories)
+    return partial(
+        make_person,
+        body=config.body,
+        colors=config.colors,
+        clothes=Path(config.clothes) if config.clothes else None,
+        accessories=config.accessories,
     )
 
 
