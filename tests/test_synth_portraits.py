@@ -8,6 +8,7 @@ from PIL import Image
 from stand_in import make_stand_in
 
 from unrealperson.config import Config, SynthConfig, save_config
+from unrealperson.synth.people.person import make_person
 
 pytest.importorskip("panda3d", reason="rendering needs panda3d: pip install unrealperson[synth]")
 
@@ -21,7 +22,7 @@ def studio():
 
 
 def test_each_person_has_a_picture_of_their_own(studio):
-    first, second = (make_stand_in(0, 1, number) for number in (0, 1))
+    first, second = (make_person(0, 2, number) for number in (0, 1))
     pictures = [studio.shoot(first), studio.shoot(second), studio.shoot(first, turn_deg=180.0), studio.shoot(first)]
     assert all(picture.shape == (96, 48, 3) and picture.dtype == np.uint8 for picture in pictures)
     assert np.array_equal(pictures[0], pictures[3])
