@@ -56,8 +56,12 @@ class SynthConfig:
     """Instants captured per batch; all cameras look at the same instant."""
     interval_s: float = 2.0
     """Simulated seconds between two instants."""
-    lights: int = 4
-    """Light steps (the paper's changing skylight), spread evenly over the instants of a batch."""
+    hours: Literal["day", "overcast", "dusk", "night"] = "day"
+    """Part of the day that the light steps are spread over; night is the paper's low illumination (section 4.4)."""
+    lights: int = 0
+    """Light steps (the paper's changing skylight) of a batch; 0: the scene's own, 1 / 12 / 6 / 1 / 1."""
+    light_schedule: Literal["spread", "original"] = "spread"
+    """Spread the steps evenly over the instants, or let all of them fall on the first ones as the original does."""
     width: int = 640
     """Frame width in pixels."""
     height: int = 480
@@ -82,7 +86,7 @@ class SynthConfig:
         _require(self.people_per_batch >= 1, f"synth.people_per_batch must be at least 1, got {self.people_per_batch}")
         _require(1 <= self.cameras <= 999, f"synth.cameras must lie in 1 ... 999, got {self.cameras}")
         _require(self.instants >= 1, f"synth.instants must be at least 1, got {self.instants}")
-        _require(self.lights >= 1, f"synth.lights must be at least 1, got {self.lights}")
+        _require(self.lights >= 0, f"synth.lights must be 0 (the scene's own) or more, got {self.lights}")
         _require(self.interval_s > 0, f"synth.interval_s must be positive, got {self.interval_s}")
         _require(
             64 <= self.width <= 4096 and 64 <= self.height <= 4096,

@@ -31,6 +31,7 @@ from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.scenes import light_steps
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.view import View, to_unreal
 
@@ -395,12 +396,15 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
     live = bool(config.endpoint)
     views = camera_views(shard.scene, config.cameras, config.seed)
     sensors = camera_sensors(shard.scene, config.cameras, config.seed)
+    lights = light_steps(shard.scene, config.lights)
     colors = _spawn(endpoint, "" if live else f" {shard.first} {shard.count}")
     endpoint.request("vrun ce LCreset")
     fired = 0
     for instant in range(config.instants):
-        light = instant * config.lights // config.instants
-        if config.lights > 1:
+        light = instant * lights // config.instants
+        if config.light_schedule == "original":
+            light = min(instant, lights - 1)
+        if lights > 1:
             endpoint.request(*["vrun ce LC"] * (light + 1 - fired))
             fired = light + 1
         endpoint.request("vrun ce Resume")

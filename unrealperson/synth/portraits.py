@@ -14,7 +14,8 @@ from unrealperson.config import load_config
 from unrealperson.files import replacing
 from unrealperson.synth.people.person import Person, person_maker
 from unrealperson.synth.renderer import Renderer
-from unrealperson.synth.scenes.scene import Light, Mesh, Scene
+from unrealperson.synth.scenes.light import Hours, Light
+from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.view import View, aimed
 from unrealperson.synth.world import Actor, World
 
@@ -33,7 +34,7 @@ _NOON = Light(
 
 
 class _Room(Scene):
-    def light(self, step: int, steps: int) -> Light:
+    def light(self, step: int, steps: int, hours: Hours = "day") -> Light:
         """Always the same light from the front left."""
         return _NOON
 

@@ -17,7 +17,9 @@ from panda3d import core
 
 from unrealperson.log import get_logger
 from unrealperson.synth import shaders
-from unrealperson.synth.scenes.scene import Light, Mesh, Scene
+from unrealperson.synth.scenes.light import Light
+from unrealperson.synth.scenes.scene import Mesh, Scene
+from unrealperson.synth.scenes.surfaces import noise
 from unrealperson.synth.view import View
 from unrealperson.synth.world import Actor, World
 
@@ -73,6 +75,8 @@ class Renderer:
         for mesh in scene.meshes:
             self._add_mesh(mesh, textures)
         self._shadow = _ShadowMap(self._context, self._root, scene.bounds)
+        self._sky = _add_sky(self._root)
+        _set_lamps(self._root, scene)
         self._lens = core.PerspectiveLens()
         self._lens.set_near_far(NEAR_M, FAR_M)
         self._camera = self._add_camera("view", _VIEW_MASK)
@@ -177,7 +181,7 @@ class Renderer:
         if id(mesh.texture) not in textures:
             textures[id(mesh.texture)] = _texture(mesh.name, mesh.texture)
         path.set_texture(textures[id(mesh.texture)])
-        path.set_shader_inputs(object=_number(self._numbers[mesh.name]), gloss=mesh.gloss)
+        path.set_shader_inputs(object=_number(self._numbers[mesh.name]), gloss=mesh.gloss, glow=mesh.glow)
         path.set_bin("fixed", 20)
         path.set_two_sided(True)
 
@@ -229,16 +233,18 @@ class Renderer:
                 self._shadow.render(light)
                 self._shadow_key = key[1]
             self._place(self._camera, view)
-            haze = core.LVecBase3(*light.haze)
+            self._sky.set_pos(*view.position_m)
             self._root.set_shader_inputs(
                 sun_direction=core.LVecBase3(*light.direction()),
                 sun=core.LVecBase3(*light.sun),
                 sky=core.LVecBase3(*light.sky),
                 ground=core.LVecBase3(*light.ground),
-                haze=core.LVecBase4(haze, light.haze_per_m),
+                zenith=core.LVecBase3(*light.zenith),
+                haze=core.LVecBase4(core.LVecBase3(*light.haze), light.haze_per_m),
+                clouds=light.clouds,
+                lamps=light.lamps,
+                exposure=light.exposure,
             )
-            shown = [math.sqrt(c * (2.51 * c + 0.03) / (c * (2.43 * c + 0.59) + 0.14)) for c in light.haze]
-            self._sampled.set_clear_color((*shown, 1))
             self._context.render(self._sampled, self._resolved)
             pixels = _pixels(self._resolved_texture, self._height, 2 * self._width, np.uint8)
             image = np.ascontiguousarray(pixels[:, : self._width, 2::-1])
@@ -371,6 +377,9 @@ class _ShadowMap:
         root.set_shader_inputs(shadow_map=self._texture, shadow_texel=1.0 / SHADOW_PIXELS)
 
     def render(self, light: Light) -> None:
+        """Draws the shadows of a light; nothing to do where no sun shines."""
+        if max(light.sun) <= 0:
+            return
         self._camera.set_pos(self._center + core.LVector3(*light.direction()) * 70.0)
         self._camera.look_at(self._center)
         to_sun = self._root.get_transform(self._camera).get_mat() * self._lens.get_projection_mat()
@@ -391,7 +400,7 @@ class _PersonNode:
         self._posed = posed
         self._path = root.attach_new_node(actor.name)
         self._path.set_texture(_texture(actor.name, person.texture))
-        self._path.set_shader_inputs(gloss=0.0)
+        self._path.set_shader_inputs(gloss=0.0, glow=0.0)
         self._path.set_two_sided(True)
         self._path.set_bin("fixed", 10)
         coarse = _coarse_faces(person.positions, person.faces, SHADOW_CELL_M)
@@ -422,6 +431,42 @@ class _PersonNode:
 
     def close(self) -> None:
         self._path.remove_node()
+
+
+def _add_sky(root: core.NodePath) -> core.NodePath:
+    """A dome around the camera, drawn behind everything."""
+    polar, around = np.meshgrid(np.linspace(-0.2, 0.5 * np.pi, 7), np.linspace(0, 2 * np.pi, 17), indexing="ij")
+    place = np.stack([np.cos(polar) * np.cos(around), np.cos(polar) * np.sin(around), np.sin(polar)], -1)
+    corner = (np.arange(6)[:, None] * 17 + np.arange(16)).reshape(-1, 1)
+    faces = np.concatenate([corner + np.array([0, 1, 18]), corner + np.array([0, 18, 17])])
+    points = (0.5 * FAR_M * place).reshape(-1, 3)
+    node = core.GeomNode("sky")
+    node.add_geom(_geom(_vertices(points, -points, points[:, :2], np.ones_like(points)), faces))
+    path = root.attach_new_node(node)
+    path.set_shader(_shader(shaders.VERTEX, shaders.SKY), 5)
+    clouds = np.clip(0.5 + 0.5 * sum(noise(np.random.default_rng(3), 256, 4 << k) / 2**k for k in range(5)), 0, 1)
+    path.set_texture(_texture("clouds", np.repeat((255 * clouds).astype(np.uint8)[..., None], 3, 2)))
+    path.set_two_sided(True)
+    path.set_depth_write(False)
+    path.set_bin("background", 0)
+    path.hide(_SHADOW_MASK | _GEOMETRY_MASK)
+    return path
+
+
+def _set_lamps(root: core.NodePath, scene: Scene) -> None:
+    field = scene.lamp_field
+    inputs = {"lamp_light": field.light, "lamp_towards": field.towards * 0.5 + 0.5}
+    for name, values in inputs.items():
+        texture = core.Texture(name)
+        depth, height, width = values.shape[:3]
+        texture.setup_3d_texture(width, height, depth, core.Texture.T_float, core.Texture.F_rgb16)
+        texture.set_ram_image(np.ascontiguousarray(values[..., ::-1], np.float32).tobytes())
+        texture.set_minfilter(core.SamplerState.FT_linear)
+        texture.set_magfilter(core.SamplerState.FT_linear)
+        for wrap in (texture.set_wrap_u, texture.set_wrap_v, texture.set_wrap_w):
+            wrap(core.SamplerState.WM_clamp)
+        root.set_shader_input(name, texture)
+    root.set_shader_inputs(lamp_low=core.LVecBase3(*field.low_m), lamp_size=core.LVecBase3(*field.size_m))
 
 
 def _shader(vertex: str, fragment: str) -> core.Shader:
@@ -501,8 +546,11 @@ def _coarse_faces(positions: np.ndarray, faces: np.ndarray, cell_m: float) -> np
 def _texture(name: str, image: np.ndarray) -> core.Texture:
     texture = core.Texture(name)
     height, width = image.shape[:2]
-    texture.setup_2d_texture(width, height, core.Texture.T_unsigned_byte, core.Texture.F_srgb)
-    texture.set_ram_image(np.ascontiguousarray(image[::-1, :, ::-1]).tobytes())
+    shines = image.shape[2] == 4
+    kind = core.Texture.F_srgb_alpha if shines else core.Texture.F_srgb
+    texture.setup_2d_texture(width, height, core.Texture.T_unsigned_byte, kind)
+    order = [2, 1, 0, 3] if shines else [2, 1, 0]
+    texture.set_ram_image(np.ascontiguousarray(image[::-1][..., order]).tobytes())
     texture.set_minfilter(core.SamplerState.FT_linear_mipmap_linear)
     texture.set_magfilter(core.SamplerState.FT_linear)
     return texture

@@ -25,10 +25,11 @@ void main() {
 LIT = """#version 330
 uniform sampler2D p3d_Texture0;
 uniform sampler2DShadow shadow_map;
-uniform vec3 eye, sun_direction, sun, sky, ground;
+uniform sampler3D lamp_light, lamp_towards;
+uniform vec3 eye, sun_direction, sun, sky, ground, lamp_low, lamp_size;
 uniform vec4 haze;
 uniform vec2 object;
-uniform float gloss, shadow_texel;
+uniform float gloss, glow, shadow_texel, lamps, exposure;
 in vec2 uv;
 in vec3 normal, place, tint, shadow_place;
 layout(location = 0) out vec4 color;
@@ -43,8 +44,15 @@ void main() {
             lit += texture(shadow_map, at + vec3(float(i & 1) - 0.5, float(i >> 1) - 0.5, 0.0) * 1.6 * shadow_texel);
         lit *= 0.25 * facing;
     }
-    vec3 albedo = texture(p3d_Texture0, uv).rgb * tint;
+    vec4 surface = texture(p3d_Texture0, uv);
+    vec3 albedo = surface.rgb * tint;
     vec3 ambient = mix(ground, sky, n.z * 0.5 + 0.5);
+    if (lamps > 0.0) {
+        vec3 cell = (place - lamp_low) / lamp_size;
+        vec3 towards = texture(lamp_towards, cell).rgb * 2.0 - 1.0;
+        float spread = 1.0 - length(towards);
+        ambient += lamps * texture(lamp_light, cell).rgb * (0.3 * spread + max(dot(n, towards), 0.0));
+    }
     vec3 shade = albedo * (ambient + lit * sun);
     vec3 sight = eye - place;
     float distance = length(sight);
@@ -55,13 +63,40 @@ void main() {
         shade += gloss * (0.05 + 0.6 * rim) * mix(ground, 1.6 * sky, smoothstep(-0.1, 0.4, mirror.z));
         shade += gloss * lit * sun * pow(max(dot(mirror, sun_direction), 0.0), 40.0);
     }
-    shade = mix(haze.rgb, shade, exp(-distance * haze.a));
+    shade += lamps * glow * surface.a * surface.rgb;
+    shade = exposure * mix(haze.rgb, shade, exp(-distance * haze.a));
     shade = shade * (2.51 * shade + 0.03) / (shade * (2.43 * shade + 0.59) + 0.14);
     color = vec4(sqrt(clamp(shade, 0.0, 1.0)), 1.0);
     number = vec4(object, 0.0, 1.0);
 }
 """
-"""Sun with soft shadow, sky and ground light, gloss, haze, tone curve; square root of the colour, object number."""
+"""Sun with soft shadow, sky, ground and lamps, gloss, glow, haze, exposure, tone curve; root of colour, object."""
+
+SKY = """#version 330
+uniform sampler2D p3d_Texture0;
+uniform vec3 eye, sun_direction, sun, zenith;
+uniform vec4 haze;
+uniform float clouds, exposure;
+in vec3 place;
+layout(location = 0) out vec4 color;
+layout(location = 1) out vec4 number;
+void main() {
+    vec3 sight = normalize(place - eye);
+    float up = max(sight.z, 0.0);
+    vec3 shade = mix(haze.rgb, zenith, 1.0 - exp(-3.5 * up));
+    vec2 at = sight.xy / (sight.z + 0.12);
+    float cover = texture(p3d_Texture0, 0.11 * at).r * 0.65 + texture(p3d_Texture0, 0.37 * at.yx).r * 0.35;
+    float white = smoothstep(0.78 - 0.62 * clouds, 1.0 - 0.35 * clouds, cover) * smoothstep(0.0, 0.12, up);
+    shade = mix(shade, haze.rgb * (0.75 + 0.45 * cover), white);
+    float near = max(dot(sight, sun_direction), 0.0);
+    shade += sun * (1.0 - white) * (0.12 * pow(near, 24.0) + 6.0 * smoothstep(0.9994, 0.9998, near));
+    shade = exposure * shade;
+    shade = shade * (2.51 * shade + 0.03) / (shade * (2.43 * shade + 0.59) + 0.14);
+    color = vec4(sqrt(clamp(shade, 0.0, 1.0)), 1.0);
+    number = vec4(0.0);
+}
+"""
+"""Sky from horizon to zenith with clouds and the sun."""
 
 CONTACT = """#version 330
 in vec2 uv;

@@ -483,12 +483,19 @@ def make_simulator(config: SynthConfig) -> Simulator:
     """
     from unrealperson.synth.people.person import person_maker
     from unrealperson.synth.renderer import Renderer
-    from unrealperson.synth.scenes import make_scene
+    from unrealperson.synth.scenes import light_steps, make_scene
     from unrealperson.synth.world import World
 
     scene = make_scene(config.scene, config.seed)
     return Simulator(
-        World(scene, seed=config.seed, version=config.version, lights=config.lights, make=person_maker(config)),
+        World(
+            scene,
+            seed=config.seed,
+            version=config.version,
+            lights=light_steps(config.scene, config.lights),
+            hours=config.hours,
+            make=person_maker(config),
+        ),
         Renderer(scene, width=config.width, height=config.height),
         views=camera_views(config.scene, config.cameras, config.seed),
         width=config.width,

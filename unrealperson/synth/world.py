@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unrealperson.synth.scenes.scene import Light, Scene
+from unrealperson.synth.scenes.light import Hours, Light
+from unrealperson.synth.scenes.scene import Scene
 
 if TYPE_CHECKING:
     from unrealperson.ops import Skinned
@@ -115,6 +116,7 @@ class World:
         seed: chooses people's paths, lanes, pauses and the light steps.
         version: model version Y of the people.
         lights: number of light steps.
+        hours: part of the day that the light steps are spread over.
         make: makes person (seed, version, number); by default `unrealperson.synth.people.person.make_person`.
 
     Attributes:
@@ -132,6 +134,7 @@ class World:
         seed: int,
         version: int,
         lights: int,
+        hours: Hours = "day",
         make: Callable[[int, int, int], Person] | None = None,
     ) -> None:
         if lights < 1:
@@ -144,6 +147,7 @@ class World:
         self.seed = seed
         self.version = version
         self.lights = lights
+        self.hours = hours
         self.actors: dict[str, Actor] = {}
         self.actor_count = 0
         self.time_s = 0.0
@@ -156,8 +160,8 @@ class World:
 
     @property
     def lighting(self) -> Light:
-        """Sun and sky of the light step shown now."""
-        return self.scene.light(self.light, self.lights)
+        """Sun, sky and lamps of the light step shown now."""
+        return self.scene.light(self.light, self.lights, self.hours)
 
     def spawn(self, count: int, *, first: int | None = None) -> list[str]:
         """Adds people, spread over the paths, apart from each other.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from unrealperson.synth.scenes.scene import Lamp, Light, Mesh, Scene
+from unrealperson.synth.scenes.lamps import Lamp
+from unrealperson.synth.scenes.light import Light
+from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.scenes.street import build_street
 
 __all__ = ["SCENES", "Lamp", "Light", "Mesh", "Scene", "make_scene"]
@@ -14,6 +16,21 @@ SCENES: dict[int, tuple[str, Callable[[int], Scene]]] = {
     1: ("CityStreet", build_street),
 }
 """Name and builder of each scene; a builder takes the seed."""
+
+
+_LIGHT_STEPS = {1: 1, 2: 12, 3: 6, 4: 1, 5: 1}
+
+
+def light_steps(scene: int, lights: int) -> int:
+    """Light steps of a batch.
+
+    Args:
+        scene: scene number X.
+        lights: steps asked for; 0 takes the scene's own.
+
+    Source: light_condition of the authors' toolkit/generate_datasets.py.
+    """
+    return lights or _LIGHT_STEPS.get(scene, 1)
 
 
 @lru_cache(maxsize=4)

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from unrealperson.synth.scenes.lamps import Lamp, LampField, lamp_field
+from unrealperson.synth.scenes.light import Hours, Light, indoor_light, outdoor_light
 from unrealperson.synth.view import View
+
+_LIT_HEIGHT_M = 7.0
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,9 @@ class Mesh:
         uv: [V, 2] float32, row 0 of the texture is v = 1; repeats outside 0 ... 1.
         colors: [V, 3] float32, factor on the texture's linear colour.
         faces: [T, 3] uint32, counter-clockwise outside.
-        texture: [S, S, 3] uint8 sRGB.
+        texture: [S, S, 3] uint8 sRGB; a fourth channel says how much of a place shines when lamps are on.
         gloss: strength of the highlight, 0 is matt.
+        glow: brightness of what shines when lamps are on, as a factor on the texture's linear colour.
     """
 
     name: str
@@ -36,50 +42,7 @@ class Mesh:
     faces: np.ndarray
     texture: np.ndarray
     gloss: float = 0.0
-
-
-@dataclass(frozen=True)
-class Light:
-    """Sun and sky of one light step; colours are linear RGB.
-
-    Attributes:
-        azimuth_deg: direction of the sun, counter-clockwise from +X.
-        elevation_deg: height of the sun above the horizon.
-        sun: light of the sun on a surface that faces it.
-        sky: ambient light from above.
-        ground: ambient light from below.
-        haze: colour of the far distance and of the sky.
-        haze_per_m: how quickly distance turns into haze.
-    """
-
-    azimuth_deg: float
-    elevation_deg: float
-    sun: tuple[float, float, float]
-    sky: tuple[float, float, float]
-    ground: tuple[float, float, float]
-    haze: tuple[float, float, float]
-    haze_per_m: float
-
-    def direction(self) -> tuple[float, float, float]:
-        """Unit vector towards the sun."""
-        azimuth, elevation = math.radians(self.azimuth_deg), math.radians(self.elevation_deg)
-        flat = math.cos(elevation)
-        return flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)
-
-
-@dataclass(frozen=True)
-class Lamp:
-    """A light that burns at night, and by day where a roof keeps the sky out.
-
-    Attributes:
-        position_m: x, y, z.
-        color: linear RGB of its light on a surface that faces it one metre away.
-        reach_m: beyond it, its light is nothing.
-    """
-
-    position_m: tuple[float, float, float]
-    color: tuple[float, float, float]
-    reach_m: float
+    glow: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +60,7 @@ class Scene:
         views: surveillance cameras set by hand, the best ones first.
         lamps: lights that do not come from the sky.
         indoor: whether a roof keeps sun and sky out.
+        ceiling_m: height of the roof; cameras hang below it.
     """
 
     number: int
@@ -109,37 +73,38 @@ class Scene:
     views: tuple[View, ...]
     lamps: tuple[Lamp, ...] = ()
     indoor: bool = False
+    ceiling_m: float = math.inf
 
-    def light(self, step: int, steps: int) -> Light:
-        """Sun and sky of a light step: the day from morning to evening, now clear, now overcast.
+    @cached_property
+    def lamp_field(self) -> LampField:
+        """Light of all lamps on a grid around the ground that people can reach."""
+        return lamp_field(self.lamps, self.bounds, min(self.ceiling_m, _LIT_HEIGHT_M))
+
+    @cached_property
+    def lamp_level(self) -> float:
+        """Mean light of all lamps on people along the paths."""
+        if not self.lamps:
+            return 0.0
+        spots = np.concatenate(self.paths)
+        return float(self.lamp_field.at(np.column_stack([spots, np.full(len(spots), 1.2)])).mean())
+
+    def light(self, step: int, steps: int, hours: Hours = "day") -> Light:
+        """Light of one step.
 
         Args:
             step: 0 ... steps - 1.
             steps: number of light steps.
+            hours: part of the day that the steps are spread over; below a roof it does not matter.
+
+        Raises:
+            ValueError: no such step or hours.
         """
         if not 0 <= step < steps:
             raise ValueError(f"step must lie in 0 ... {steps - 1}, got {step}")
         rng = np.random.default_rng([self.seed, self.number, 11, step])
-        hour = (step + 0.5) / steps if steps > 1 else 0.4
-        elevation = 18.0 + 40.0 * math.sin(math.pi * hour) + rng.uniform(-4, 4)
-        azimuth = -20.0 - 150.0 * hour + rng.uniform(-8, 8)
-        clear = float((0.9, 0.35, 0.7, 0.08)[step % 4] + rng.uniform(-0.08, 0.08))
-        low = math.exp(-(elevation - 12.0) / 14.0)
-        warm = np.array([1.0, 0.93 - 0.12 * low, 0.82 - 0.28 * low])
-        sun = 2.3 * clear * warm * (1.0 - 0.35 * low)
-        blue = 0.4 * clear
-        sky = (0.62 - 0.22 * clear) * ((1 - blue) * np.array([0.93, 0.98, 1.06]) + blue * np.array([0.72, 0.9, 1.3]))
-        ground = 0.22 * sky + 0.09 * sun * math.sin(math.radians(elevation))
-        haze = 0.75 * (np.array([0.8, 0.87, 0.95]) if clear > 0.4 else np.array([0.86, 0.88, 0.9]))
-        return Light(
-            azimuth % 360.0,
-            elevation,
-            _triple(sun),
-            _triple(sky),
-            _triple(ground),
-            _triple(haze),
-            0.001 + 0.002 * (1 - clear),
-        )
+        if self.indoor:
+            return indoor_light(rng, self.lamp_level)
+        return outdoor_light(rng, step, steps, hours, self.lamp_level)
 
     def is_free(self, point: np.ndarray, radius: float) -> bool:
         """Whether a disc on the ground lies inside the bounds and off every obstacle.
@@ -165,7 +130,3 @@ class Scene:
         gap = np.hypot(*(self.obstacles[:, :2] - a - along[:, None] * (b - a)).T) - self.obstacles[:, 2]
         x0, y0, x1, y1 = self.bounds
         return bool(x0 <= a[0] <= x1 and y0 <= a[1] <= y1 and (gap > 0.15).all())
-
-
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
-    return float(values[0]), float(values[1]), float(values[2])
