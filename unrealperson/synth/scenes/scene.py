@@ -6,7 +6,7 @@ Source: paper section 3.3 (market-place scenes, pre-defined walking paths, chang
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,50 @@ class Mesh:
     texture: np.ndarray
     gloss: float = 0.0
     glow: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prop:
+    """A thing that can stand anywhere; built around its own origin, X along it, then placed.
+
+    Attributes:
+        meshes: its objects.
+        obstacles: circles (x, y, radius) in metres that people walk around.
+        lamps: lights on it.
+    """
+
+    meshes: tuple[Mesh, ...]
+    obstacles: tuple[tuple[float, float, float], ...] = ()
+    lamps: tuple[Lamp, ...] = ()
+
+    def placed(self, at: tuple[float, float, float], yaw_deg: float) -> Prop:
+        """The prop turned, then moved.
+
+        Args:
+            at: x, y, z in metres of its origin.
+            yaw_deg: counter-clockwise from +X, seen from above.
+        """
+        cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
+        turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+        def moved(x: float, y: float) -> tuple[float, float]:
+            return at[0] + cos * x - sin * y, at[1] + sin * x + cos * y
+
+        return Prop(
+            tuple(
+                replace(
+                    mesh,
+                    positions=(mesh.positions @ turn + np.asarray(at)).astype(np.float32),
+                    normals=(mesh.normals @ turn).astype(np.float32),
+                )
+                for mesh in self.meshes
+            ),
+            tuple((*moved(x, y), radius) for x, y, radius in self.obstacles),
+            tuple(
+                replace(lamp, position_m=(*moved(*lamp.position_m[:2]), at[2] + lamp.position_m[2]))
+                for lamp in self.lamps
+            ),
+        )
 
 
 @dataclass(frozen=True)

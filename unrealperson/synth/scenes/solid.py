@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -119,6 +120,39 @@ class Solid:
         a = (i * 15 + j).ravel()
         faces = np.concatenate([np.stack([a, a + 15, a + 16], 1), np.stack([a, a + 16, a + 1], 1)])
         self.add(positions.reshape(-1, 3), unit.reshape(-1, 3), uv.reshape(-1, 2), np.asarray(color), faces)
+
+    def sheet(self, points: np.ndarray, color: ArrayLike = (1, 1, 1), *, tile_m: float = 1.0) -> None:
+        """A smooth surface through a grid of points.
+
+        Args:
+            points: [m, n, 3]; rows run to the right and columns up as seen from outside.
+            color: one colour, or [m, n, 3].
+            tile_m: metres that its texture covers.
+        """
+        points = np.asarray(points, float)
+        rows, columns = points.shape[:2]
+        normals = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
+        normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+        uv = np.stack(
+            [
+                np.cumsum(np.linalg.norm(np.diff(points, axis=axis, prepend=points.take([0], axis)), axis=-1), axis)
+                for axis in (0, 1)
+            ],
+            -1,
+        )
+        i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns - 1), indexing="ij")
+        a = (i * columns + j).ravel()
+        faces = np.concatenate(
+            [np.stack([a, a + columns, a + columns + 1], 1), np.stack([a, a + columns + 1, a + 1], 1)]
+        )
+        colors = np.broadcast_to(np.asarray(color, float), points.shape).reshape(-1, 3)
+        self.add(points.reshape(-1, 3), normals.reshape(-1, 3), uv.reshape(-1, 2) / tile_m, colors, faces)
+
+    def rod(self, points: ArrayLike, radius: float, color: ArrayLike = (1, 1, 1), *, sides: int = 6) -> None:
+        """A bent round bar through points."""
+        points = np.asarray(points, float)
+        for start, end in pairwise(points):
+            self.tube(start, end, radius, color, sides=sides, cap=False)
 
     def mesh(self, name: str, texture: np.ndarray, gloss: float = 0.0) -> Mesh:
         positions, normals, uv, colors, faces = (np.concatenate(part) for part in zip(*self._parts, strict=True))

@@ -6,14 +6,15 @@ y -13 ... -9, shops along y = -13.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import numpy as np
 
 from unrealperson.synth.scenes import surfaces
-from unrealperson.synth.scenes.furniture import make_cafe_table, make_planter
+from unrealperson.synth.scenes.furniture import make_bench, make_bin, make_board, make_cafe_table, make_planter
 from unrealperson.synth.scenes.plants import make_tree
-from unrealperson.synth.scenes.scene import Mesh, Scene
+from unrealperson.synth.scenes.roadside import make_bollard, make_sign, make_street_lamp
+from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.vehicles import make_bicycle, make_car
 from unrealperson.synth.view import aimed
@@ -24,6 +25,7 @@ REACH_M = 60.0
 KERB_HEIGHT_M = 0.12
 BOUNDS = (-15.0, -12.9, 15.0, 8.9)
 CROSSINGS_M = (-5.0, 6.0)
+TREES_M = ((-13.6, -2.1), (-2.6, -2.1), (2.6, -2.1), (13.8, -2.1))
 VIEWS = (
     aimed((-10.4, 7.4, 3.8), (-3.2, 2.9, 0.6), 43.0),
     aimed((9.8, 7.3, 4.9), (3.0, 2.6, 0.6), 46.0, 0.8),
@@ -43,8 +45,15 @@ def build_street(seed: int) -> Scene:
     rng = np.random.default_rng([seed, NUMBER, 10])
     painted = surfaces.plaster(rng)
     meshes = _ground(rng, painted) + _buildings(rng, painted)
-    props, obstacles = _props(rng, painted)
-    return Scene(NUMBER, "CityStreet", seed, tuple(meshes + props), _paths(), np.array(obstacles), BOUNDS, VIEWS)
+    props = _props(rng)
+    obstacles = [circle for prop in props for circle in prop.obstacles]
+    bark, leaves = surfaces.bark(rng), surfaces.leaves(rng)
+    for number, (x, y) in enumerate(TREES_M, 1):
+        meshes += make_tree(rng, f"Tree_{number}", x, y, bark, leaves, painted)
+        obstacles.append((x, y, 0.35))
+    meshes += [mesh for prop in props for mesh in prop.meshes]
+    lamps = tuple(lamp for prop in props for lamp in prop.lamps)
+    return Scene(NUMBER, "CityStreet", seed, tuple(meshes), _paths(), np.array(obstacles), BOUNDS, VIEWS, lamps)
 
 
 def _paths() -> tuple[np.ndarray, ...]:
@@ -160,12 +169,13 @@ def _buildings(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
         while x < 42.0:
             wide = float(rng.uniform(5.5, 8.5))
             number += 1
+            step = 1 + (abs(x) > 8.0)
             name = f"Building_{side}_{number}"
             x0, x1 = (x, x + wide) if facing < 0 else (x + wide, x)
             low, top = 3.6, 3.6 + 3.1 * int(rng.integers(2, 5))
             front = Solid()
             front.quad(np.array([[x0, y, 0], [x1, y, 0], [x1, y, low], [x0, y, low]]))
-            meshes.append(front.mesh(f"Shop_{side}_{number}", surfaces.shop_front(rng), 0.25))
+            meshes.append(front.mesh(f"Shop_{side}_{number}", surfaces.shop_front(rng)[::step, ::step], 0.25))
             upper = Solid()
             upper.quad(np.array([[x0, y, low], [x1, y, low], [x1, y, top], [x0, y, top]]))
             back = y - facing * 10.0
@@ -174,7 +184,12 @@ def _buildings(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
             )
             wall = walls[int(rng.integers(len(walls)))]
             meshes.append(
-                upper.mesh(name, surfaces.facade(rng, wall, round((top - low) / 3.1), max(int(wide / 1.9), 2)))
+                upper.mesh(
+                    name,
+                    surfaces.facade(
+                        rng, wall, round((top - low) / 3.1), max(int(wide / 1.9), 2), 512 if abs(x) < 14 else 256
+                    ),
+                )
             )
             trim = Solid()
             out = y + facing * 0.12
@@ -196,94 +211,28 @@ def _buildings(rng: np.random.Generator, painted: np.ndarray) -> list[Mesh]:
     return meshes
 
 
-def _props(rng: np.random.Generator, painted: np.ndarray) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
-    meshes: list[Mesh] = []
-    obstacles: list[tuple[float, float, float]] = []
-    bark, leaves = surfaces.bark(rng), surfaces.leaves(rng)
-    for number, x in enumerate((-13.6, -2.6, 2.6, 13.8), 1):
-        meshes += make_tree(rng, f"Tree_{number}", x, -2.1, bark, leaves, painted)
-        obstacles.append((x, -2.1, 0.35))
-    for number, (x, y) in enumerate(((-10.2, -2.5), (0.0, -2.5), (10.2, -2.5), (1.5, -9.5), (-13.0, -9.5)), 1):
-        lamp = Solid()
-        lamp.tube((x, y, 0), (x, y, 0.9), 0.09, (0.09, 0.1, 0.1))
-        lamp.tube((x, y, 0.9), (x, y, 5.6), 0.055, (0.09, 0.1, 0.1))
-        lamp.tube((x, y, 5.55), (x, y - 1.1, 5.75), 0.04, (0.09, 0.1, 0.1))
-        lamp.box((x, y - 1.25, 5.7), (0.25, 0.6, 0.1), (0.12, 0.12, 0.13))
-        meshes.append(lamp.mesh(f"Lamp_{number}", painted, 0.2))
-        obstacles.append((x, y, 0.15))
-    for number, (x, y, yaw) in enumerate(((-5.6, 8.2, 0), (2.2, 8.2, 0), (-11.6, 8.2, 0), (8.6, -2.3, 0)), 1):
-        bench = Solid()
-        for offset in (-0.18, 0.0, 0.18):
-            bench.box((x, y + offset, 0.42), (1.7, 0.14, 0.045), (0.3, 0.19, 0.11), yaw_deg=yaw)
-        for height in (0.6, 0.78):
-            bench.box((x, y + 0.28, height), (1.7, 0.04, 0.13), (0.3, 0.19, 0.11), yaw_deg=yaw)
-        for offset in (-0.7, 0.7):
-            bench.box((x + offset, y, 0), (0.06, 0.45, 0.42), (0.05, 0.05, 0.055))
-            bench.box((x + offset, y + 0.25, 0), (0.05, 0.05, 0.9), (0.05, 0.05, 0.055))
-        meshes.append(bench.mesh(f"Bench_{number}", painted, 0.05))
-        obstacles += [(x - 0.5, y, 0.4), (x, y, 0.4), (x + 0.5, y, 0.4)]
-    for number, (x, y) in enumerate(((-4.0, 8.3), (-7.4, -2.4), (12.6, 8.3), (-7.6, -12.3)), 1):
-        bin_ = Solid()
-        bin_.tube((x, y, 0.05), (x, y, 0.85), 0.24, (0.06, 0.09, 0.075), sides=14)
-        bin_.tube((x, y, 0.85), (x, y, 0.95), 0.27, (0.03, 0.03, 0.03), sides=14, end_radius=0.2)
-        meshes.append(bin_.mesh(f"Bin_{number}", painted, 0.15))
-        obstacles.append((x, y, 0.3))
-    for number, x in enumerate((-3.3, -6.7, 4.3, 7.7), 1):
-        bollard = Solid()
-        bollard.tube((x, -2.75, 0), (x, -2.75, 0.95), 0.07, (0.07, 0.07, 0.075))
-        bollard.tube((x, -2.75, 0.78), (x, -2.75, 0.86), 0.073, (0.7, 0.68, 0.62))
-        meshes.append(bollard.mesh(f"Bollard_{number}", painted, 0.2))
-        obstacles.append((x, -2.75, 0.1))
-    for number, (x, y) in enumerate(((-10.8, 3.4), (10.9, 3.2)), 1):
-        meshes += make_planter(rng, f"Planter_{number}", x, y, leaves)
-        obstacles += [(x - 0.35, y, 0.55), (x + 0.35, y, 0.55)]
-    paints = [
-        (0.32, 0.03, 0.03),
-        (0.5, 0.5, 0.52),
-        (0.03, 0.035, 0.05),
-        (0.05, 0.09, 0.2),
-        (0.6, 0.6, 0.58),
-        (0.12, 0.13, 0.13),
+def _props(rng: np.random.Generator) -> list[Prop]:
+    def row(make: Callable[..., Prop], *spots: tuple[float, ...], z: float = 0.0) -> list[Prop]:
+        return [make(number, (x, y, z), yaw, rng) for number, (x, y, yaw) in enumerate(spots, 1)]
+
+    cars = [
+        (-12.0, -4.0, 0),
+        (-17.5, -4.0, 0),
+        (0.2, -8.0, 180),
+        (12.0, -4.0, 0),
+        (17.6, -4.0, 0),
+        (-10.4, -8.0, 180),
+        (11.8, -8.0, 180),
     ]
-    cars = (
-        (-12.0, -4.0),
-        (-17.5, -4.0),
-        (0.2, -8.0),
-        (12.0, -4.0),
-        (17.6, -4.0),
-        (-10.4, -8.0),
-        (11.8, -8.0),
-    )
-    for number, (x, y) in enumerate(cars, 1):
-        paint = paints[int(rng.integers(len(paints)))]
-        meshes.append(make_car(f"Car_{number}", x, y, paint, painted, 1 if y > -6 else -1, -KERB_HEIGHT_M))
-        obstacles += [(x + offset, y, 0.95) for offset in (-1.4, -0.5, 0.5, 1.4)]
-    for number, (x, y, kind) in enumerate(((-8.6, -2.7, 0), (10.2, -2.7, 1), (4.0, -9.4, 2), (-2.9, -9.4, 0)), 1):
-        sign = Solid()
-        sign.tube((x, y, 0), (x, y, 2.5), 0.03, (0.4, 0.41, 0.42))
-        face = ((0.02, 0.1, 0.45), (0.5, 0.03, 0.03), (0.7, 0.68, 0.6))[kind]
-        sign.box((x, y - 0.05, 2.0), (0.5, 0.02, 0.55), face)
-        sign.box((x, y - 0.065, 2.2), (0.3, 0.01, 0.12), (0.85, 0.85, 0.85))
-        meshes.append(sign.mesh(f"Sign_{number}", painted, 0.2))
-        obstacles.append((x, y, 0.1))
-    for number, (x, y, yaw) in enumerate(((-7.9, -2.6, 62), (-8.5, -2.6, 70), (10.9, -2.5, 100), (7.2, 8.3, 4)), 1):
-        tone = rng.choice([[0.4, 0.04, 0.04], [0.05, 0.12, 0.3], [0.03, 0.03, 0.03], [0.3, 0.32, 0.33]])
-        meshes.append(make_bicycle(f"Bicycle_{number}", x, y, yaw, tone, painted))
-        along = np.array([math.cos(math.radians(yaw)), math.sin(math.radians(yaw))])
-        obstacles += [(x + along[0] * at, y + along[1] * at, 0.3) for at in (-0.5, 0.0, 0.5)]
-    for number, (x, y) in enumerate(((-0.9, 7.8), (9.9, 6.0), (-6.9, 7.9)), 1):
-        board = Solid()
-        tone = rng.choice([[0.05, 0.05, 0.05], [0.35, 0.06, 0.05], [0.05, 0.15, 0.1]])
-        for side in (-1, 1):
-            for half, low, high, out, color in ((0.3, 0.0, 1.0, 0.0, tone), (0.25, 0.12, 0.92, 0.01, (0.6, 0.58, 0.5))):
-                near, far = y + side * (0.05 + out), y + side * (0.3 + out)
-                at_low, at_high = far + (near - far) * low, far + (near - far) * high
-                corners = [(x - half, at_low, low), (x + half, at_low, low), (x + half, at_high, high)]
-                corners.append((x - half, at_high, high))
-                board.quad(np.array(corners if side < 0 else corners[::-1]), color)
-        meshes.append(board.mesh(f"Board_{number}", painted))
-        obstacles.append((x, y, 0.38))
-    for number, (x, y) in enumerate(((-12.6, 5.4), (-12.9, 1.0), (12.8, 5.6), (12.9, 1.2)), 1):
-        meshes.append(make_cafe_table(rng, f"Table_{number}", x, y, painted))
-        obstacles.append((x, y, 1.0))
-    return meshes, obstacles
+    return [
+        *row(make_street_lamp, (-10.2, -2.5, 0), (0.0, -2.5, 0), (10.2, -2.5, 0), (1.5, -9.5, 180), (-13.0, -9.5, 180)),
+        *row(make_bench, (-5.6, 8.2, 0), (2.2, 8.2, 0), (-11.6, 8.2, 0), (8.6, -2.3, 180)),
+        *row(make_bin, (-4.0, 8.3, 0), (-7.4, -2.4, 0), (12.6, 8.3, 0), (-7.6, -12.3, 180)),
+        *row(make_bollard, (-3.3, -2.75, 0), (-6.7, -2.75, 0), (4.3, -2.75, 0), (7.7, -2.75, 0)),
+        *row(make_planter, (-10.8, 3.4, 0), (10.9, 3.2, 0)),
+        *row(make_car, *cars, z=-KERB_HEIGHT_M),
+        *row(make_sign, (-8.6, -2.7, 0), (10.2, -2.7, 0), (4.0, -9.4, 180), (-2.9, -9.4, 180)),
+        *row(make_bicycle, (-7.9, -2.6, 62), (-8.5, -2.6, 70), (10.9, -2.5, 100), (7.2, 8.3, 4)),
+        *row(make_board, (-0.9, 7.8, 0), (9.9, 6.0, 20), (-6.9, 7.9, 0)),
+        *row(make_cafe_table, (-12.6, 5.4, 0), (-12.9, 1.0, 0), (12.8, 5.6, 0), (12.9, 1.2, 0)),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -120,6 +121,21 @@ def plaster(rng: np.random.Generator, color: Rgb = (1.0, 1.0, 1.0), size: int = 
         size: side in pixels.
     """
     return finish(np.asarray(color, np.float32) * 0.95 * grain(rng, size, fine=0.02, coarse=0.06))
+
+
+@lru_cache(maxsize=1)
+def paint() -> np.ndarray:
+    """The texture that all painted props share; their vertices carry the colour."""
+    return plaster(np.random.default_rng(0))
+
+
+@lru_cache(maxsize=1)
+def wood() -> np.ndarray:
+    """Planed boards, grain along the texture's rows; vertices carry the tone."""
+    rng = np.random.default_rng(1)
+    grain_lines = noise(rng, 256, 64)[:, :1] * 0.14 + noise(rng, 256, 24)[:, :1] * 0.1
+    wavy = np.roll(np.repeat(grain_lines, 256, 1), 3, 0) + 0.05 * noise(rng, 256, 12)
+    return finish(np.array([0.62, 0.45, 0.3], np.float32) * (1.0 + wavy[..., None]))
 
 
 def leaves(rng: np.random.Generator, size: int = 256) -> np.ndarray:
