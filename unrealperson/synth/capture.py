@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,8 +32,9 @@ from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
-from unrealperson.synth.scenes import light_steps
+from unrealperson.synth.scenes import light_steps, make_scene
 from unrealperson.synth.sensors import camera_sensors
+from unrealperson.synth.truth import bend_person
 from unrealperson.synth.view import View, to_unreal
 
 LEVEL_PREFIX = "MH"
@@ -413,11 +415,18 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
         else:
             endpoint.request("vrun ce Pause")
         number = shard.batch * config.instants + instant
+        gain = 1.0 if live else make_scene(shard.scene, config.seed).light(light, lights, config.hours).gain
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
             image, mask, people = _look(endpoint, view, live=live)
+            height, width = mask.shape[:2]
             if config.sensor:
                 seed = [config.seed, shard.scene, shard.version, camera, number]
-                image = sensor.apply(image, np.random.default_rng(seed))
+                image = sensor.apply(sensor.bend(image), np.random.default_rng(seed), gain=gain)
+                mask = sensor.bend(mask, flat=True)
+                people = {
+                    person: bend_person(facts, partial(sensor.bent, width=width, height=height), mask, colors[person])
+                    for person, facts in people.items()
+                }
             yield Frame(
                 scene=shard.scene,
                 version=shard.version,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageFilter
+
+_MESH = 24
+"""Cells a side in which a lens's bend is taken for linear; off by less than a tenth of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,11 @@ class Sensor:
         lift: black level, 0 to 1 (haze, flare).
         saturation: 0 is grey, 1 leaves colours alone.
         blur_px: radius of the optics' blur at 640 pixels of width.
-        noise: standard deviation of the brightness noise, in 255ths.
+        noise: standard deviation of the brightness noise, in 255ths, where nothing is amplified.
         quality: JPEG quality of the camera's own stream.
+        detail: share of the pixels a side that the camera really delivers; the image is enlarged from them.
+        distortion: barrel distortion of the lens, 0 ... 0.2: straight lines at the edge bend by about that share of
+            half the image's diagonal.
     """
 
     exposure: float = 1.0
@@ -35,9 +42,15 @@ class Sensor:
     blur_px: float = 0.0
     noise: float = 0.0
     quality: int = 90
+    detail: float = 1.0
+    distortion: float = 0.0
     _curve: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not (0.1 <= self.detail <= 1.0 and 0.0 <= self.distortion <= 0.2):
+            raise ValueError(
+                f"detail must lie in 0.1 ... 1 and distortion in 0 ... 0.2, got {self.detail} and {self.distortion}"
+            )
         value = np.arange(256) / 255.0
         linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
         light = linear[None] * self.exposure * np.asarray(self.white_balance)[:, None]
@@ -52,26 +65,31 @@ class Sensor:
         grey = np.tile([0.299, 0.587, 0.114], (3, 1)) * (1 - self.saturation) + np.eye(3) * self.saturation
         return tuple(np.concatenate([grey, np.zeros((3, 1))], axis=1).ravel())
 
-    def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The image as this camera would deliver it.
+    def apply(self, image: np.ndarray, rng: np.random.Generator, *, gain: float = 1.0) -> np.ndarray:
+        """The image as this camera's electronics deliver it; what the lens does is `bend`'s.
 
         Args:
             image: [H, W, 3] uint8 RGB.
             rng: source of the noise.
+            gain: amplification of dim light, 1 or more; noise grows with its square root.
 
         Returns:
             [H, W, 3] uint8 RGB.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"image must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+        _check(image)
+        height, width = image.shape[:2]
         picture = Image.fromarray(image)
         if self.blur_px > 0:
-            picture = picture.filter(ImageFilter.BoxBlur(self.blur_px * image.shape[1] / 640))
+            picture = picture.filter(ImageFilter.BoxBlur(self.blur_px * width / 640))
+        if self.detail < 1.0:
+            small = (max(round(width * self.detail), 1), max(round(height * self.detail), 1))
+            picture = picture.resize(small, Image.Resampling.BOX if self.detail <= 0.5 else Image.Resampling.BILINEAR)
         if self.saturation != 1.0:
             picture = picture.convert("RGB", self._colors)
         picture = picture.point(self._curve)
         if self.noise > 0:
-            grain = rng.standard_normal(image.shape[:2], dtype=np.float32) * self.noise
+            scale = self.noise * math.sqrt(max(gain, 1.0))
+            grain = rng.standard_normal((picture.height, picture.width), dtype=np.float32) * scale
             noisy = np.asarray(picture).astype(np.int16)
             noisy += np.rint(grain).astype(np.int16)[..., None]
             picture = Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
@@ -79,7 +97,77 @@ class Sensor:
             stream = io.BytesIO()
             picture.save(stream, "JPEG", quality=self.quality)
             picture = Image.open(stream)
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.array(picture)
+
+    def bend(self, image: np.ndarray, *, flat: bool = False) -> np.ndarray:
+        """The image as this camera's lens bends it; the corners stay where they are.
+
+        Args:
+            image: [H, W, 3] uint8.
+            flat: take the nearest pixel, as masks want it, instead of mixing four.
+
+        Returns:
+            [H, W, 3] uint8.
+        """
+        _check(image)
+        if self.distortion == 0.0:
+            return image
+        height, width = image.shape[:2]
+        xs, ys = (np.linspace(0, size, _MESH + 1).round().astype(int) for size in (width, height))
+        x, y = np.meshgrid(xs, ys)
+        straight = self.straighten(np.stack([x, y], -1).reshape(-1, 2), width, height).reshape(_MESH + 1, _MESH + 1, 2)
+        mesh = []
+        for row in range(_MESH):
+            for column in range(_MESH):
+                box = (int(xs[column]), int(ys[row]), int(xs[column + 1]), int(ys[row + 1]))
+                corners = straight[[row, row + 1, row + 1, row], [column, column, column + 1, column + 1]]
+                mesh.append((box, tuple(corners.ravel().tolist())))
+        how = Image.Resampling.NEAREST if flat else Image.Resampling.BILINEAR
+        return np.array(Image.fromarray(image).transform((width, height), Image.Transform.MESH, mesh, how))
+
+    def straighten(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Where points of the bent image lie in the straight one.
+
+        Args:
+            points: [n, 2] pixels.
+            width: image width in pixels.
+            height: image height in pixels.
+
+        Returns:
+            [n, 2] float64 pixels.
+
+        Source: first radial term of Brown's model, 1966, scaled so that the corners stay.
+        """
+        middle = np.array([width, height]) / 2.0
+        away = np.asarray(points, np.float64) - middle
+        square = (away**2).sum(-1, keepdims=True) / (middle**2).sum()
+        return middle + away * (1.0 + self.distortion * square) / (1.0 + self.distortion)
+
+    def bent(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Where points of the straight image lie in the bent one; the inverse of `straighten`.
+
+        Args:
+            points: [n, 2] pixels.
+            width: image width in pixels.
+            height: image height in pixels.
+
+        Returns:
+            [n, 2] float64 pixels.
+        """
+        middle = np.array([width, height]) / 2.0
+        away = np.asarray(points, np.float64) - middle
+        result = away.copy()
+        for _ in range(12):
+            square = (result**2).sum(-1, keepdims=True) / (middle**2).sum()
+            result = away * (1.0 + self.distortion) / (1.0 + self.distortion * square)
+        return middle + result
+
+
+def _check(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
 
 
 def camera_sensors(scene: int, count: int, seed: int) -> list[Sensor]:
@@ -110,6 +198,8 @@ def camera_sensors(scene: int, count: int, seed: int) -> list[Sensor]:
                 blur_px=rng.uniform(0.0, 0.7),
                 noise=rng.uniform(0.5, 4.0),
                 quality=int(rng.integers(45, 91)),
+                detail=float(rng.choice([1.0, 1.0, 0.75, 0.5])),
+                distortion=max(rng.uniform(-0.04, 0.08), 0.0),
             )
         )
     return sensors

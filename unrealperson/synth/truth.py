@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,42 @@ def describe_person(
         "speed_mps": round(float(actor.speed_mps), 4),
         "distance_m": round(float(np.linalg.norm(offset_m)), 4),
     }
+
+
+def bend_person(
+    person: dict[str, Any],
+    bent: Callable[[np.ndarray], np.ndarray],
+    mask: np.ndarray,  # [H, W, 3] uint8
+    color: tuple[int, int, int],
+) -> dict[str, Any]:
+    """What `describe_person` said, for an image that a lens has bent.
+
+    Args:
+        person: of the straight image.
+        bent: maps [n, 2] pixels of the straight image to the bent one.
+        mask: [H, W, 3] uint8 object mask of the bent image.
+        color: the person's mask colour.
+    """
+    height, width = mask.shape[:2]
+    left, top, right, bottom = person["full_box"]
+    share = np.linspace(0.0, 1.0, 9)
+    xs, ys = left + share * (right - left), top + share * (bottom - top)
+    edge = [*((x, y) for x in xs for y in (top, bottom)), *((x, y) for y in ys for x in (left, right))]
+    outline = bent(np.array(edge))
+    full_box = [float(value) for value in (*outline.min(0), *outline.max(0))]
+    x, y = (max(int(value) - 4, 0) for value in full_box[:2])
+    rows, columns = _pixels_of(mask[y : max(int(full_box[3]) + 5, 0), x : max(int(full_box[2]) + 5, 0)], color)
+    seen_box = None
+    if len(rows):
+        seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
+    keypoints = []
+    for (x_px, y_px), (_, _, seen) in zip(
+        bent(np.array(person["keypoints"], float)[:, :2]).tolist(), person["keypoints"], strict=True
+    ):
+        inside = seen and 0 <= x_px < width and 0 <= y_px < height
+        keypoints.append([round(x_px, 2), round(y_px, 2), seen] if inside else [0.0, 0.0, 0])
+    full_box = [round(value, 2) for value in full_box]
+    return person | {"full_box": full_box, "visible_box": seen_box, "pixels": len(rows), "keypoints": keypoints}
 
 
 def _pixels_of(mask: np.ndarray, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
