@@ -53,7 +53,7 @@ class StandIn:
         ):
             object.__setattr__(self, name, value)
 
-    def bones(self, phase: float, *, moving: float = 1.0) -> np.ndarray:
+    def bones(self, phase: float, *, moving: float = 1.0, look_deg: float = 0.0) -> np.ndarray:
         bones = np.tile(np.eye(4, dtype=np.float32)[:3], (2, 1, 1))
         bones[1, 2, 3] = 0.1 * moving * (1 - np.cos(2 * np.pi * phase)) / 2
         return bones

@@ -75,7 +75,7 @@ def test_speeds_are_individual_and_some_people_stand():
     mean = np.mean(speeds, axis=0)
     assert np.std(mean) > 0.05 and 0.4 < np.mean(mean) < 1.5
     assert 2 <= len(stood) <= 29
-    assert {actor.direction for actor in world.actors.values()} == {-1, 1}
+    assert {walk.direction for walk in world._crowd._walks.values()} == {-1, 1}
 
 
 def test_people_look_where_they_go():
@@ -90,6 +90,52 @@ def test_people_look_where_they_go():
             heading = math.radians(actor.yaw_deg)
             along = step[0] * math.cos(heading) + step[1] * math.sin(heading)
             assert along > 0.5 * np.linalg.norm(step)
+
+
+def test_some_walk_in_groups_abreast_and_at_one_pace():
+    world = _world()
+    world.spawn(60)
+    leaders = {name: world.leader_of(name) for name in world.actors}
+    groups = {leader: [name for name in leaders if leaders[name] == leader] for leader in set(leaders.values()) - {""}}
+    assert 0.1 < sum(map(len, groups.values())) / 60 < 0.5
+    assert max(map(len, groups.values())) <= 3
+    apart, faster = [], []
+    for _ in range(20):
+        world.advance(0.5)
+        for leader, members in groups.items():
+            for name in members:
+                one, other = world.actors[leader], world.actors[name]
+                apart.append(math.dist(one.position_m, other.position_m))
+                if one.moving > 0.9 and other.moving > 0.9:
+                    faster.append(abs(one.speed_mps - other.speed_mps))
+    assert np.median(apart) < 1.2 and np.quantile(apart, 0.9) < 2.5
+    assert np.median(faster) < 0.2
+
+
+def test_heads_turn_but_not_like_owls():
+    world = _world()
+    world.spawn(20)
+    looks = []
+    for _ in range(60):
+        world.advance(0.25)
+        looks.append([actor.look_deg for actor in world.actors.values()])
+    assert np.abs(looks).max() <= 55.0
+    assert 0.05 < (np.abs(looks) > 12).mean() < 0.6
+    assert np.abs(np.diff(looks, axis=0)).max() <= 130 * 0.25 + 1e-6
+
+
+def test_crowding_puts_more_people_on_less_ground():
+    spread = []
+    for crowding in (0.0, 0.5, 1.0):
+        world = World(make_scene(1, 0), seed=0, version=1, lights=1, crowding=crowding, make=make_stand_in)
+        world.spawn(25)
+        world.advance(6.0)
+        spots = np.array([actor.position_m[:2] for actor in world.actors.values()])
+        distance = np.sort(np.hypot(*(spots[:, None] - spots[None]).transpose(2, 0, 1)), axis=1)
+        spread.append(distance[:, 1:6].mean())
+    assert spread[0] > 1.1 * spread[2] and spread[1] > spread[2]
+    with pytest.raises(ValueError, match=r"crowding must lie in 0 ... 1, got 1.5"):
+        World(make_scene(1, 0), seed=0, version=1, lights=1, crowding=1.5, make=make_stand_in)
 
 
 def test_same_calls_same_world():

@@ -50,6 +50,8 @@ class SynthConfig:
     """The last so many identities are marked split=test, the others split=train."""
     people_per_batch: int = 24
     """Identities that walk through the scene together."""
+    crowding: float = 0.0
+    """Occlusion, 0 ... 1: obstacles beside the paths, more people on fewer paths and in groups, more paces."""
     cameras: int = 6
     """Virtual surveillance cameras, numbered D = 1 ... cameras."""
     instants: int = 10
@@ -84,6 +86,7 @@ class SynthConfig:
             f"synth.test_people must lie in 0 ... synth.people = {self.people}, got {self.test_people}",
         )
         _require(self.people_per_batch >= 1, f"synth.people_per_batch must be at least 1, got {self.people_per_batch}")
+        _require(0 <= self.crowding <= 1, f"synth.crowding must lie in 0 ... 1, got {self.crowding}")
         _require(1 <= self.cameras <= 999, f"synth.cameras must lie in 1 ... 999, got {self.cameras}")
         _require(self.instants >= 1, f"synth.instants must be at least 1, got {self.instants}")
         _require(self.lights >= 0, f"synth.lights must be 0 (the scene's own) or more, got {self.lights}")

@@ -79,7 +79,7 @@ class Studio:
         Returns:
             [height, height / 2, 3] uint8.
         """
-        actor = Actor("person", person, (0.0, 0.0, 0.0), turn_deg % 360.0, phase, moving, 0.0, 0, 1, 0.0, _NO_DICE)
+        actor = Actor("person", person, (0.0, 0.0, 0.0), turn_deg % 360.0, phase, moving, 0.0)
         self._world.actors = {actor.name: actor}
         view = self._whole
         if head:
@@ -153,9 +153,6 @@ def _floor() -> Mesh:
         faces=np.array([[0, 1, 2], [0, 2, 3]], np.uint32),
         texture=np.full((4, 4, 3), 165, np.uint8),
     )
-
-
-_NO_DICE = np.random.default_rng(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

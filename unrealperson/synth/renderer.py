@@ -211,7 +211,8 @@ class Renderer:
 
     def _scene_key(self, world: World) -> tuple[Any, ...]:
         people = (
-            (name, actor.position_m, actor.yaw_deg, actor.phase, actor.moving) for name, actor in world.actors.items()
+            (name, actor.position_m, actor.yaw_deg, actor.phase, actor.moving, actor.look_deg)
+            for name, actor in world.actors.items()
         )
         return world.lighting, tuple(people)
 

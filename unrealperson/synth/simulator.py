@@ -484,9 +484,10 @@ def make_simulator(config: SynthConfig) -> Simulator:
     from unrealperson.synth.people.person import person_maker
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import light_steps, make_scene
+    from unrealperson.synth.scenes.clutter import add_clutter
     from unrealperson.synth.world import World
 
-    scene = make_scene(config.scene, config.seed)
+    scene = add_clutter(make_scene(config.scene, config.seed), config.crowding)
     return Simulator(
         World(
             scene,
@@ -494,6 +495,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
             version=config.version,
             lights=light_steps(config.scene, config.lights),
             hours=config.hours,
+            crowding=config.crowding,
             make=person_maker(config),
         ),
         Renderer(scene, width=config.width, height=config.height),

@@ -210,7 +210,7 @@ def with_stride(gait: Gait, skeleton: Skeleton, share: float = 1.0) -> Gait:
     return replace(gait, stride_m=float(np.clip(share * gait.stride_m, 0.5 * leg_m, 1.9 * leg_m)))
 
 
-def pose(skeleton: Skeleton, gait: Gait, phase: float, moving: float) -> np.ndarray:
+def pose(skeleton: Skeleton, gait: Gait, phase: float, moving: float, look_deg: float = 0.0) -> np.ndarray:
     """Bone matrices of one instant; planted feet move backwards by `stride_m` per cycle and stand on the ground.
 
     Args:
@@ -218,6 +218,7 @@ def pose(skeleton: Skeleton, gait: Gait, phase: float, moving: float) -> np.ndar
         gait: the person's habits.
         phase: cycles; a whole number is a left heel strike.
         moving: 0 stands, 1 walks; the stride shrinks with it.
+        look_deg: how far the head is turned to the left.
 
     Returns:
         [B, 3, 4] float32; they map rest positions to posed positions.
@@ -225,6 +226,8 @@ def pose(skeleton: Skeleton, gait: Gait, phase: float, moving: float) -> np.ndar
     phase, moving = phase % 1.0, float(np.clip(moving, 0, 1))
     at = skeleton.at()
     turned = _trunk(gait, phase, moving)
+    for name, share in (("neck_01", 0.4), ("head", 1.0)):
+        turned[name] = about_z(np.radians(share * look_deg)) @ turned[name]
     feet = [_Foot(at, gait, side, sign, (phase + offset) % 1.0, moving) for side, sign, offset in _SIDES]
     shift = _pelvis_shift(at, gait, phase, moving, turned["pelvis"], feet)
     slow = (1 - moving) * np.sin(2 * np.pi * phase)

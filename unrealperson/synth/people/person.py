@@ -107,17 +107,18 @@ class Person:
     attached: np.ndarray
     attached_bone: np.ndarray
 
-    def bones(self, phase: float, *, moving: float = 1.0) -> np.ndarray:
+    def bones(self, phase: float, *, moving: float = 1.0, look_deg: float = 0.0) -> np.ndarray:
         """Pose at one instant, with the lower sole on the ground.
 
         Args:
             phase: cycles; a whole number is a left heel strike.
             moving: 0 stands, 1 walks, in between blends.
+            look_deg: how far the head is turned to the left.
 
         Returns:
             [B, 3, 4] float32; each maps rest positions to posed positions in the local frame.
         """
-        matrices = gaits.pose(self.skeleton, self.gait, phase, moving)
+        matrices = gaits.pose(self.skeleton, self.gait, phase, moving, look_deg)
         points = np.concatenate([self.positions[self.soles], np.ones((len(self.soles), 1), np.float32)], 1)
         heights = np.einsum("nkj,nj->nk", matrices[self.bone_index[self.soles], 2], points)
         matrices[:, 2, 3] -= (heights * self.bone_weight[self.soles]).sum(1).min()
