@@ -84,9 +84,7 @@ class SynthConfig:
             self.textures == "generated" or self.pictures != "",
             f"synth.textures = {self.textures} needs synth.pictures, a folder of pictures",
         )
-        _require(
-            0 <= self.picture_share <= 1, f"synth.picture_share must lie in 0 ... 1, got {self.picture_share}"
-        )
+        _require(0 <= self.picture_share <= 1, f"synth.picture_share must lie in 0 ... 1, got {self.picture_share}")
         _require(self.people >= 1, f"synth.people must be at least 1, got {self.people}")
         _require(
             0 <= self.test_people <= self.people,

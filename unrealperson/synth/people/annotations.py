@@ -224,7 +224,9 @@ def _read_matrix(path: Path, name: str) -> np.ndarray:
 def _read_label_list(path: Path) -> list[str]:
     if path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"{path} is larger than {_MAX_BYTES >> 20} MiB")
-    return [str(np.asarray(cell).item()) if np.size(cell) == 1 else "" for cell in _read_matrix(path, "label_list").flat]
+    return [
+        str(np.asarray(cell).item()) if np.size(cell) == 1 else "" for cell in _read_matrix(path, "label_list").flat
+    ]
 
 
 def _read_polygons(path: Path, shape: tuple[int, int], size: tuple[int, int]) -> list[tuple[str, np.ndarray]]:

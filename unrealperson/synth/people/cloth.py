@@ -148,8 +148,8 @@ def take_picture(
         garment: decides which patches suit; shoes take none.
         pictures: where pictures come from.
         share: how often a garment takes one, 0 ... 1.
-        colors: "wardrobe" takes pictures as they come, "uniform" those nearest to the cloth's own colour, "black" dyes
-            them with the cloth's own black: what was light in the picture is a lighter black.
+        colors: patches come near to the cloth's own colour, so that they are as frequent as painted ones, and any
+            pictures as they are; "black" dyes both: what was light in the picture is a lighter black.
     """
     rng = np.random.default_rng([cloth.seed, 3])
     if garment.slot == "shoes" or rng.random() >= share:
@@ -157,7 +157,7 @@ def take_picture(
     wear: str = garment.slot
     if wear == "bottom":
         wear = "skirt" if garment.lower is not None and garment.lower.skirt else "trousers"
-    picture = pictures.choose(rng, wear, cloth.first if colors == "uniform" else None)
+    picture = pictures.choose(rng, wear, cloth.first)
     if picture is None:
         return cloth
     if colors == "black":
@@ -255,9 +255,10 @@ _EDGE_Z = {"front": 0.56, "back": 0.56, "sleeve": 0.56, "legs": 0.14}
 def _printed(picture: Picture, x: np.ndarray, z: np.ndarray, where: str) -> np.ndarray:
     """A picture in its true size where it was on its own garment, mirrored beyond its edges so that no seam shows."""
     left, top, right, bottom = (0, 0, picture.pixels.shape[1], picture.pixels.shape[0])
-    if where in ("back", "sleeve"):
+    if where != "front":
         left, top, right, bottom = picture.plain
-    part = picture.pixels[top:bottom, left:right].astype(np.float32) / 255
+    # No cloth is as dark or as light as a picture can be.
+    part = 0.035 + picture.pixels[top:bottom, left:right].astype(np.float32) * (0.825 / 255)
     column = x / picture.pixel_m + 0.5 * (right - left)
     row = (_EDGE_Z[where] - picture.drop_m - z) / picture.pixel_m + 0.5 * (bottom - top)
     x0, x1, dx = _mirrored(column, right - left)

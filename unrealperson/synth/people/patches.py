@@ -17,7 +17,7 @@ MIN_SIDE_SHARE = 0.11
 _COLORS, _ROUNDS = 6, 3
 _LEAST_SPREAD = np.array([3.0, 2.0, 2.0], np.float32)
 _AREA = (0.08, 0.88)
-_SURE, _MARGIN_SHARE = 0.93, 0.022
+_SURE, _MOST_FLOOR, _MARGIN_SHARE = 0.93, 0.3, 0.022
 
 
 def largest_rectangle(mask: np.ndarray) -> Box:
@@ -86,7 +86,7 @@ def find_garment(image: np.ndarray) -> np.ndarray | None:
     """
     from scipy import ndimage
 
-    small, lab = _small_lab(image)
+    lab = _small_lab(image)
     height, width = lab.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     edge = np.minimum(np.minimum(x, width - 1 - x) / width, np.minimum(y, height - 1 - y) / height)
@@ -94,23 +94,27 @@ def find_garment(image: np.ndarray) -> np.ndarray | None:
     prior = np.clip((edge - 0.12) / 0.12, -1.0, 1.0)
     outside = edge < 0.06
     foreign = _unlikeliness(lab, lab[outside])
+    like_border = foreign < np.quantile(foreign[outside], 0.85)
     # What shows between two trouser legs is no garment, though it lies in the middle.
     inside = (away < 0.25) & (foreign > np.quantile(foreign[outside], 0.95))
     if inside.sum() < 0.3 * (away < 0.25).sum():
         inside = away < 0.2
     gray = lab[..., 0]
-    score = np.zeros_like(gray)
     for turn in range(_ROUNDS):
         score = (foreign if turn == 0 else _unlikeliness(lab, lab[outside])) - _unlikeliness(lab, lab[inside])
         score = _along_edges(np.clip(score, -12, 12), gray) + (2.0 * prior if turn == 0 else np.minimum(prior, 0.0))
         garment = _middle_part(score > 0)
-        if garment is None:
-            return None
         inside = ndimage.binary_erosion(garment, iterations=2)
         outside = ~ndimage.binary_dilation(garment, iterations=2)
         if inside.sum() < 60 or outside.sum() < 60:
             return None
-    return _enlarge(garment, image.shape[:2]) if _is_certain(garment, score, lab) else None
+    if not _is_certain(garment, score):
+        return None
+    # The floor may show through where the garment's colours were learnt, as between trouser legs.
+    floor = ndimage.binary_opening(garment & like_border, iterations=1)
+    if floor.sum() > _MOST_FLOOR * garment.sum():
+        return None
+    return _enlarge(garment & ~floor, image.shape[:2])
 
 
 def cut_patch(mask: np.ndarray) -> Box | None:
@@ -173,7 +177,7 @@ def plain_part(patch: np.ndarray) -> Box:
     spread = (square - mean**2).sum(2)
     whole = values.var((0, 1)).sum()
     top, left = np.unravel_index(spread.argmin(), spread.shape)
-    if whole < 150.0 or spread.min() > 0.25 * whole:
+    if whole < 40.0 or spread.min() > 0.5 * whole:
         return 0, 0, width, height
     return int(left), int(top), int(left) + wide, int(top) + high
 
@@ -196,13 +200,13 @@ def to_lab(color: np.ndarray) -> np.ndarray:
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
 
 
-def _small_lab(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _small_lab(image: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     scale = min(1.0, WORK_PX / max(image.shape[:2]))
     size = (max(round(image.shape[1] * scale), 24), max(round(image.shape[0] * scale), 24))
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-    return small, to_lab(small / np.float32(255))
+    return to_lab(small / np.float32(255))
 
 
 def _unlikeliness(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
@@ -239,20 +243,18 @@ def _along_edges(score: np.ndarray, guide: np.ndarray) -> np.ndarray:
     return uniform_filter(slope, 7) * guide + uniform_filter(mean_s - slope * mean_g, 7)
 
 
-def _middle_part(mask: np.ndarray) -> np.ndarray | None:
+def _middle_part(mask: np.ndarray) -> np.ndarray:
     """The part that hangs together and has most of the middle, without specks and small holes."""
     from scipy import ndimage
 
     mask = ndimage.binary_opening(mask, iterations=1)
     label, count = ndimage.label(mask)
-    if not count:
-        return None
     height, width = mask.shape
     middle = label[height // 5 : -(height // 5), width // 5 : -(width // 5)]
     seen = np.bincount(middle.ravel(), minlength=count + 1)
     seen[0] = 0
     if not seen.any():
-        return None
+        return np.zeros_like(mask)
     garment = label == seen.argmax()
     holes, count = ndimage.label(~garment)
     size = np.bincount(holes.ravel(), minlength=count + 1)
@@ -262,7 +264,7 @@ def _middle_part(mask: np.ndarray) -> np.ndarray | None:
     return garment | small[holes]
 
 
-def _is_certain(garment: np.ndarray, score: np.ndarray, lab: np.ndarray) -> bool:
+def _is_certain(garment: np.ndarray, score: np.ndarray) -> bool:
     """Whether a mask is neither a speck nor the whole picture, and unlike its surroundings."""
     from scipy import ndimage
 

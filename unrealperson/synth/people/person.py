@@ -12,9 +12,9 @@ import numpy as np
 
 from unrealperson.config import SynthConfig
 from unrealperson.synth.people import arms, cloth, garments, groups, mhclo, outfits, photographs
-from unrealperson.synth.people import textures as looks
 from unrealperson.synth.people import body as bodies
 from unrealperson.synth.people import gait as gaits
+from unrealperson.synth.people import textures as looks
 from unrealperson.synth.people.accessories import (
     Item,
     activity_of,
@@ -299,21 +299,26 @@ def person_maker(config: SynthConfig) -> Callable[[int, int, int], Person]:
     """Who is made for a configuration.
 
     Args:
-        config: body, colors, clothes and accessories count.
+        config: body, colors, clothes, accessories, textures and pictures count.
 
     Returns:
         `make_person` of (seed, version, number).
 
     Raises:
-        ValueError: accessories that do not exist.
+        ValueError: accessories that do not exist, or no pictures that garments could take.
     """
     odds_of(config.accessories)
+    if config.textures != "generated":
+        photographs.open_pictures(Path(config.pictures), config.textures)
     return partial(
         make_person,
         body=config.body,
         colors=config.colors,
         clothes=Path(config.clothes) if config.clothes else None,
         accessories=config.accessories,
+        textures=config.textures,
+        pictures=Path(config.pictures) if config.pictures else None,
+        picture_share=config.picture_share,
     )
 
 

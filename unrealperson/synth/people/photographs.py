@@ -20,7 +20,7 @@ import numpy as np
 from unrealperson.log import get_logger, track
 from unrealperson.synth.people.annotations import WEARS, Photograph, find_photographs, read_regions
 from unrealperson.synth.people.body import cache_folder
-from unrealperson.synth.people.patches import Box, cut_patch, even_out, plain_part
+from unrealperson.synth.people.patches import Box, cut_patch, even_out, plain_part, to_lab
 
 Textures = Literal["generated", "random", "real"]
 """Where cloth comes from: painted, any pictures, or patches cut from photographs of garments."""
@@ -40,6 +40,8 @@ _FITS = {
     "trousers": ("trousers",),
     "skirt": ("skirt", "dress"),
 }
+_NEAR, _LEAST_NEAR = 16.0, 8
+"""Patches so near to a wanted colour (CIE 1976) are as good as each other, and so many are always to choose from."""
 _LAYOUT = 1
 
 logger = get_logger(__name__)
@@ -94,7 +96,7 @@ class AnyPictures:
         self._paths = paths
         self._broken: set[Path] = set()
 
-    def choose(self, rng: np.random.Generator, wear: str, color: np.ndarray | None = None) -> Picture:
+    def choose(self, rng: np.random.Generator, wear: str, color: np.ndarray) -> Picture:
         """A picture for a garment.
 
         Args:
@@ -136,25 +138,27 @@ class GarmentPatches:
 
     def __init__(self, patches: Patches) -> None:
         self._patches = patches
+        self._lab = to_lab(patches.color / 255)
 
     def __len__(self) -> int:
         return len(self._patches.wear)
 
-    def choose(self, rng: np.random.Generator, wear: str, color: np.ndarray | None = None) -> Picture | None:
+    def choose(self, rng: np.random.Generator, wear: str, color: np.ndarray) -> Picture | None:
         """A patch for a garment, or None if the folder shows no such garment.
 
         Args:
             rng: source of randomness.
             wear: which garment; out of `annotations.WEARS`.
-            color: [3] sRGB 0 ... 1 that it is to come close to; None takes any.
+            color: [3] sRGB 0 ... 1 that it is to come close to.
         """
         rows = self._suitable(wear)
         if not len(rows):
             return None
-        if color is not None:
-            away = np.linalg.norm(self._patches.color[rows] / 255 - color, axis=1)
-            rows = rows[np.argsort(away, kind="stable")[: max(1, min(8, len(rows) // 10))]]
-        return self.picture(int(rng.choice(rows)))
+        away = np.linalg.norm(self._lab[rows] - to_lab(color), axis=1)
+        near = rows[away < _NEAR]
+        if len(near) < _LEAST_NEAR:
+            near = rows[np.argsort(away, kind="stable")[:_LEAST_NEAR]]
+        return self.picture(int(rng.choice(near)))
 
     def picture(self, row: int) -> Picture:
         """One of the patches.
@@ -167,9 +171,7 @@ class GarmentPatches:
         data = self._patches.jpeg[self._patches.start[row] : self._patches.start[row + 1]]
         with Image.open(io.BytesIO(data.tobytes()), formats=("JPEG",)) as opened:
             pixels = np.array(opened.convert("RGB"))
-        return Picture(
-            pixels, float(self._patches.pixel_m[row]), float(self._patches.drop_m[row]), plain_part(pixels)
-        )
+        return Picture(pixels, float(self._patches.pixel_m[row]), float(self._patches.drop_m[row]), plain_part(pixels))
 
     def _suitable(self, wear: str) -> np.ndarray:
         for kind in _FITS[wear]:
@@ -220,9 +222,7 @@ def find_pictures(folder: Path) -> list[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
-            Path(root, name)
-            for name in files
-            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
+            Path(root, name) for name in files if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
         ]
         if len(found) > MAX_FILES:
             raise ValueError(f"synth.pictures holds more than {MAX_FILES} pictures; name a smaller folder")
