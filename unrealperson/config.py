@@ -44,6 +44,12 @@ class SynthConfig:
     """Folder of MakeHuman garments (.mhclo) that half of the people wear; empty: the built-in wardrobe alone."""
     accessories: str = "published"
     """From version 2 on: published, older, none, or "slot=probability" pairs such as "backpack=0.5, cap=0.2"."""
+    textures: Literal["generated", "random", "real"] = "generated"
+    """Cloth: painted, any pictures, or patches cut from photographs of garments (paper section 4.2)."""
+    pictures: str = ""
+    """Folder of the pictures that the textures random and real take."""
+    picture_share: float = 1.0
+    """How many garments take a picture, 0 ... 1; the others and all shoes are painted."""
     people: int = 72
     """Identities to make; they are numbered P = 0 ... people - 1."""
     test_people: int = 24
@@ -80,6 +86,11 @@ class SynthConfig:
     """Longest wait for one reply of the endpoint, in seconds."""
 
     def __post_init__(self) -> None:
+        _require(
+            self.textures == "generated" or self.pictures != "",
+            f"synth.textures = {self.textures} needs synth.pictures, a folder of pictures",
+        )
+        _require(0 <= self.picture_share <= 1, f"synth.picture_share must lie in 0 ... 1, got {self.picture_share}")
         _require(self.people >= 1, f"synth.people must be at least 1, got {self.people}")
         _require(
             0 <= self.test_people <= self.people,

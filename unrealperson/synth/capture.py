@@ -32,6 +32,7 @@ from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.people.photographs import open_pictures
 from unrealperson.synth.scenes import light_steps, make_scene
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.truth import bend_person
@@ -314,7 +315,11 @@ def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = Non
 
     Raises:
         RuntimeError: the child ends early or is not ready within `timeout_s`; the end of its log is in the message.
+        ValueError: no pictures that garments could take.
     """
+    if config.textures != "generated":
+        # Cutting patches may take minutes: it is done before the simulator's time to start runs.
+        open_pictures(Path(config.pictures), config.textures)
     # One thread and one vector width, so that Mesa's software renderer gives the same bits everywhere.
     environment = os.environ | {"LP_NUM_THREADS": "1", "LP_NATIVE_VECTOR_WIDTH": "256", "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

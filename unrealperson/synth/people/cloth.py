@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 
 from unrealperson.synth.people.cuts import Garment
+from unrealperson.synth.people.patches import to_lab
+from unrealperson.synth.people.photographs import AnyPictures, GarmentPatches, Picture, main_color
 
 Colors = Literal["wardrobe", "black", "uniform"]
 """How colours are drawn: as people wear them, (almost) all black, or each as often as the others."""
@@ -65,6 +67,7 @@ class Cloth:
         ratio: share of the repeat in the second colour.
         size_m: size of dots, flowers, motifs.
         seed: of all that is irregular.
+        picture: what is printed on it instead of the family's pattern, or None.
     """
 
     family: str
@@ -76,6 +79,12 @@ class Cloth:
     ratio: float
     size_m: float
     seed: int
+    picture: Picture | None = None
+
+    @property
+    def pattern(self) -> str:
+        """What a person sees on it."""
+        return self.family if self.picture is None else "picture"
 
 
 def choose_cloth(rng: np.random.Generator, garment: Garment, colors: Colors = "wardrobe") -> Cloth:
@@ -127,6 +136,46 @@ def choose_shirt(rng: np.random.Generator, garment: Garment, colors: Colors = "w
         return cloth
     name = str(rng.choice(["white", "light blue", "light grey", "black", "pink"], p=[0.5, 0.25, 0.1, 0.1, 0.05]))
     return replace(cloth, family="oxford", color=name, first=np.array(_TONES[name][0]))
+
+
+def take_picture(
+    cloth: Cloth, garment: Garment, pictures: AnyPictures | GarmentPatches, *, share: float, colors: Colors
+) -> Cloth:
+    """Gives a cloth a picture, by its own chance: all else of a person stays as it is without pictures.
+
+    Args:
+        cloth: decides with its seed; what it is made of stays.
+        garment: decides which patches suit; shoes take none.
+        pictures: where pictures come from.
+        share: how often a garment takes one, 0 ... 1.
+        colors: patches come near to the cloth's own colour, so that they are as frequent as painted ones, and any
+            pictures as they are; "black" dyes both: what was light in the picture is a lighter black.
+    """
+    rng = np.random.default_rng([cloth.seed, 3])
+    if garment.slot == "shoes" or rng.random() >= share:
+        return cloth
+    wear: str = garment.slot
+    if wear == "bottom":
+        wear = "skirt" if garment.lower is not None and garment.lower.skirt else "trousers"
+    picture = pictures.choose(rng, wear, cloth.first)
+    if picture is None:
+        return cloth
+    if colors == "black":
+        light = picture.pixels.mean(2, keepdims=True, dtype=np.float32) + 8
+        dyed = 255 * cloth.first * np.clip(light / light.mean(), 0.45, 2.2)
+        return replace(cloth, picture=replace(picture, pixels=np.clip(dyed, 0, 255).astype(np.uint8)))
+    first = main_color(picture.pixels) / 255
+    return replace(cloth, picture=picture, color=name_color(first), first=first)
+
+
+def name_color(color: np.ndarray) -> str:
+    """The wardrobe's name for a colour.
+
+    Args:
+        color: [3] sRGB 0 ... 1.
+    """
+    tones = to_lab(np.array([tone for tone, _ in _TONES.values()]))
+    return list(_TONES)[int(np.linalg.norm(tones - to_lab(color), axis=1).argmin())]
 
 
 def _tone(rng: np.random.Generator, use: int, colors: Colors, only: tuple[str, ...] | None) -> tuple[str, np.ndarray]:
@@ -192,9 +241,39 @@ def weave(cloth: Cloth, x: np.ndarray, z: np.ndarray, where: str) -> np.ndarray:
     """
     rng = np.random.default_rng(cloth.seed)
     a, b, c = (np.asarray(tone, np.float32) for tone in (cloth.first, cloth.second, cloth.third))
-    image = _pattern(cloth, x, z, where, rng, a, b, c)
+    if cloth.picture is None:
+        image = _pattern(cloth, x, z, where, rng, a, b, c)
+    else:
+        image = _printed(cloth.picture, x, z, where)
     grain = np.random.default_rng([cloth.seed, 1]).standard_normal(x.shape, np.float32)
     return image * _surface(cloth.family, x, z, grain, rng)[..., None]
+
+
+_EDGE_Z = {"front": 0.56, "back": 0.56, "sleeve": 0.56, "legs": 0.14}
+
+
+def _printed(picture: Picture, x: np.ndarray, z: np.ndarray, where: str) -> np.ndarray:
+    """A picture in its true size where it was on its own garment, mirrored beyond its edges so that no seam shows."""
+    left, top, right, bottom = (0, 0, picture.pixels.shape[1], picture.pixels.shape[0])
+    if where != "front":
+        left, top, right, bottom = picture.plain
+    # No cloth is as dark or as light as a picture can be.
+    part = 0.035 + picture.pixels[top:bottom, left:right].astype(np.float32) * (0.825 / 255)
+    column = x / picture.pixel_m + 0.5 * (right - left)
+    row = (_EDGE_Z[where] - picture.drop_m - z) / picture.pixel_m + 0.5 * (bottom - top)
+    x0, x1, dx = _mirrored(column, right - left)
+    y0, y1, dy = _mirrored(row, bottom - top)
+    upper = part[y0, x0] * (1 - dx) + part[y0, x1] * dx
+    lower = part[y1, x0] * (1 - dx) + part[y1, x1] * dx
+    return upper * (1 - dy) + lower * dy
+
+
+def _mirrored(at: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two pixels that a place lies between, of a row that is mirrored at its ends, and the second's share."""
+    folded = count - np.abs(at % (2 * count) - count) - 0.5
+    first = np.clip(np.floor(folded), 0, count - 1).astype(np.int64)
+    second = np.minimum(first + 1, count - 1)
+    return first, second, np.clip(folded - first, 0, 1).astype(np.float32)[..., None]
 
 
 def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:

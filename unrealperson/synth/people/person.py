@@ -11,9 +11,10 @@ from typing import get_args
 import numpy as np
 
 from unrealperson.config import SynthConfig
-from unrealperson.synth.people import arms, cloth, garments, groups, mhclo, outfits, textures
+from unrealperson.synth.people import arms, cloth, garments, groups, mhclo, outfits, photographs
 from unrealperson.synth.people import body as bodies
 from unrealperson.synth.people import gait as gaits
+from unrealperson.synth.people import textures as looks
 from unrealperson.synth.people.accessories import (
     Item,
     activity_of,
@@ -175,6 +176,9 @@ def make_person(
     colors: cloth.Colors = "wardrobe",
     clothes: Path | None = None,
     accessories: str = "published",
+    textures: photographs.Textures = "generated",
+    pictures: Path | None = None,
+    picture_share: float = 1.0,
 ) -> Person:
     """Makes a person; the same arguments give the same bytes in every process.
 
@@ -186,10 +190,13 @@ def make_person(
         colors: how the colours of clothes are drawn: as people wear them, (almost) all black, or evenly.
         clothes: folder of MakeHuman `.mhclo` garments that half of the people wear.
         accessories: from version 2 on, how often things are worn and held: as for `accessories.odds_of`.
+        textures: where cloth comes from: painted, any pictures, or patches cut from photographs of garments.
+        pictures: folder of those pictures.
+        picture_share: how many garments take one of them, 0 ... 1; the others and all shoes are painted.
 
     Raises:
-        ValueError: colors is none of these, no garment in the folder, a negative seed or number, or a version
-            that does not exist.
+        ValueError: colors or textures is none of these, no garment or no picture in its folder, a negative seed or
+            number, or a version that does not exist.
         RuntimeError: the MakeHuman base data is missing.
 
     Source: paper section 3.3; model versions as in the published folders unreal_vX.Y.
@@ -200,6 +207,12 @@ def make_person(
         raise ValueError(f"colors must be one of {', '.join(get_args(cloth.Colors))}, got {colors!r}")
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
+    if textures not in get_args(photographs.Textures):
+        raise ValueError(f"textures must be one of {', '.join(get_args(photographs.Textures))}, got {textures!r}")
+    if textures != "generated" and pictures is None:
+        raise ValueError(f"textures {textures!r} need a folder of pictures; name one as pictures, or take 'generated'")
+    album = photographs.open_pictures(pictures, textures) if textures != "generated" and pictures is not None else None
+    paint = partial(looks.paint, colors=colors, pictures=album, picture_share=picture_share)
     look_of = number // groups.SIZE if version == 3 else number
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, look_of)).spawn(6)]
     shape = bodies.random_body(streams[0], preset=body)
@@ -221,14 +234,14 @@ def make_person(
     variant: groups.Variant | None = None
     if version == 3:
         variant = groups.vary(streams[5], number % groups.SIZE, outfit, items, gender=shape.gender, colors=colors)
-        look = textures.paint(streams[2], shape, replace(variant.outfit, shoes=outfit.shoes), colors=colors)
+        look = paint(streams[2], shape, replace(variant.outfit, shoes=outfit.shoes))
         outfit, items = variant.outfit, variant.items
         if variant.shoes is not None:
-            look.words.update(textures.paint_shoes(np.random.default_rng(variant.shoes), look.texture, outfit, colors))
+            look.words.update(looks.paint_shoes(np.random.default_rng(variant.shoes), look.texture, outfit, colors))
         if variant.logo is not None:
             groups.paint_logo(look.texture, outfit, variant.logo)
     else:
-        look = textures.paint(streams[2], shape, outfit, colors=colors)
+        look = paint(streams[2], shape, outfit)
     paint_items(look.texture, items, outfit)
     outfit = raise_hood(replace(outfit, hat_z=hat_height(items)), items)
     mesh = garments.dress(shape, outfit)
@@ -287,21 +300,26 @@ def person_maker(config: SynthConfig) -> Callable[[int, int, int], Person]:
     """Who is made for a configuration.
 
     Args:
-        config: body, colors, clothes and accessories count.
+        config: body, colors, clothes, accessories, textures and pictures count.
 
     Returns:
         `make_person` of (seed, version, number).
 
     Raises:
-        ValueError: accessories that do not exist.
+        ValueError: accessories that do not exist, or no pictures that garments could take.
     """
     odds_of(config.accessories)
+    if config.textures != "generated":
+        photographs.open_pictures(Path(config.pictures), config.textures)
     return partial(
         make_person,
         body=config.body,
         colors=config.colors,
         clothes=Path(config.clothes) if config.clothes else None,
         accessories=config.accessories,
+        textures=config.textures,
+        pictures=Path(config.pictures) if config.pictures else None,
+        picture_share=config.picture_share,
     )
 
 

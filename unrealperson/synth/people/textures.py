@@ -20,12 +20,21 @@ from unrealperson.synth.people.charts import (
     grid,
     panels_of,
 )
-from unrealperson.synth.people.cloth import Cloth, Colors, choose_cloth, choose_shirt, noise, weave
+from unrealperson.synth.people.cloth import (
+    Cloth,
+    Colors,
+    choose_cloth,
+    choose_shirt,
+    noise,
+    take_picture,
+    weave,
+)
 from unrealperson.synth.people.collars import opening_gap
 from unrealperson.synth.people.cuts import Garment, Lower, Shoe
 from unrealperson.synth.people.folds import leg_shade, skirt_shade, sleeve_shade, trunk_shade
 from unrealperson.synth.people.haircuts import choose_color, paint_strands
 from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.photographs import AnyPictures, GarmentPatches
 
 ATLAS_PX = 768
 _STIFF = {"leather": 0.6, "canvas": 0.5, "denim": 0.35, "wool": 0.35, "herringbone": 0.35, "cable": 0.6, "tech": 0.2}
@@ -45,7 +54,15 @@ class Look:
     words: dict[str, str]
 
 
-def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Colors = "wardrobe") -> Look:
+def paint(
+    rng: np.random.Generator,
+    body: Body,
+    outfit: Outfit,
+    *,
+    colors: Colors = "wardrobe",
+    pictures: AnyPictures | GarmentPatches | None = None,
+    picture_share: float = 1.0,
+) -> Look:
     """Paints the atlas of one person.
 
     Args:
@@ -53,6 +70,8 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
         body: age and ethnicity decide skin and hair.
         outfit: what is worn, and where it ends.
         colors: how the colours of clothes are drawn.
+        pictures: what garments take as cloth; None paints all of it.
+        picture_share: how many garments take a picture, 0 ... 1.
     """
     words: dict[str, str] = {}
     atlas = np.full((ATLAS_PX, ATLAS_PX, 3), 0.1, np.float32)
@@ -73,7 +92,9 @@ def paint(rng: np.random.Generator, body: Body, outfit: Outfit, *, colors: Color
         else:
             choose = choose_shirt if layer == "top" and formal else choose_cloth
             cloths[layer] = choose(rng, garment, colors)
-        words[f"{layer}_color"], words[f"{layer}_pattern"] = cloths[layer].color, cloths[layer].family
+            if pictures is not None and choose is choose_cloth:
+                cloths[layer] = take_picture(cloths[layer], garment, pictures, share=picture_share, colors=colors)
+        words[f"{layer}_color"], words[f"{layer}_pattern"] = cloths[layer].color, cloths[layer].pattern
     tie = formal and body.gender == "male" and outfit.top.category == "shirt" and rng.random() < 0.6
     for layer in ("top", "outer"):
         garment = garments[layer]
@@ -272,7 +293,7 @@ def _paint_lower(rng: np.random.Generator, atlas: np.ndarray, cloth: Cloth, outf
         u, v = _grid("legs")
         turn, z = u * WRAP, LEG_Z[1] - v * (LEG_Z[1] - LEG_Z[0])
         image = weave(cloth, (turn - 0.25) * 0.55, z, "legs")
-        if cloth.family == "denim":
+        if cloth.pattern == "denim":
             image = _worn(rng, image, turn, z)
         image = image * leg_shade(rng, turn, z, lower, stiff=stiff)[..., None]
         image = image * _leg_details(garment, turn, z, lower)[..., None]
