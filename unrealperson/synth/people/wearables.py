@@ -89,6 +89,7 @@ class _Dressing:
         self.lift = np.array([0.0, 0.0, mesh.lift_m])
         self.at = skeleton.at()
         self.parts: list[Sheet] = []
+        self.slot = 0
         self._head: Head | None = None
         self._triangles: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -102,6 +103,7 @@ class _Dressing:
             "tote": self._handbag, "suitcase": self._suitcase, "umbrella": self._umbrella,
             "closed umbrella": self._umbrella, "phone": self._phone,
         }  # fmt: skip
+        self.slot = SLOTS.index(item.slot)
         build[item.kind](item)
 
     # Bones and surfaces.
@@ -122,7 +124,7 @@ class _Dressing:
             dense,
             triangles,
             tile_chart(region, uv)[triangles],
-            SLOTS.index("accessory"),
+            self.slot,
         )
         self.parts.append(sheet)
 
