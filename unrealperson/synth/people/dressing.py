@@ -21,7 +21,7 @@ _TRUNK = ("pelvis", "spine_01", "spine_02", "spine_03", "clavicle_l", "clavicle_
 
 
 class Dressing:
-    """A dressed person and the accessories put on so far, as `parts`.
+    """A dressed person and the accessories put on so far, as `parts`; `slot` is what the next part belongs to.
 
     Args:
         template: the base mesh.
@@ -49,6 +49,7 @@ class Dressing:
         self.lift = np.array([0.0, 0.0, mesh.lift_m])
         self.at = skeleton.at()
         self.parts: list[Sheet] = []
+        self.slot = 0
         self._head: Head | None = None
         self._triangles: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -76,7 +77,7 @@ class Dressing:
             dense,
             triangles,
             tile_chart(region, uv)[triangles],
-            SLOTS.index("accessory"),
+            self.slot,
         )
         self.parts.append(sheet)
 
