@@ -65,8 +65,9 @@ class Actor:
         person, bones = self.person, self._bones_now()
         rows = slice(vertices or len(person.positions))
         if self._posed is None or len(self._posed.positions) < len(person.positions[rows]):
-            mesh = person.positions, person.normals, person.bone_index, person.bone_weight
-            self._posed = skin(*(values[rows] for values in mesh), bones)
+            self._posed = skin(
+                person.positions[rows], person.normals[rows], person.bone_index[rows], person.bone_weight[rows], bones
+            )
         return self._posed
 
     def positions(self) -> np.ndarray:
