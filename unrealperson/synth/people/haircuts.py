@@ -47,8 +47,8 @@ class Haircut:
     wave_m: float = 0.0
     period_m: float = 0.05
     mess: float = 0.2
-    wide_m: float = 0.022
-    locks: int = 520
+    wide_m: float = 0.015
+    locks: int = 880
     gather: str = ""
     recede_m: float = 0.0
 
@@ -62,33 +62,33 @@ HAIRCUTS = {
     "crop": Haircut(1, 10, "forward", 0.05, 0.022, lift_m=(0.008, 0.012), fade_z=0.715, mess=0.22),
     "undercut": Haircut(1, 7, "back", 0.09, 0.02, lift_m=(0.014, 0.022), fade_z=0.775, mess=0.15),
     "slicked back": Haircut(1, 5, "back", 0.1, 0.05, lift_m=(0.004, 0.007), mess=0.06),
-    "spiky": Haircut(0, 5, "up", 0.04, 0.022, lift_m=(0.010, 0.016), mess=0.45, fade_z=0.715, wide_m=0.017),
+    "spiky": Haircut(0, 5, "up", 0.04, 0.022, lift_m=(0.010, 0.016), mess=0.45, fade_z=0.715, wide_m=0.012),
     "messy": Haircut(3, 10, "crown", 0.085, 0.06, lift_m=(0.012, 0.02), mess=0.5, wave_m=0.004),
     "bowl": Haircut(1, 1.5, "crown", 0.12, 0.07, end_z=(0.735, 0.745), lift_m=(0.008, 0.012), mess=0.08),
     "curly": Haircut(
-        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.018,
-        locks=420,
+        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.013,
+        locks=680,
     ),
-    "afro": Haircut(3, 4, "out", 0.011, 0.011, lift_m=(0.025, 0.05), mess=0.5, wide_m=0.026, locks=560),
+    "afro": Haircut(3, 4, "out", 0.011, 0.011, lift_m=(0.025, 0.05), mess=0.5, wide_m=0.018, locks=1300),
     "pixie": Haircut(6, 0, "crown", 0.075, 0.045, lift_m=(0.009, 0.014), mess=0.28),
     "bob": Haircut(
-        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.034, locks=300
+        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.022, locks=560
     ),
     "lob": Haircut(
         10, 1, "down", 0.4, 0.4, end_z=(0.535, 0.58), lift_m=(0.010, 0.016), mess=0.1, wave_m=0.004, period_m=0.1,
-        wide_m=0.034, locks=300,
+        wide_m=0.022, locks=560,
     ),
     "long straight": Haircut(
-        16, 0.7, "down", 0.7, 0.7, end_z=(0.31, 0.48), lift_m=(0.008, 0.014), mess=0.07, wide_m=0.036, locks=300
+        16, 0.7, "down", 0.7, 0.7, end_z=(0.31, 0.48), lift_m=(0.008, 0.014), mess=0.07, wide_m=0.022, locks=560
     ),
     "long wavy": Haircut(
         15, 0.7, "down", 0.7, 0.7, end_z=(0.33, 0.5), lift_m=(0.012, 0.02), mess=0.2, wave_m=0.009, period_m=0.085,
-        wide_m=0.034, locks=300,
+        wide_m=0.022, locks=560,
     ),
-    "ponytail": Haircut(15, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.04, gather="tail", wide_m=0.026, locks=420),
-    "bun": Haircut(7, 0.3, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.05, gather="bun", wide_m=0.026, locks=420),
-    "top bun": Haircut(3, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.05, gather="top bun", wide_m=0.026, locks=420),
-    "braid": Haircut(5, 0, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.06, gather="braid", wide_m=0.026, locks=420),
+    "ponytail": Haircut(15, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.04, gather="tail", wide_m=0.017, locks=760),
+    "bun": Haircut(7, 0.3, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.05, gather="bun", wide_m=0.017, locks=760),
+    "top bun": Haircut(3, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.05, gather="top bun", wide_m=0.017, locks=760),
+    "braid": Haircut(5, 0, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.06, gather="braid", wide_m=0.017, locks=760),
 }  # fmt: skip
 """Styles by name."""
 
@@ -96,14 +96,14 @@ _MIXED = (1 / 3, 1 / 3, 1 / 3)
 
 # sRGB 0 ... 1.
 _NATURAL = {
-    "black": (0.055, 0.048, 0.046),
-    "dark brown": (0.115, 0.078, 0.058),
-    "brown": (0.22, 0.145, 0.095),
-    "light brown": (0.34, 0.24, 0.155),
-    "blond": (0.55, 0.43, 0.265),
-    "red": (0.38, 0.17, 0.09),
-    "grey": (0.46, 0.45, 0.44),
-    "white": (0.72, 0.71, 0.69),
+    "black": (0.105, 0.094, 0.09),
+    "dark brown": (0.17, 0.125, 0.098),
+    "brown": (0.265, 0.19, 0.138),
+    "light brown": (0.38, 0.285, 0.2),
+    "blond": (0.58, 0.47, 0.32),
+    "red": (0.41, 0.215, 0.13),
+    "grey": (0.41, 0.4, 0.39),
+    "white": (0.64, 0.63, 0.61),
 }
 _DYED = {
     "platinum": (0.78, 0.73, 0.62),

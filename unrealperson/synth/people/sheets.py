@@ -33,6 +33,7 @@ class Sheet:
         triangles: [T, 3] int.
         chart: [T, 3, 2] texture coordinates of the corners, or empty.
         slot: index into `SLOTS`.
+        soft: whether light sees `normal`, rather than the triangles as they lie.
     """
 
     position: np.ndarray
@@ -43,6 +44,7 @@ class Sheet:
     triangles: np.ndarray
     chart: np.ndarray
     slot: int = 0
+    soft: bool = False
 
 
 @dataclass(frozen=True)
@@ -338,7 +340,7 @@ def weld(parts: list[Sheet]) -> Mesh:
         _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
         source = part.triangles.reshape(-1)[first]
         index, weight = strongest_weights(part.weight[source])
-        normal = normals(part.position, part.triangles)[source]
+        normal = (part.normal if part.soft else normals(part.position, part.triangles))[source]
         pieces.append((part.position[source], normal, corner[first], inverse.reshape(-1, 3) + start, index, weight))
         start += len(first)
     position, normal, uv, faces, index, weight = (np.concatenate(column) for column in zip(*pieces, strict=True))
