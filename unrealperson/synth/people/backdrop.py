@@ -56,7 +56,8 @@ class Backdrop:
 
 def _spread(depth: np.ndarray) -> np.ndarray:
     """Fills gaps between places and rounds what stands out alone."""
-    for axis in (0, 1, 0, 1):
-        near = np.maximum(np.roll(depth, 1, axis), np.roll(depth, -1, axis))
+    for _ in range(2):
+        wide = np.pad(depth, 1, constant_values=_NOTHING)
+        near = np.maximum.reduce([wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]])
         depth = np.maximum(depth, near - 0.012)
     return depth

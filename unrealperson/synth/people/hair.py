@@ -30,6 +30,8 @@ MIDDLE = np.array([0.055, 0.0, 0.755])
 """Middle of the skull on the neutral base mesh."""
 _TURNS, _RISES = 48, 32
 _STEP_M = 0.02
+_TUCKED_Z = 0.55
+"""Long hair goes behind a backpack or into a hood at this height."""
 _BARE_M = 0.012
 """So far above the hairline single hairs are painted on the skin, and the cover begins."""
 _GATHERED = {
@@ -120,7 +122,7 @@ def _head_vertices() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     used = np.unique(skin_faces())
     point = template.vertices[used].astype(np.float64)
     ear = (np.abs(point[:, 1]) > 0.0785) & (point[:, 2] > 0.67)
-    near = (guides.arm[used] < 0.3) & (point[:, 2] > 0.4) & ~ear
+    near = (guides.arm[used] < 0.3) & (point[:, 2] > 0.6) & ~ear
     used, point = used[near], point[near]
     away = point - MIDDLE
     away /= np.linalg.norm(away, axis=1, keepdims=True)
@@ -203,10 +205,13 @@ class _Growth:
         self.style = style = HAIRCUTS[outfit.hair]
         self.rng = np.random.default_rng(int(outfit.hair_volume * 1e9) + int(outfit.hair_z * 1e6))
         self.long = bool(style.end_z[0]) and style.end_z[0] < 0.7
+        upper = (outfit.outer or outfit.top).upper
+        hood = upper is not None and upper.collar == "hood"
+        self.tucked = outfit.pack or hood
         self.backdrop: Backdrop | None = None
         if self.long or style.gather in ("tail", "braid"):
             bare = body.vertices[_trunk_vertices()].astype(np.float64)
-            self.backdrop = Backdrop(head.from_body(np.concatenate([top.position, bare])))
+            self.backdrop = Backdrop(head.from_body(bare if hood else np.concatenate([top.position, bare])))
         self.part = float(self.rng.choice([-1.0, 1.0])) * (0.03 if style.flow == "side" else self.rng.uniform(0, 0.03))
         # Which sides of long hair lie in front of the shoulders: none, both, or one.
         self.in_front = ((0, 0), (1, 1), (1, 0), (0, 1))[int(self.rng.choice(4, p=[0.45, 0.3, 0.125, 0.125]))]
@@ -265,9 +270,12 @@ class _Growth:
         rows = 8 if self.long else 7 if style.wave_m and style.period_m < 0.05 else 5 if length.max() > 0.05 else 4
         rows = 3 if style.flow == "out" else rows
         path, total = _resample(path, along, rows)
-        tip = 0.5 if style.flow == "out" else 0.3 if style.end_z[0] and style.mess < 0.15 else 0.1
+        tip = (
+            0.6 if style.flow == "out" else 0.5 if (self.long and style.mess < 0.15) else 0.3 if style.end_z[0] else 0.1
+        )
         wide = style.wide_m * rng.uniform(0.6, 1.35, len(root))
-        return self._ribbons(path, total, wide, tip)
+        start = np.where((scalp_field(root, self.outfit) < 0.015) | (not self.long), 0.2, 0.6)
+        return self._ribbons(path, total, wide, tip, start=start)
 
     def _flow(self, root: np.ndarray, top: np.ndarray, side: np.ndarray) -> np.ndarray:
         zero, one = np.zeros(len(root)), np.ones(len(root))
@@ -291,7 +299,9 @@ class _Growth:
                 "out": root - MIDDLE,
             }[flow]
         if flow == "out":
-            return up / np.linalg.norm(up, axis=1, keepdims=True)
+            up = up / np.linalg.norm(up, axis=1, keepdims=True)
+            aside = np.cross(up, self.rng.normal(0, 1, up.shape))
+            return 0.15 * up + aside / np.linalg.norm(aside, axis=1, keepdims=True)
         lean = np.where(root[:, 0] > 0.06, 0.3, -0.25) if flow != "back" else -1.2 * one
         down = np.stack([lean * (flow != "down"), zero, -one], 1)
         return top[:, None] * up + (1 - top)[:, None] * down
@@ -320,14 +330,8 @@ class _Growth:
             start = 0.85 * self.outfit.hair_volume * np.clip(scalp_field(here, self.outfit) / 0.05, 0, 1) ** 0.55
         here = MIDDLE + (skin + start)[:, None] * towards
         chosen = np.where(here[:, 1] > 0, self.in_front[0], self.in_front[1]) > 0
-        front = chosen & (here[:, 0] > self.rng.uniform(0.0, 0.06, len(here))) & ~fringe
-        goal = np.stack(
-            [
-                np.where(front, 0.085, -0.07),
-                np.where(front, 0.085 * np.sign(here[:, 1]), np.clip(0.9 * here[:, 1], -0.07, 0.07)),
-            ],
-            1,
-        )
+        front = chosen & (here[:, 0] > self.rng.uniform(-0.02, 0.05, len(here))) & ~fringe
+        goal_x, in_front_y = np.where(front, 0.045, -0.07), self.rng.uniform(0.075, 0.1)
         path, stopped = [here], np.zeros(len(here), bool)
         for number in range(1, steps + 1):
             away = here - MIDDLE
@@ -342,23 +346,28 @@ class _Growth:
             # Long hair leaves the face free.
             if self.long or style.flow == "crown":
                 edge_z = 0.815 if self.long else 0.745
-                face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 0], 0.055, 0.09) * ~fringe
+                face = ramp(here[:, 2], edge_z, edge_z - 0.03) * ramp(here[:, 2], 0.58, 0.62)
+                face = face * ramp(here[:, 0], 0.055, 0.09) * ~fringe
                 going = going + face[:, None] * np.stack(
                     [-1.6 * np.ones(len(here)), (0.5 if self.long else 0.1) * np.sign(here[:, 1]), np.zeros(len(here))],
                     1,
                 )
             if self.long:
                 # It falls behind or in front of the shoulders rather than over their ends.
-                fall = ramp(here[:, 2], 0.7, 0.62) * ~fringe
-                going[:, :2] += fall[:, None] * np.clip((goal - here[:, :2]) / 0.06, -0.8, 0.8)
+                fall = 0.7 * ramp(here[:, 2], 0.69, 0.62)[:, None] * ~fringe[:, None]
+                side = here[:, 1]
+                goal_y = np.where(front, in_front_y * np.sign(side), np.clip(side, -0.09, 0.09))
+                aside = np.clip(np.stack([goal_x - here[:, 0], goal_y - side], 1) / 0.08, -0.7, 0.7)
+                going += fall * (np.concatenate([aside, -np.ones((len(here), 1))], 1) - going)
             inward = (going * away).sum(1)
             taken = np.where(scalp | (inward < 0), inward, 0.0) * ((radius[:, 0] < 0.2) & (style.flow != "out"))
             going = going - taken[:, None] * away
             going /= np.maximum(np.linalg.norm(going, axis=1, keepdims=True), 1e-9)
-            stopped |= here[:, 2] < end_z
+            stopped |= here[:, 2] < np.where(self.tucked & ~front, np.maximum(end_z, _TUCKED_Z), end_z)
             here = here + np.where(stopped, 0.0, step)[:, None] * going
             if style.flow != "out":
-                here = self._clear(here, lift * min(1.0, 2.6 * number / steps), scalp, front, pressed)
+                risen = np.minimum(1.0, np.maximum(2.6 * number / steps, number * step / 0.04))
+                here = self._clear(here, lift * risen, scalp, front, pressed)
             path.append(here)
         places = np.stack(path)
         part = np.linalg.norm(np.diff(places, axis=0), axis=2)
@@ -375,7 +384,9 @@ class _Growth:
         least = self.head.skin(away) + lift + ear * (self.long or self.style.flow == "crown")
         if pressed is not None:
             least = np.where(here[:, 2] > pressed, np.minimum(least, self.head.skin(away) + 0.003), least)
-        fits = np.where(scalp, least, np.maximum(radius, least))
+        # Below the jaw the line from the skull ends at the shoulders, not at the neck.
+        lowest = 0.645 if self.long else 0.665
+        fits = np.where(scalp, least, np.where(here[:, 2] > lowest, np.maximum(radius, least), radius))
         here = MIDDLE + np.maximum(fits, 0.02)[:, None] * away
         if self.backdrop is not None:
             low = here[:, 2] < 0.66
@@ -384,7 +395,14 @@ class _Growth:
         return here
 
     def _ribbons(
-        self, path: np.ndarray, total: np.ndarray, wide: np.ndarray, tip: float, *, middle: np.ndarray | None = None
+        self,
+        path: np.ndarray,
+        total: np.ndarray,
+        wide: np.ndarray,
+        tip: float,
+        *,
+        start: np.ndarray | None = None,
+        middle: np.ndarray | None = None,
     ) -> Sheet:
         """Flat locks along the paths, [R, N, 3], lit like the round thing about a middle, by default the skull."""
         rng, style = self.rng, self.style
@@ -400,7 +418,7 @@ class _Growth:
         out = path - axis
         out /= np.maximum(np.linalg.norm(out, axis=2, keepdims=True), 1e-9)
         rounded = out
-        if style.flow in ("up", "out") and middle is None:
+        if style.flow == "up" and middle is None:
             # These stand off the scalp: their broad side looks to the front.
             out = np.broadcast_to(np.array([0.6, 0.0, 0.8]), path.shape)
         across = np.cross(along, out)
@@ -411,10 +429,12 @@ class _Growth:
             size = style.wave_m * ramp(share, 0.0, 0.5)
             path = path + (size * np.sin(phase))[..., None] * across
             path = path + (0.6 * size * (1 + np.cos(phase)))[..., None] * out
-        profile = (0.2 + 0.8 * ramp(share, 0, 0.3)) * (1 - (1 - tip) * ramp(share, 0.45, 1.0))
-        half = (0.5 * wide * profile)[..., None] * across
+        grown = ramp(share * np.maximum(total / 0.1, 1), 0, 0.3)
+        begin = np.full(count, 0.2) if start is None else start
+        profile = (begin + (1 - begin) * grown) * (1 - (1 - tip) * ramp(share, 0.45, 1.0))
+        half = np.expand_dims(0.5 * wide * profile, 2) * across
         # Each lock turns a little about itself, which sets it off from its neighbours.
-        turn = rng.normal(0, 0.35, count)[None, :, None]
+        turn = rng.normal(0, 0.14 + 0.5 * style.mess, count)[None, :, None]
         place = np.stack([path - half - 0.3 * turn * half, path + half], 2)
         lit = rounded + turn * across + 0.25 * out
         lit = np.stack([lit - 0.2 * across, lit + 0.2 * across], 2)
@@ -426,7 +446,9 @@ class _Growth:
         quads = np.stack([corner, corner + 1, corner + 1 + 2 * count, corner + 2 * count], -1).reshape(-1, 4)
         u = np.array([0.04, 0.96])
         uv = np.stack(np.broadcast_arrays((ribbon[None, :, None] + u) / RIBBONS, along_v[..., None]), -1)
-        return self._sheet(self._press(place.reshape(-1, 3)), lit.reshape(-1, 3), triangles_of(quads), uv.reshape(-1, 2))
+        return self._sheet(
+            self._press(place.reshape(-1, 3)), lit.reshape(-1, 3), triangles_of(quads), uv.reshape(-1, 2)
+        )
 
     def _press(self, place: np.ndarray) -> np.ndarray:
         """What lies below a hat lies flat."""
@@ -464,21 +486,28 @@ class _Growth:
         away = away / np.linalg.norm(away)
         if kind in ("bun", "top bun"):
             return [self._bun(goal, away)]
-        share = np.linspace(0, 1, 12)[:, None]
-        down = goal[2] + 0.01 - (goal[2] - self.outfit.hair_z) * share
+        share = np.linspace(0, 1, 18 if kind == "braid" else 12)[:, None]
+        end_z = max(self.outfit.hair_z, _TUCKED_Z) if self.outfit.pack else self.outfit.hair_z
+        down = goal[2] + 0.01 - (goal[2] - end_z) * share
         back = goal[0] - (0.02 if kind == "braid" else 0.04) * np.sin(np.pi * np.clip(share * 1.5, 0, 0.62))
         middle = np.stack(np.broadcast_arrays(back, 0 * back, down), -1)
         if self.backdrop is not None:
             flat = middle[:, 0]
             middle = self.backdrop.clear(flat, np.zeros(len(flat), bool), np.full(len(flat), 0.022))[:, None]
         if kind == "braid":
-            phase = 2 * np.pi * (share * 4.5 + np.arange(3) / 3)
-            offset = np.stack([-0.009 * np.cos(2 * phase), 0.016 * np.sin(phase), 0 * phase], -1)
-            return [self._ribbons(middle + offset, np.full(3, 0.2), np.full(3, 0.036), 0.35, middle=middle)]
+            phase = 2 * np.pi * (share * 3.5 + np.arange(3) / 3)
+            thin = 1 - 0.45 * share
+            path = middle + np.stack([-0.008 * thin * np.cos(2 * phase), 0.015 * thin * np.sin(phase), 0 * phase], -1)
+            total, wide = np.full(3, 0.2), np.full(3, 0.034)
+            # Three sides of one braid.
+            within = ((0.03, 0.0, 0.0), (0.0, 0.03, 0.0), (0.0, -0.03, 0.0))
+            return [self._ribbons(path, total, wide, 0.35, middle=middle + np.array(side)) for side in within]
         strands = 22
         turn = rng.uniform(0, 2 * np.pi, strands)
         loose = rng.uniform(0.45, 1.1, strands) * 0.024 * np.sin(np.pi * np.clip(0.1 + 0.75 * share, 0, 1)) ** 0.8
-        offset = np.stack([loose * np.cos(turn), 1.15 * loose * np.sin(turn), rng.uniform(-0.03, 0.03, strands) * share], -1)
+        offset = np.stack(
+            [loose * np.cos(turn), 1.15 * loose * np.sin(turn), rng.uniform(-0.03, 0.03, strands) * share], -1
+        )
         return [self._ribbons(middle + offset, np.full(strands, 0.2), np.full(strands, 0.024), 0.2, middle=middle)]
 
     def _bun(self, goal: np.ndarray, away: np.ndarray) -> Sheet:
@@ -500,7 +529,7 @@ def _trunk_vertices() -> np.ndarray:
     """Vertices of shoulders, chest and back, over which hair falls."""
     guides, used = body_guides(), np.unique(skin_faces())
     height = load_template().vertices[used, 2]
-    return used[(guides.arm[used] < 0.6) & (height > 0.15) & (height < 0.64)]
+    return used[(guides.arm[used] < 0.6) & (guides.head[used] < 0.5) & (height > 0.15)]
 
 
 def _resample(path: np.ndarray, along: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
