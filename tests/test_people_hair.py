@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from raster import look
 
-from unrealperson.synth.people import body, garments, hair, outfits, sheets
+from unrealperson.synth.people import body, garments, outfits, scalp, sheets
 from unrealperson.synth.people.haircuts import (
     HAIRCUTS,
     choose_color,
@@ -64,9 +64,9 @@ def test_every_haircut_grows(someone: body.Body, outfit: outfits.Outfit, name: s
         assert len(corner) == 0
         return
     # Nothing stands far off the head, and long hair ends where it should.
-    place = hair.measure_head(body.load_template(), someone).from_body(corner - [0, 0, mesh.lift_m])
+    place = scalp.measure_head(body.load_template(), someone).from_body(corner - [0, 0, mesh.lift_m])
     style = HAIRCUTS[name]
-    far = np.linalg.norm(place - hair.MIDDLE, axis=-1).max()
+    far = np.linalg.norm(place - scalp.MIDDLE, axis=-1).max()
     assert far < (0.6 if style.end_z[0] or style.gather in ("tail", "braid") else 0.26)
     if style.end_z[0]:
         assert place[..., 2].min() == pytest.approx(np.mean(style.end_z), abs=0.09)
@@ -86,13 +86,13 @@ def test_hair_hides_the_scalp_and_leaves_the_face(someone: body.Body, outfit: ou
 
 def test_hats_press_the_hair(someone: body.Body, outfit: outfits.Outfit):
     template = body.load_template()
-    head = hair.measure_head(template, someone)
+    head = scalp.measure_head(template, someone)
     for name in ("messy", "bob", "spiky"):
         heights = []
         for hat_z in (None, 0.78):
             mesh = garments.dress(someone, _cut(outfit, name, hat_z))
             used = np.unique(mesh.faces[mesh.slot == HAIR])
-            place = head.from_body(mesh.positions[used] - [0, 0, mesh.lift_m]) - hair.MIDDLE
+            place = head.from_body(mesh.positions[used] - [0, 0, mesh.lift_m]) - scalp.MIDDLE
             radius = np.linalg.norm(place, axis=1)
             above = place[:, 2] > 0.035
             heights.append(float((radius - head.skin(place / radius[:, None]))[above].max()))
@@ -126,7 +126,7 @@ def test_a_street_has_few_grey_and_very_few_blue_heads():
 @pytest.mark.parametrize("name", ["long straight", "long wavy", "ponytail"])
 def test_long_hair_lies_on_the_clothes_or_goes_behind_a_backpack(someone: body.Body, outfit: outfits.Outfit, name: str):
     template, plain = body.load_template(), replace(outfit, outer=None, top=by_name()["regular crew neck t-shirt"])
-    head = hair.measure_head(template, someone)
+    head = scalp.measure_head(template, someone)
     for pack in (False, True):
         mesh = garments.dress(someone, replace(_cut(plain, name), hair_z=0.36, pack=pack))
         place = head.from_body(mesh.positions - [0, 0, mesh.lift_m])

@@ -34,7 +34,7 @@ _OPPOSITES = {
     "decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"
 }  # fmt: skip
 _RELAXED = {
-    "hands/hand-fingers-distance-decr": 1.0, "eyes/eye-height2-decr": 0.25, "mouth/mouth-angles-up": 0.3,
+    "hands/hand-fingers-distance-decr": 1.0, "eyes/eye-height2-decr": 0.35, "mouth/mouth-angles-up": 0.3,
     "eyebrows/eyebrows-angle-up": 0.15,
 }  # fmt: skip
 """Targets by which the rest pose's spread fingers close, its lids come down and its mouth loses the frown."""

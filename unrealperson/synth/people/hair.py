@@ -5,7 +5,7 @@ Locks are flat and narrow; light sees the round surface that they make together,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ from unrealperson.synth.people.body import Body, Template, load_template
 from unrealperson.synth.people.charts import hair_chart, lock_chart
 from unrealperson.synth.people.haircuts import HAIRCUTS, RIBBONS, Haircut
 from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.scalp import MIDDLE, Head, measure_head, scalp_field
 from unrealperson.synth.people.sheets import (
     Sheet,
     body_guides,
@@ -26,9 +27,6 @@ from unrealperson.synth.people.sheets import (
     triangles_of,
 )
 
-MIDDLE = np.array([0.055, 0.0, 0.755])
-"""Middle of the skull on the neutral base mesh."""
-_TURNS, _RISES = 48, 32
 _STEP_M = 0.02
 _TUCKED_Z = 0.55
 """Long hair goes behind a backpack or into a hood at this height."""
@@ -38,122 +36,6 @@ _GATHERED = {
     "tail": (-0.036, 0.0, 0.775), "bun": (-0.036, 0.0, 0.735), "top bun": (0.01, 0.0, 0.845),
     "braid": (-0.034, 0.0, 0.725),
 }  # fmt: skip
-
-
-def hairline(x: np.ndarray, y: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """Height of the hairline on the neutral base mesh: high over the forehead, round the ears, low at the nape.
-
-    Args:
-        x: metres forward.
-        y: metres to the left.
-        outfit: its haircut draws the line back over the temples.
-    """
-    side = np.interp(x, [-0.07, 0.0, 0.03, 0.045, 0.06, 0.085], [0.662, 0.672, 0.735, 0.742, 0.722, 0.765])
-    back_m = HAIRCUTS[outfit.hair].recede_m
-    temples = np.exp(-(((np.abs(y) - 0.045) / 0.02) ** 2))
-    forehead = 0.803 - 6 * y**2 + 0.35 * back_m + 0.8 * back_m * temples
-    ragged = 0.002 * np.sin(170 * y + 90 * x + 300 * outfit.hair_volume) + 0.0015 * np.sin(410 * y - 230 * x)
-    return side + (forehead - side) * ramp(x, 0.06, 0.1) + ragged
-
-
-def scalp_field(template: np.ndarray, outfit: Outfit) -> np.ndarray:
-    """Metres above the hairline.
-
-    Args:
-        template: [n, 3] places on the neutral base mesh.
-        outfit: names the haircut.
-    """
-    return template[:, 2] - hairline(template[:, 0], template[:, 1], outfit)
-
-
-@dataclass(frozen=True)
-class Head:
-    """One person's head in the measures of the neutral base mesh, as distances from the middle of the skull.
-
-    Attributes:
-        scale: [3] metres of this body per metre of the base mesh.
-        shift: [3] metres.
-        reach: [turns, rises] distance of the skin.
-    """
-
-    scale: np.ndarray
-    shift: np.ndarray
-    reach: np.ndarray
-
-    def to_body(self, points: np.ndarray) -> np.ndarray:
-        """Places in the body.
-
-        Args:
-            points: [..., 3] places on the neutral head.
-        """
-        return points * self.scale + self.shift
-
-    def from_body(self, points: np.ndarray) -> np.ndarray:
-        """Places on the neutral head.
-
-        Args:
-            points: [..., 3] places in the body.
-        """
-        return (points - self.shift) / self.scale
-
-    def skin(self, direction: np.ndarray) -> np.ndarray:
-        """Distance of the skin from the middle of the skull.
-
-        Args:
-            direction: [..., 3] unit vectors.
-
-        Returns:
-            [...] metres on the neutral head.
-        """
-        turn = (np.arctan2(direction[..., 1], direction[..., 0]) / (2 * np.pi) % 1.0) * _TURNS
-        rise = (np.arcsin(np.clip(direction[..., 2], -1, 1)) / np.pi + 0.5) * (_RISES - 1)
-        i, j = turn.astype(int), np.minimum(rise.astype(int), _RISES - 2)
-        a, b = turn - i, rise - j
-        i, following = i % _TURNS, (i + 1) % _TURNS
-        low = self.reach[i, j] * (1 - a) + self.reach[following, j] * a
-        high = self.reach[i, j + 1] * (1 - a) + self.reach[following, j + 1] * a
-        return low * (1 - b) + high * b
-
-
-@lru_cache(maxsize=1)
-def _head_vertices() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices of head and neck without ears, and for each direction of the table the nearest six and their weights."""
-    template, guides = load_template(), body_guides()
-    used = np.unique(skin_faces())
-    point = template.vertices[used].astype(np.float64)
-    ear = (np.abs(point[:, 1]) > 0.0785) & (point[:, 2] > 0.67)
-    near = (guides.arm[used] < 0.3) & (point[:, 2] > 0.6) & ~ear
-    used, point = used[near], point[near]
-    away = point - MIDDLE
-    away /= np.linalg.norm(away, axis=1, keepdims=True)
-    turn = np.arange(_TURNS) / _TURNS * 2 * np.pi
-    rise = (np.arange(_RISES) / (_RISES - 1) - 0.5) * np.pi
-    table = np.stack(
-        np.broadcast_arrays(
-            np.cos(turn)[:, None] * np.cos(rise), np.sin(turn)[:, None] * np.cos(rise), np.sin(rise)[None]
-        ),
-        -1,
-    ).reshape(-1, 3)
-    apart = 1 - table @ away.T
-    chosen = np.argpartition(apart, 6, axis=1)[:, :6]
-    weight = 1 / (np.take_along_axis(apart, chosen, 1) + 2e-4)
-    return used, np.flatnonzero(guides.head > 0.6), chosen, weight / weight.sum(1, keepdims=True)
-
-
-def measure_head(template: Template, body: Body) -> Head:
-    """Measures a person's head.
-
-    Args:
-        template: the base mesh.
-        body: the person's shape.
-    """
-    used, head, chosen, weight = _head_vertices()
-    rest, own = template.vertices[head].astype(np.float64), body.vertices[head].astype(np.float64)
-    scale = np.ptp(own, axis=0) / np.ptp(rest, axis=0)
-    shift = own.mean(0) - scale * rest.mean(0)
-    away = (body.vertices[used] - shift) / scale - MIDDLE
-    reach = (np.linalg.norm(away, axis=1)[chosen] * weight).sum(1)
-    return Head(scale, shift, reach.reshape(_TURNS, _RISES))
 
 
 def grow_hair(template: Template, body: Body, outfit: Outfit, top: Sheet) -> list[Sheet]:
@@ -214,7 +96,7 @@ class _Growth:
             self.backdrop = Backdrop(head.from_body(bare if hood else np.concatenate([top.position, bare])))
         self.part = float(self.rng.choice([-1.0, 1.0])) * (0.03 if style.flow == "side" else self.rng.uniform(0, 0.03))
         # Which sides of long hair lie in front of the shoulders: none, both, or one.
-        self.in_front = ((0, 0), (1, 1), (1, 0), (0, 1))[int(self.rng.choice(4, p=[0.45, 0.3, 0.125, 0.125]))]
+        self.in_front = ((0, 0), (1, 1), (1, 0), (0, 1))[int(self.rng.choice(4, p=[0.5, 0.2, 0.15, 0.15]))]
 
     def roots(self) -> np.ndarray:
         """[N, 3] unit vectors to roots, evenly over the scalp."""
@@ -228,6 +110,8 @@ class _Growth:
         place = MIDDLE + self.head.skin(towards)[:, None] * towards
         above = scalp_field(place, self.outfit)
         keep = (above > self.rng.uniform(0.001, 0.008, len(above))) & (place[:, 2] > max(self.style.fade_z, 0.64))
+        if self.style.flow == "out":
+            keep &= above > 0.012
         if self.style.end_z[0]:
             keep &= place[:, 2] > self.style.end_z[1] + 0.01
         pressed = self.outfit.hat_z
@@ -330,8 +214,9 @@ class _Growth:
             start = 0.85 * self.outfit.hair_volume * np.clip(scalp_field(here, self.outfit) / 0.05, 0, 1) ** 0.55
         here = MIDDLE + (skin + start)[:, None] * towards
         chosen = np.where(here[:, 1] > 0, self.in_front[0], self.in_front[1]) > 0
-        front = chosen & (here[:, 0] > self.rng.uniform(-0.02, 0.05, len(here))) & ~fringe
-        goal_x, in_front_y = np.where(front, 0.045, -0.07), self.rng.uniform(0.075, 0.1)
+        chosen &= self.outfit.hair_z < 0.57
+        front = chosen & (here[:, 0] > self.rng.uniform(-0.03, 0.03, len(here))) & ~fringe
+        goal_x, in_front_y = np.where(front, 0.045, -0.07), self.rng.uniform(0.09, 0.11)
         path, stopped = [here], np.zeros(len(here), bool)
         for number in range(1, steps + 1):
             away = here - MIDDLE
@@ -434,7 +319,7 @@ class _Growth:
         profile = (begin + (1 - begin) * grown) * (1 - (1 - tip) * ramp(share, 0.45, 1.0))
         half = np.expand_dims(0.5 * wide * profile, 2) * across
         # Each lock turns a little about itself, which sets it off from its neighbours.
-        turn = rng.normal(0, 0.14 + 0.5 * style.mess, count)[None, :, None]
+        turn = rng.normal(0, 0.14 + 0.5 * style.mess, (1, count, 1))
         place = np.stack([path - half - 0.3 * turn * half, path + half], 2)
         lit = rounded + turn * across + 0.25 * out
         lit = np.stack([lit - 0.2 * across, lit + 0.2 * across], 2)

@@ -106,7 +106,7 @@ _NATURAL = {
     "white": (0.58, 0.572, 0.555),
 }
 _DYED = {
-    "platinum": (0.78, 0.73, 0.62),
+    "platinum": (0.62, 0.57, 0.475),
     "copper": (0.47, 0.24, 0.13),
     "burgundy": (0.27, 0.1, 0.11),
     "pink": (0.66, 0.42, 0.49),
@@ -207,7 +207,7 @@ def paint_strands(rng: np.random.Generator, tone: np.ndarray, shape: tuple[int, 
     # Light runs along single strands where a lock turns over the head.
     glow = np.exp(-(((along - 0.28 - each) / 0.14) ** 2)) * np.clip(fine + 0.12, 0, 1)
     below = along > 1
-    light = np.where(below, 0.8 + 0.15 * pale + 0.7 * fine + 0.2 * middle, light)
+    light = np.where(below, 0.98 + 0.08 * pale + 0.7 * fine + 0.2 * middle, light)
     glow = np.where(below, 0.0, glow)
     image = tone * np.clip(light, 0.25, 1.7)[..., None]
     return image + (0.24 + 0.45 * tone) * glow[..., None]

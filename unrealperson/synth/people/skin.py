@@ -6,10 +6,10 @@ import numpy as np
 
 from unrealperson.synth.people.body import Body
 from unrealperson.synth.people.charts import NAIL_UV, WRAP, grid, head_angle, head_height
-from unrealperson.synth.people.hair import hairline
 from unrealperson.synth.people.haircuts import scalp_cover
 from unrealperson.synth.people.noise import smooth_noise
 from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.scalp import hairline
 from unrealperson.synth.people.sheets import ramp
 
 # sRGB 0 ... 1 of the darkest and the lightest skin usual among `body.ETHNICITIES`.
