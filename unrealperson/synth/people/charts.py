@@ -16,7 +16,7 @@ from unrealperson.synth.people.haircuts import RIBBON_V
 from unrealperson.synth.people.sheets import Sheet, on_nails
 
 HEAD_Z = (0.50, 0.87)
-_FACE_Z, _FACE_V = (0.50, 0.63, 0.79, 0.87), (1.0, 0.86, 0.11, 0.0)
+_FACE_Z, _FACE_V = (0.50, 0.63, 0.79, 0.87), (1.0, 0.86, 0.15, 0.0)
 """Heights on head and neck, and how far down the head's chart they lie: the face has most of it."""
 HAIR_Z = (0.62, 0.87)
 COLLAR_Z = 0.69

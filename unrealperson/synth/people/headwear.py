@@ -41,7 +41,7 @@ def hat(wearer: Dressing, item: Item) -> None:
         crown = 0.014 + 0.022 * np.sin(np.pi * np.clip(0.35 + 0.62 * share, 0, 1)) * (1 - share)
     else:
         # A flat top over upright sides.
-        crown = 0.014 + 0.034 * np.sin(np.pi * np.clip(0.22 + 0.78 * share, 0, 1)) ** 0.8
+        crown = 0.014 + 0.026 * np.sin(np.pi * np.clip(0.25 + 0.72 * share, 0, 1)) ** 0.8
     shell = _shell(wearer, edge, crown, 8)
     inner = _shell(wearer, edge, np.array([0.0, 0.004]), 2)[1:]
     if item.kind == "cap":

@@ -190,8 +190,11 @@ def on_nails(points: np.ndarray) -> np.ndarray:
         [n] bool.
     """
     found = np.zeros(len(points), bool)
-    fingers = np.flatnonzero(np.abs(points[:, 1]) > 0.37)
     middle, axes = nails()
+    near = (points > middle.min(0) - 0.01) & (points < middle.max(0) + 0.01)
+    fingers = np.flatnonzero(near.all(1) & (np.abs(points[:, 1]) > np.abs(middle[:, 1]).min() - 0.01))
+    apart = (points[fingers] ** 2).sum(1)[:, None] - 2 * points[fingers] @ middle.T + (middle**2).sum(1)
+    fingers = fingers[apart.min(1) < 0.01**2]
     away = np.einsum("kij,nkj->nki", axes, points[fingers, None] - middle)
     inside = (away[..., 0] / 0.0075) ** 2 + (away[..., 1] / 0.006) ** 2 < 1
     found[fingers] = (inside & (np.abs(away[..., 2]) < 0.005)).any(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from unrealperson.synth.people.body import Body
@@ -111,6 +113,14 @@ class _Face:
         self.side = np.abs(self.y)
         self.image = np.broadcast_to(tone, (*u.shape, 3)).copy()
 
+    def band(self, low_z: float, high_z: float) -> _Face:
+        """The same chart between two heights; what is painted there is painted here."""
+        rows = np.flatnonzero((self.height >= low_z) & (self.height <= high_z))
+        part, within = copy.copy(self), slice(rows[0], rows[-1] + 1)
+        part.height, part.image = self.height[within], self.image[within]
+        part.z, part.y, part.side = self.z[within], self.y[within], self.side[within]
+        return part
+
     def tint(self, amount: np.ndarray, colour: np.ndarray) -> None:
         """Mixes a colour in where the amount, 0 ... 1, says so."""
         part = _touched(amount)
@@ -167,11 +177,11 @@ def paint_head(
     face = _Face(tone, side_px)
     dark = float(np.clip(1.3 - 1.6 * tone.mean(), 0.2, 0.9))
     _complexion(rng, face, body, dark)
-    _nose(face)
-    _lips(rng, face, body, dark)
-    eye_colour = _eyes(rng, face, body, dark)
-    _lines(rng, face, body)
-    _brows(rng, face, body, hair)
+    _nose(face.band(0.66, 0.77))
+    _lips(rng, face.band(0.63, 0.69), body, dark)
+    eye_colour = _eyes(rng, face.band(0.70, 0.765), body, dark)
+    _lines(rng, face.band(0.62, 0.79), body)
+    _brows(rng, face.band(0.735, 0.77), body, hair)
     beard = _beard(rng, face, body, hair)
     _scalp(rng, face, hair if scalp is None else scalp, outfit)
     return face.image, {"eye_color": eye_colour, "beard": beard}
@@ -320,7 +330,7 @@ def _brows(rng: np.random.Generator, face: _Face, body: Body, hair: np.ndarray) 
     along = np.clip((face.side - start) / (end - start), 0, 1)
     middle = 0.7485 + rise * np.sin(np.pi * np.clip(along, 0, 1) ** 1.3) - 0.0022 * along
     width = thick * (0.75 + 0.5 * np.sin(np.pi * along**0.8)) * (1 - 0.55 * along)
-    strokes = 0.65 + 0.7 * smooth_noise(rng, face.image.shape[:2], 70, 110)
+    strokes = 0.65 + 0.7 * smooth_noise(rng, face.image.shape[:2], 11, 110)
     inside = ((face.side > start) & (face.side < end)) * np.clip((face.side - start) / 0.004, 0, 1)
     body_of = np.exp(-(((face.z - middle) / width) ** 2)) * inside * face.front
     face.tint(np.clip((0.62 if woman else 0.75) * body_of * strokes, 0, 0.88), _of_the_face(hair, face.tone))
