@@ -133,7 +133,8 @@ class _Growth:
             # Short at the nape and where the clippers began.
             length = length * (0.45 + 0.55 * ramp(root[:, 2], 0.68, 0.75))
         lowest = style.fade_z or 0.6
-        lift = self.outfit.hair_volume * rng.uniform(0.6, 1.2, len(root)) + 0.006 * ramp(root[:, 2], 0.72, 0.85)
+        most = 1.2 if style.mess > 0.2 else 0.95
+        lift = self.outfit.hair_volume * rng.uniform(0.6, most, len(root)) + 0.006 * ramp(root[:, 2], 0.72, 0.85)
         lift = lift * (0.45 + 0.55 * ramp(root[:, 2], lowest, lowest + 0.06))
         if style.gather:
             goal = np.array(_GATHERED[style.gather])
@@ -145,21 +146,23 @@ class _Growth:
             end_z = end_z + self.long * (0.25 * np.abs(root[:, 1]) + 0.2 * np.clip(root[:, 0] - 0.03, 0, 1))
         fringe = np.zeros(len(root), bool)
         if self.outfit.fringe > 0 and (style.flow == "down" or style.gather):
-            fringe = (root[:, 0] > 0.1) & (np.abs(root[:, 1]) < 0.055) & (root[:, 2] > 0.78)
+            fringe = (root[:, 0] > 0.088) & (np.abs(root[:, 1]) < 0.055) & (root[:, 2] > 0.78)
             direction[fringe] = np.array([1.0, 0.0, -0.3]) + rng.normal(0, 0.16, (int(fringe.sum()), 3))
             length[fringe] = 0.11
             end_z[fringe] = 0.785 - self.outfit.fringe + rng.normal(0, 0.006, int(fringe.sum()))
             lift[fringe] = np.minimum(lift[fringe], 0.011)
         path, along = self._trace(towards, direction, length, lift, end_z, fringe)
-        rows = 8 if self.long else 7 if style.wave_m and style.period_m < 0.05 else 5 if length.max() > 0.05 else 4
+        rows = 9 if self.long else 7 if style.wave_m and style.period_m < 0.05 else 5 if length.max() > 0.05 else 4
         rows = 3 if style.flow == "out" else rows
-        path, total = _resample(path, along, rows)
+        # Long locks bend most on the head.
+        share = np.linspace(0, 1, rows)[:, None] ** (1.4 if self.long else 1.0)
+        path, total = _resample(path, along, share)
         tip = (
             0.6 if style.flow == "out" else 0.5 if (self.long and style.mess < 0.15) else 0.3 if style.end_z[0] else 0.1
         )
         wide = style.wide_m * rng.uniform(0.6, 1.35, len(root))
         start = np.where((scalp_field(root, self.outfit) < 0.015) | (not self.long), 0.2, 0.6)
-        return self._ribbons(path, total, wide, tip, start=start)
+        return self._ribbons(path, total, wide, tip, share=share, start=start)
 
     def _flow(self, root: np.ndarray, top: np.ndarray, side: np.ndarray) -> np.ndarray:
         zero, one = np.zeros(len(root)), np.ones(len(root))
@@ -286,13 +289,14 @@ class _Growth:
         wide: np.ndarray,
         tip: float,
         *,
+        share: np.ndarray | None = None,
         start: np.ndarray | None = None,
         middle: np.ndarray | None = None,
     ) -> Sheet:
         """Flat locks along the paths, [R, N, 3], lit like the round thing about a middle, by default the skull."""
         rng, style = self.rng, self.style
         rows, count = path.shape[:2]
-        share = np.linspace(0, 1, rows)[:, None]
+        share = np.linspace(0, 1, rows)[:, None] if share is None else share
         along = np.gradient(path, axis=0)
         along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-9)
         if middle is None:
@@ -417,10 +421,10 @@ def _trunk_vertices() -> np.ndarray:
     return used[(guides.arm[used] < 0.6) & (guides.head[used] < 0.5) & (height > 0.15)]
 
 
-def _resample(path: np.ndarray, along: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places evenly along each lock: [rows, N, 3], and the locks' lengths [N]."""
+def _resample(path: np.ndarray, along: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places at shares [rows, 1] of each lock's length: [rows, N, 3], and the lengths [N]."""
     total = np.maximum(along[-1], 1e-4)
-    wanted = np.linspace(0, 1, rows)[:, None] * total
+    wanted = share * total
     before = np.clip((along[None] <= wanted[:, None] + 1e-9).sum(1) - 1, 0, len(along) - 2)
     column = np.arange(path.shape[1])
     start, end = along[before, column], along[before + 1, column]

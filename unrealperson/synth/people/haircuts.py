@@ -66,24 +66,24 @@ HAIRCUTS = {
     "messy": Haircut(3, 10, "crown", 0.085, 0.06, lift_m=(0.012, 0.02), mess=0.5, wave_m=0.004),
     "bowl": Haircut(1, 1.5, "crown", 0.12, 0.07, end_z=(0.735, 0.745), lift_m=(0.008, 0.012), mess=0.08),
     "curly": Haircut(
-        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.013,
+        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.0105,
         locks=680,
     ),
     "afro": Haircut(3, 4, "out", 0.013, 0.013, lift_m=(0.025, 0.05), mess=0.5, wide_m=0.011, locks=1500),
     "pixie": Haircut(6, 0, "crown", 0.075, 0.045, lift_m=(0.009, 0.014), mess=0.28),
     "bob": Haircut(
-        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.02, locks=560
+        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.02, locks=500
     ),
     "lob": Haircut(
         10, 1, "down", 0.4, 0.4, end_z=(0.535, 0.58), lift_m=(0.010, 0.016), mess=0.1, wave_m=0.004, period_m=0.1,
-        wide_m=0.02, locks=560,
+        wide_m=0.02, locks=500,
     ),
     "long straight": Haircut(
-        16, 0.7, "down", 0.7, 0.7, end_z=(0.31, 0.48), lift_m=(0.008, 0.014), mess=0.07, wide_m=0.02, locks=560
+        16, 0.7, "down", 0.7, 0.7, end_z=(0.31, 0.48), lift_m=(0.008, 0.014), mess=0.07, wide_m=0.02, locks=500
     ),
     "long wavy": Haircut(
         15, 0.7, "down", 0.7, 0.7, end_z=(0.33, 0.5), lift_m=(0.012, 0.02), mess=0.2, wave_m=0.009, period_m=0.085,
-        wide_m=0.02, locks=560,
+        wide_m=0.02, locks=500,
     ),
     "ponytail": Haircut(15, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.04, gather="tail", wide_m=0.017, locks=760),
     "bun": Haircut(7, 0.3, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.05, gather="bun", wide_m=0.017, locks=760),
@@ -108,7 +108,7 @@ _NATURAL = {
 _DYED = {
     "platinum": (0.62, 0.57, 0.475),
     "copper": (0.47, 0.24, 0.13),
-    "burgundy": (0.27, 0.1, 0.11),
+    "burgundy": (0.21, 0.095, 0.1),
     "pink": (0.66, 0.42, 0.49),
     "blue": (0.14, 0.2, 0.34),
     "green": (0.16, 0.3, 0.23),

@@ -360,8 +360,8 @@ def _beard(rng: np.random.Generator, face: _Face, body: Body, hair: np.ndarray) 
         * ramp(angle + 0.2 * patchy, 1.5, 1.2)
         * (0.75 + 0.25 * ramp(angle, 0.9, 0.3))
     )
-    upper = np.clip((0.678 - face.z - 0.25 * face.side) / 0.003, 0, 1) * np.clip((face.z - 0.667) / 0.003, 0, 1)
-    upper = upper * np.clip((0.029 - face.side) / 0.004, 0, 1) * face.front
+    upper = ramp(0.680 - 0.14 * face.side - face.z, 0.0, 0.004) * ramp(face.z + 0.15 * face.side, 0.6655, 0.669)
+    upper = upper * ramp(face.side, 0.03, 0.022) * face.front
     chin = np.clip((0.028 - face.side) / 0.006, 0, 1) * face.front * np.clip((0.668 - face.z) / 0.006, 0, 1)
     chin = chin * np.clip((face.z - 0.617) / 0.012, 0, 1)
     area = {"moustache": upper, "goatee": np.maximum(upper, chin)}.get(kind, np.maximum(upper, jaw))
