@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from raster import look
 
-from unrealperson.synth.people import body, garments, hair, outfits, sheets
+from unrealperson.synth.people import body, garments, outfits, scalp, sheets
 from unrealperson.synth.people.haircuts import (
     HAIRCUTS,
     choose_color,
@@ -15,6 +15,7 @@ from unrealperson.synth.people.haircuts import (
     paint_strands,
     scalp_cover,
 )
+from unrealperson.synth.people.wardrobe import by_name
 
 HAIR = sheets.SLOTS.index("hair")
 
@@ -63,9 +64,9 @@ def test_every_haircut_grows(someone: body.Body, outfit: outfits.Outfit, name: s
         assert len(corner) == 0
         return
     # Nothing stands far off the head, and long hair ends where it should.
-    place = hair.measure_head(body.load_template(), someone).from_body(corner - [0, 0, mesh.lift_m])
+    place = scalp.measure_head(body.load_template(), someone).from_body(corner - [0, 0, mesh.lift_m])
     style = HAIRCUTS[name]
-    far = np.linalg.norm(place - hair.MIDDLE, axis=-1).max()
+    far = np.linalg.norm(place - scalp.MIDDLE, axis=-1).max()
     assert far < (0.6 if style.end_z[0] or style.gather in ("tail", "braid") else 0.26)
     if style.end_z[0]:
         assert place[..., 2].min() == pytest.approx(np.mean(style.end_z), abs=0.09)
@@ -85,13 +86,13 @@ def test_hair_hides_the_scalp_and_leaves_the_face(someone: body.Body, outfit: ou
 
 def test_hats_press_the_hair(someone: body.Body, outfit: outfits.Outfit):
     template = body.load_template()
-    head = hair.measure_head(template, someone)
+    head = scalp.measure_head(template, someone)
     for name in ("messy", "bob", "spiky"):
         heights = []
         for hat_z in (None, 0.78):
             mesh = garments.dress(someone, _cut(outfit, name, hat_z))
             used = np.unique(mesh.faces[mesh.slot == HAIR])
-            place = head.from_body(mesh.positions[used] - [0, 0, mesh.lift_m]) - hair.MIDDLE
+            place = head.from_body(mesh.positions[used] - [0, 0, mesh.lift_m]) - scalp.MIDDLE
             radius = np.linalg.norm(place, axis=1)
             above = place[:, 2] > 0.035
             heights.append(float((radius - head.skin(place / radius[:, None]))[above].max()))
@@ -105,9 +106,40 @@ def test_colours_follow_age_and_descent_and_some_dye():
         ]
 
     young, old, asian = names(25, (0, 0, 1)), names(80, (0, 0, 1)), names(25, (0, 1, 0))
-    assert old.count("grey") + old.count("white") > 100 > 5 > young.count("grey")
+    assert old.count("grey") + old.count("white") > 75 > 2 > young.count("grey")
     assert asian.count("black") > 80 > young.count("black") and "blond" in young
     assert {"platinum", "copper", "burgundy", "pink", "blue"} & set(young + asian)
+
+
+def test_a_street_has_few_grey_and_very_few_blue_heads():
+    drawn = []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        gender = "female" if seed % 2 else "male"
+        age, _, ethnicity, _ = body._natural(rng, gender)
+        drawn.append(choose_color(rng, gender=gender, age=age, ethnicity=ethnicity)[0])
+    share = {name: drawn.count(name) / len(drawn) for name in set(drawn)}
+    assert 0.01 < share.get("grey", 0) + share.get("white", 0) < 0.12
+    assert sum(share.get(name, 0) for name in ("pink", "blue", "green", "purple")) < 0.02
+
+
+@pytest.mark.parametrize("name", ["long straight", "long wavy", "ponytail"])
+def test_long_hair_lies_on_the_clothes_or_goes_behind_a_backpack(someone: body.Body, outfit: outfits.Outfit, name: str):
+    template, plain = body.load_template(), replace(outfit, outer=None, top=by_name()["regular crew neck t-shirt"])
+    head = scalp.measure_head(template, someone)
+    for pack in (False, True):
+        mesh = garments.dress(someone, replace(_cut(plain, name), hair_z=0.36, pack=pack))
+        place = head.from_body(mesh.positions - [0, 0, mesh.lift_m])
+        locks, cloth = (np.unique(mesh.faces[mesh.slot == sheets.SLOTS.index(slot)]) for slot in ("hair", "top"))
+        behind = place[locks][place[locks, 0] < 0]
+        assert (behind[:, 2].min() > 0.5) == pack
+        if pack:
+            continue
+        back = place[cloth][np.abs(place[cloth, 1]) < 0.05]
+        falls = behind[(behind[:, 2] < 0.5) & (np.abs(behind[:, 1]) < 0.05)]
+        depth = np.array([back[np.abs(back[:, 2] - z) < 0.015, 0].min() for z in falls[:, 2]])
+        gap = depth - falls[:, 0]
+        assert (gap < 0.001).mean() < 0.05 and np.median(gap) < 0.05
 
 
 def test_only_the_head_is_dyed():

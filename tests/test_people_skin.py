@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unrealperson.synth.people import body, charts, outfits, skin
+from unrealperson.synth.people import body, charts, outfits, sheets, skin
 
 SIDE_PX = 512
 HAIR = np.array([0.12, 0.08, 0.06])
@@ -70,8 +70,10 @@ def test_lips_are_redder_and_brows_darker_than_skin(man: body.Body):
 
 def test_age_draws_lines(man: body.Body):
     young, old = (_paint(replace(man, age=age), 5)[0] for age in (20.0, 78.0))
-    rows = np.abs(np.diff(old.mean(-1), axis=0)).mean() / np.abs(np.diff(young.mean(-1), axis=0)).mean()
-    assert rows > 1.015
+    height = charts.head_height(charts.grid("head", SIDE_PX)[1][:, 0])
+    forehead = (height > 0.76) & (height < 0.79)
+    rows = [np.abs(np.diff(image[forehead].mean(-1), axis=0)).mean() for image in (old, young)]
+    assert rows[0] > 1.08 * rows[1]
 
 
 def test_beards_grow_on_men_alone(man: body.Body):
@@ -99,6 +101,23 @@ def test_limbs_keep_the_tone_with_redder_fingers(man: body.Body):
     u, v = charts.grid("skin", SIDE_PX)
     fingers = image[(np.abs(0.55 * u - 0.475) < 0.02) & (np.abs(0.6 - 1.4 * v - 0.18) < 0.03)].mean(0)
     assert fingers[0] / fingers[1] > 1.03 * tone[0] / tone[1]
+
+
+def test_nails_are_painted_and_lie_on_fingertips_alone(man: body.Body):
+    tone = np.array([0.45, 0.33, 0.26])
+    image = skin.paint_limbs(np.random.default_rng(0), man, tone, SIDE_PX)
+    u, v = charts.grid("skin", SIDE_PX)
+    nail = image[np.maximum(np.abs(u - charts.NAIL_UV[0]), np.abs(v - charts.NAIL_UV[1])) < 0.02].mean(0)
+    assert (nail > tone + 0.04).all() and nail.max() < 0.8
+    middle, axes = sheets.nails()
+    np.testing.assert_allclose(np.einsum("kij,klj->kil", axes, axes), np.tile(np.eye(3), (10, 1, 1)), atol=1e-6)
+    template = body.load_template()
+    centres = template.vertices[sheets.skin_faces()].mean(1)
+    found = centres[sheets.on_nails(centres)]
+    nearest = np.linalg.norm(found[:, None] - middle, axis=2)
+    assert nearest.min(1).max() < 0.01 and (np.bincount(nearest.argmin(1), minlength=10) >= 3).all()
+    # Left as right.
+    np.testing.assert_allclose(middle[:5] * [1, -1, 1], middle[5:], atol=2e-3)
 
 
 def test_head_chart_gives_the_face_most_texels_and_can_be_inverted():

@@ -33,8 +33,11 @@ _DETAIL_SIGMA, _DETAIL_LIMIT = 0.12, 0.3
 _OPPOSITES = {
     "decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"
 }  # fmt: skip
-_RELAXED = {"hands/hand-fingers-distance-decr": 0.9, "eyes/eye-height2-decr": 0.4}
-"""Targets by which the rest pose's spread fingers close and its lids come down; nobody walks about like that."""
+_RELAXED = {
+    "hands/hand-fingers-distance-decr": 1.0, "eyes/eye-height2-decr": 0.35, "mouth/mouth-angles-up": 0.3,
+    "eyebrows/eyebrows-angle-up": 0.15,
+}  # fmt: skip
+"""Targets by which the rest pose's spread fingers close, its lids come down and its mouth loses the frown."""
 
 logger = get_logger(__name__)
 

@@ -13,10 +13,10 @@ import numpy as np
 from unrealperson.synth.people.cuts import Garment
 from unrealperson.synth.people.drape import AXIS_X
 from unrealperson.synth.people.haircuts import RIBBON_V
-from unrealperson.synth.people.sheets import Sheet
+from unrealperson.synth.people.sheets import Sheet, on_nails
 
 HEAD_Z = (0.50, 0.87)
-_FACE_Z, _FACE_V = (0.50, 0.63, 0.79, 0.87), (1.0, 0.86, 0.11, 0.0)
+_FACE_Z, _FACE_V = (0.50, 0.63, 0.79, 0.87), (1.0, 0.86, 0.15, 0.0)
 """Heights on head and neck, and how far down the head's chart they lie: the face has most of it."""
 HAIR_Z = (0.62, 0.87)
 COLLAR_Z = 0.69
@@ -27,6 +27,8 @@ SLEEVE_M = 0.55
 """Length of a sleeve's chart, from the shoulder to the wrist and a little further."""
 WRAP = 1.1
 """A chart that goes once around a body is this much wider, so that triangles across its seam stay whole."""
+NAIL_UV = (0.95, 0.95)
+"""Where the colour of fingernails lies in the chart of bare limbs: no limb reaches so far."""
 MARGIN = 0.008
 """Share of the atlas's side that separates the charts of two regions, against bleeding in mipmaps."""
 
@@ -303,5 +305,8 @@ def limb_chart(sheet: Sheet) -> np.ndarray:
     Returns:
         [T, 3, 2] of the triangles' corners.
     """
-    x, y, z = sheet.template[sheet.triangles].transpose(2, 0, 1)
-    return _place("skin", np.clip(np.abs(y) / 0.55 + 0.1 * x, 0, 1), (0.6 - z) / 1.4)
+    corner = sheet.template[sheet.triangles]
+    x, y, z = corner.transpose(2, 0, 1)
+    nail = on_nails(corner.mean(1))[:, None]
+    u, v = np.clip(np.abs(y) / 0.55 + 0.1 * x, 0, 1), (0.6 - z) / 1.4
+    return _place("skin", np.where(nail, NAIL_UV[0], u), np.where(nail, NAIL_UV[1], v))

@@ -10,8 +10,8 @@ from unrealperson.synth.people.accessories import GEAR
 from unrealperson.synth.people.body import Body, Template
 from unrealperson.synth.people.charts import tile_chart
 from unrealperson.synth.people.gait import Gait, Skeleton, pose
-from unrealperson.synth.people.hair import Head, measure_head
 from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.scalp import Head, measure_head
 from unrealperson.synth.people.sheets import SLOTS, Mesh, Sheet, normals, triangles_of
 from unrealperson.synth.people.solids import Solid, band, leave
 

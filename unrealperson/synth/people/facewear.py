@@ -6,7 +6,7 @@ import numpy as np
 
 from unrealperson.synth.people.accessories import Item
 from unrealperson.synth.people.dressing import Dressing
-from unrealperson.synth.people.hair import MIDDLE
+from unrealperson.synth.people.scalp import MIDDLE
 from unrealperson.synth.people.solids import loft, shell_of, tube
 
 

@@ -23,10 +23,11 @@ from unrealperson.synth.people.collars import collar_of, opening_gap
 from unrealperson.synth.people.cuts import Garment, Lower, Shoe, Upper
 from unrealperson.synth.people.drape import fall_straight, hang, push, rest_on, resting, widen
 from unrealperson.synth.people.footwear import lower_toes, make_shoes, shoe_field
-from unrealperson.synth.people.hair import grow_hair, scalp_field
+from unrealperson.synth.people.hair import grow_hair
 from unrealperson.synth.people.haircuts import HAIRCUTS
 from unrealperson.synth.people.mhclo import Fitted, fit
 from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.scalp import scalp_field
 from unrealperson.synth.people.sheets import (
     SLOTS,
     Mesh,

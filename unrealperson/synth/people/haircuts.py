@@ -47,8 +47,8 @@ class Haircut:
     wave_m: float = 0.0
     period_m: float = 0.05
     mess: float = 0.2
-    wide_m: float = 0.022
-    locks: int = 520
+    wide_m: float = 0.015
+    locks: int = 880
     gather: str = ""
     recede_m: float = 0.0
 
@@ -62,33 +62,33 @@ HAIRCUTS = {
     "crop": Haircut(1, 10, "forward", 0.05, 0.022, lift_m=(0.008, 0.012), fade_z=0.715, mess=0.22),
     "undercut": Haircut(1, 7, "back", 0.09, 0.02, lift_m=(0.014, 0.022), fade_z=0.775, mess=0.15),
     "slicked back": Haircut(1, 5, "back", 0.1, 0.05, lift_m=(0.004, 0.007), mess=0.06),
-    "spiky": Haircut(0, 5, "up", 0.04, 0.022, lift_m=(0.010, 0.016), mess=0.45, fade_z=0.715, wide_m=0.017),
+    "spiky": Haircut(0, 5, "up", 0.04, 0.022, lift_m=(0.010, 0.016), mess=0.45, fade_z=0.715, wide_m=0.012),
     "messy": Haircut(3, 10, "crown", 0.085, 0.06, lift_m=(0.012, 0.02), mess=0.5, wave_m=0.004),
     "bowl": Haircut(1, 1.5, "crown", 0.12, 0.07, end_z=(0.735, 0.745), lift_m=(0.008, 0.012), mess=0.08),
     "curly": Haircut(
-        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.018,
-        locks=420,
+        4, 5, "crown", 0.075, 0.055, lift_m=(0.016, 0.026), mess=0.5, wave_m=0.0075, period_m=0.026, wide_m=0.0105,
+        locks=680,
     ),
-    "afro": Haircut(3, 4, "out", 0.011, 0.011, lift_m=(0.025, 0.05), mess=0.5, wide_m=0.026, locks=560),
+    "afro": Haircut(3, 4, "out", 0.013, 0.013, lift_m=(0.025, 0.05), mess=0.5, wide_m=0.011, locks=1500),
     "pixie": Haircut(6, 0, "crown", 0.075, 0.045, lift_m=(0.009, 0.014), mess=0.28),
     "bob": Haircut(
-        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.034, locks=300
+        13, 0, "down", 0.3, 0.3, end_z=(0.60, 0.645), lift_m=(0.01, 0.016), mess=0.07, wide_m=0.02, locks=500
     ),
     "lob": Haircut(
         10, 1, "down", 0.4, 0.4, end_z=(0.535, 0.58), lift_m=(0.010, 0.016), mess=0.1, wave_m=0.004, period_m=0.1,
-        wide_m=0.034, locks=300,
+        wide_m=0.02, locks=500,
     ),
     "long straight": Haircut(
-        16, 0.7, "down", 0.7, 0.7, end_z=(0.31, 0.48), lift_m=(0.008, 0.014), mess=0.07, wide_m=0.036, locks=300
+        16, 0.7, "down", 0.7, 0.7, end_z=(0.31, 0.48), lift_m=(0.008, 0.014), mess=0.07, wide_m=0.02, locks=500
     ),
     "long wavy": Haircut(
         15, 0.7, "down", 0.7, 0.7, end_z=(0.33, 0.5), lift_m=(0.012, 0.02), mess=0.2, wave_m=0.009, period_m=0.085,
-        wide_m=0.034, locks=300,
+        wide_m=0.02, locks=500,
     ),
-    "ponytail": Haircut(15, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.04, gather="tail", wide_m=0.026, locks=420),
-    "bun": Haircut(7, 0.3, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.05, gather="bun", wide_m=0.026, locks=420),
-    "top bun": Haircut(3, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.05, gather="top bun", wide_m=0.026, locks=420),
-    "braid": Haircut(5, 0, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.06, gather="braid", wide_m=0.026, locks=420),
+    "ponytail": Haircut(15, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.04, gather="tail", wide_m=0.017, locks=760),
+    "bun": Haircut(7, 0.3, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.05, gather="bun", wide_m=0.017, locks=760),
+    "top bun": Haircut(3, 1, "", 0.2, 0.2, lift_m=(0.004, 0.007), mess=0.05, gather="top bun", wide_m=0.017, locks=760),
+    "braid": Haircut(5, 0, "", 0.2, 0.2, lift_m=(0.005, 0.008), mess=0.06, gather="braid", wide_m=0.017, locks=760),
 }  # fmt: skip
 """Styles by name."""
 
@@ -96,23 +96,23 @@ _MIXED = (1 / 3, 1 / 3, 1 / 3)
 
 # sRGB 0 ... 1.
 _NATURAL = {
-    "black": (0.055, 0.048, 0.046),
-    "dark brown": (0.115, 0.078, 0.058),
-    "brown": (0.22, 0.145, 0.095),
-    "light brown": (0.34, 0.24, 0.155),
-    "blond": (0.55, 0.43, 0.265),
-    "red": (0.38, 0.17, 0.09),
-    "grey": (0.46, 0.45, 0.44),
-    "white": (0.72, 0.71, 0.69),
+    "black": (0.105, 0.094, 0.09),
+    "dark brown": (0.17, 0.125, 0.098),
+    "brown": (0.265, 0.19, 0.138),
+    "light brown": (0.38, 0.285, 0.2),
+    "blond": (0.54, 0.45, 0.325),
+    "red": (0.38, 0.22, 0.145),
+    "grey": (0.36, 0.352, 0.345),
+    "white": (0.58, 0.572, 0.555),
 }
 _DYED = {
-    "platinum": (0.78, 0.73, 0.62),
-    "copper": (0.5, 0.2, 0.08),
-    "burgundy": (0.27, 0.06, 0.09),
-    "pink": (0.72, 0.38, 0.5),
-    "blue": (0.12, 0.22, 0.45),
-    "green": (0.13, 0.36, 0.24),
-    "purple": (0.3, 0.15, 0.4),
+    "platinum": (0.62, 0.57, 0.475),
+    "copper": (0.47, 0.24, 0.13),
+    "burgundy": (0.21, 0.095, 0.1),
+    "pink": (0.66, 0.42, 0.49),
+    "blue": (0.14, 0.2, 0.34),
+    "green": (0.16, 0.3, 0.23),
+    "purple": (0.24, 0.15, 0.29),
 }
 
 
@@ -155,15 +155,15 @@ def choose_color(
     Returns:
         Its name, [3] sRGB, 0 ... 1, and the same of brows and beard, which nobody dyes.
     """
-    fair = ethnicity[2]
-    grey = float(np.clip((age - 45) / 25, 0, 1))
-    odds = np.array([6 - 5 * fair, 4, 0.5 + 3.5 * fair, 2.6 * fair**2, 2.2 * fair**2, 0.5 * fair**2, 0, 0])
-    odds = odds / odds.sum() * (1 - 0.75 * grey)
-    odds[6:] = 0.5 * grey, 0.25 * grey**2
+    fair, woman = ethnicity[2], gender == "female"
+    grey = (0.5 if woman else 0.7) * float(np.clip((age - 48) / 30, 0, 1)) ** 2
+    odds = np.array([6 - 5 * fair, 4, 0.5 + 3.5 * fair, 2.6 * fair**2, 2.2 * fair**4, 0.5 * fair**4, 0, 0])
+    odds = odds / odds.sum() * (1 - grey)
+    odds[6:] = grey * np.array([1 - 0.45 * grey, 0.45 * grey])
     name = str(rng.choice(list(_NATURAL), p=odds / odds.sum()))
     tone = np.array(_NATURAL[name]) * rng.uniform(0.82, 1.22)
-    dyed = rng.random() < (0.06 if gender == "female" else 0.02)
-    other = str(rng.choice(list(_DYED), p=[0.3, 0.22, 0.18, 0.1, 0.08, 0.04, 0.08]))
+    dyed = rng.random() < (0.06 if woman else 0.02)
+    other = str(rng.choice(list(_DYED), p=[0.28, 0.27, 0.2, 0.08, 0.06, 0.04, 0.07]))
     if dyed:
         return other, np.array(_DYED[other]) * rng.uniform(0.85, 1.1), tone
     return name, tone, tone
@@ -200,17 +200,17 @@ def paint_strands(rng: np.random.Generator, tone: np.ndarray, shape: tuple[int, 
     edge = 2 * np.abs(across % 1 - 0.5)
     fine = smooth_noise(rng, shape, 4, width // 2) - 0.5
     middle = smooth_noise(rng, shape, 3, RIBBONS * 3) - 0.5
-    each = rng.normal(0, 0.09, RIBBONS)[np.minimum(across.astype(int), RIBBONS - 1)]
-    light = 0.74 + 0.3 * np.clip(along / 0.3, 0, 1) - 0.1 * np.clip((along - 0.75) / 0.25, 0, 1)
+    each = rng.normal(0, 0.06, RIBBONS)[np.minimum(across.astype(int), RIBBONS - 1)]
+    light = 0.86 + 0.18 * np.clip(along / 0.3, 0, 1) - 0.1 * np.clip((along - 0.75) / 0.25, 0, 1)
     pale = float(tone.mean())
-    light = light + (0.75 - 0.45 * pale) * (fine + 0.5 * middle) + each - (0.34 - 0.2 * pale) * edge**3
+    light = light + (0.62 - 0.35 * pale) * (fine + 0.5 * middle) + each - 0.08 * edge**4
     # Light runs along single strands where a lock turns over the head.
-    glow = np.exp(-(((along - 0.3 - 0.12 * middle) / 0.1) ** 2)) * np.clip(fine + 0.12, 0, 1)
+    glow = np.exp(-(((along - 0.28 - each) / 0.14) ** 2)) * np.clip(fine + 0.12, 0, 1)
     below = along > 1
-    light = np.where(below, 0.62 + 0.3 * pale + 0.7 * fine + 0.2 * middle, light)
+    light = np.where(below, 0.98 + 0.08 * pale + 0.7 * fine + 0.2 * middle, light)
     glow = np.where(below, 0.0, glow)
     image = tone * np.clip(light, 0.25, 1.7)[..., None]
-    return image + (0.16 + 0.5 * tone) * glow[..., None]
+    return image + (0.24 + 0.45 * tone) * glow[..., None]
 
 
 def scalp_cover(
@@ -232,8 +232,8 @@ def scalp_cover(
     if hair == "bald":
         return np.zeros(above.shape)
     cut, shape = HAIRCUTS[hair], above.shape
-    strands = smooth_noise(rng, shape, 40, 110) - 0.5
-    grown = np.clip((above + 0.007 * strands) / 0.016 + 0.15, 0, 1)
+    strands = smooth_noise(rng, shape, 36, 190) - 0.5
+    grown = np.clip((above + 0.009 * strands) / 0.018 + 0.1, 0, 1)
     if hair == "buzz":
         return grown * (0.78 + 0.3 * strands)
     shaved = np.clip((cut.fade_z - z) / 0.035 + 0.5, 0, 1) if cut.fade_z else np.zeros(shape)

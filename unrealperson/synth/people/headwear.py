@@ -6,8 +6,8 @@ import numpy as np
 
 from unrealperson.synth.people.accessories import Item
 from unrealperson.synth.people.dressing import Dressing
-from unrealperson.synth.people.hair import MIDDLE
 from unrealperson.synth.people.haircuts import HAIRCUTS
+from unrealperson.synth.people.scalp import MIDDLE
 from unrealperson.synth.people.sheets import ramp
 from unrealperson.synth.people.solids import band, loft, shell_of, tube
 
@@ -37,9 +37,11 @@ def hat(wearer: Dressing, item: Item) -> None:
         wearer.add(loft(wearer.head.to_body(shell)), "hat", "head")
         return
     edge = 0.757 + 0.042 * front
-    crown = 0.014 + (0.022 if item.kind == "cap" else 0.045) * np.sin(np.pi * np.clip(0.35 + 0.62 * share, 0, 1)) * (
-        1 - share
-    )
+    if item.kind == "cap":
+        crown = 0.014 + 0.022 * np.sin(np.pi * np.clip(0.35 + 0.62 * share, 0, 1)) * (1 - share)
+    else:
+        # A flat top over upright sides.
+        crown = 0.014 + 0.026 * np.sin(np.pi * np.clip(0.25 + 0.72 * share, 0, 1)) ** 0.8
     shell = _shell(wearer, edge, crown, 8)
     inner = _shell(wearer, edge, np.array([0.0, 0.004]), 2)[1:]
     if item.kind == "cap":

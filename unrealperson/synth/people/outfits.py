@@ -30,6 +30,7 @@ class Outfit:
         fringe: how far long hair is cut short over the forehead, in metres; 0 without a fringe.
         fitted: MakeHuman garments worn in the place of the wardrobe's.
         hat_z: height on the neutral base mesh above which a hat presses the hair.
+        pack: whether a backpack hangs over the hair.
     """
 
     top: Garment
@@ -44,6 +45,7 @@ class Outfit:
     fringe: float
     fitted: tuple[Fitted, ...] = ()
     hat_z: float | None = None
+    pack: bool = False
 
     @property
     def lower_garment(self) -> Garment:

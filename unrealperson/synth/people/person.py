@@ -248,7 +248,8 @@ def make_person(
     else:
         look = paint(streams[2], shape, outfit)
     paint_items(look.texture, items, outfit)
-    outfit = raise_hood(replace(outfit, hat_z=hat_height(items)), items)
+    pack = any(item.kind == "backpack" for item in items)
+    outfit = raise_hood(replace(outfit, hat_z=hat_height(items), pack=pack), items)
     mesh = garments.dress(shape, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)

@@ -33,6 +33,7 @@ class Sheet:
         triangles: [T, 3] int.
         chart: [T, 3, 2] texture coordinates of the corners, or empty.
         slot: index into `SLOTS`.
+        soft: whether light sees `normal`, rather than the triangles as they lie.
     """
 
     position: np.ndarray
@@ -43,6 +44,7 @@ class Sheet:
     triangles: np.ndarray
     chart: np.ndarray
     slot: int = 0
+    soft: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def skin_faces() -> np.ndarray:
     point, guides = template.vertices, body_guides()
     hand = (guides.arm > 0.5) & (guides.along > 1.9)
     kind = np.where(hand, 2, np.where(guides.head > 0.5, 1, 0))
-    cell = np.array([0.0005, 0.0016, 0.004])[kind]
+    cell = np.where(on_nails(point), 0.0024, np.array([0.0005, 0.0016, 0.004])[kind])
     code = np.round(point / cell[:, None]).astype(np.int64) @ np.array([1, 1 << 16, 1 << 32]) + (kind << 48)
     used = np.unique(quads)
     _, first, inverse = np.unique(code[used], return_index=True, return_inverse=True)
@@ -142,6 +144,61 @@ def skin_faces() -> np.ndarray:
     triangles = merged[triangles_of(quads)]
     a, b, c = triangles.T
     return triangles[(a != b) & (b != c) & (c != a)]
+
+
+@lru_cache(maxsize=1)
+def nails() -> tuple[np.ndarray, np.ndarray]:
+    """Where the ten fingernails lie on the neutral base mesh.
+
+    Returns:
+        Middles [10, 3], and axes [10, 3, 3] as rows: to the tip, across, away from the finger.
+    """
+    template, guides = load_template(), body_guides()
+    joints = dict(zip(template.bone_names.tolist(), template.joints(template.vertices).astype(np.float64), strict=True))
+    middles, axes = [], []
+    for side, sign in (("l", 1.0), ("r", -1.0)):
+        palm = sign * np.cross(
+            joints[f"middle_01_{side}"] - joints[f"hand_{side}"],
+            joints[f"index_01_{side}"] - joints[f"pinky_01_{side}"],
+        )
+        for finger in ("thumb", "index", "middle", "ring", "pinky"):
+            last = joints[f"{finger}_03_{side}"]
+            tip_vertices = template.vertices[guides.weight[:, template.bone(f"{finger}_03_{side}")] > 0.7]
+            along = last - joints[f"{finger}_02_{side}"]
+            along /= np.linalg.norm(along)
+            back = -palm / np.linalg.norm(palm)
+            if finger == "thumb":
+                to_index = joints[f"index_01_{side}"] - joints[f"pinky_01_{side}"]
+                back = 0.55 * back + 0.85 * to_index / np.linalg.norm(to_index)
+            back -= (back @ along) * along
+            back /= np.linalg.norm(back)
+            from_joint = tip_vertices - last
+            reach = (from_joint @ along).max()
+            tip = from_joint @ along > reach - 0.014
+            middles.append(last + (reach - 0.0105) * along + (from_joint @ back)[tip].max() * back)
+            axes.append(np.stack([along, np.cross(back, along), back]))
+    return np.array(middles), np.array(axes)
+
+
+def on_nails(points: np.ndarray) -> np.ndarray:
+    """Which places on the neutral base mesh lie on a fingernail.
+
+    Args:
+        points: [n, 3] metres.
+
+    Returns:
+        [n] bool.
+    """
+    found = np.zeros(len(points), bool)
+    middle, axes = nails()
+    near = (points > middle.min(0) - 0.01) & (points < middle.max(0) + 0.01)
+    fingers = np.flatnonzero(near.all(1) & (np.abs(points[:, 1]) > np.abs(middle[:, 1]).min() - 0.01))
+    apart = (points[fingers] ** 2).sum(1)[:, None] - 2 * points[fingers] @ middle.T + (middle**2).sum(1)
+    fingers = fingers[apart.min(1) < 0.01**2]
+    away = np.einsum("kij,nkj->nki", axes, points[fingers, None] - middle)
+    inside = (away[..., 0] / 0.0075) ** 2 + (away[..., 1] / 0.006) ** 2 < 1
+    found[fingers] = (inside & (np.abs(away[..., 2]) < 0.005)).any(1)
+    return found
 
 
 def sheet_from(template: Template, body: Body, *groups: str) -> Sheet:
@@ -338,7 +395,7 @@ def weld(parts: list[Sheet]) -> Mesh:
         _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
         source = part.triangles.reshape(-1)[first]
         index, weight = strongest_weights(part.weight[source])
-        normal = normals(part.position, part.triangles)[source]
+        normal = (part.normal if part.soft else normals(part.position, part.triangles))[source]
         pieces.append((part.position[source], normal, corner[first], inverse.reshape(-1, 3) + start, index, weight))
         start += len(first)
     position, normal, uv, faces, index, weight = (np.concatenate(column) for column in zip(*pieces, strict=True))

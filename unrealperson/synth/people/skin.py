@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from unrealperson.synth.people.body import Body
-from unrealperson.synth.people.charts import WRAP, grid, head_angle, head_height
-from unrealperson.synth.people.hair import hairline
+from unrealperson.synth.people.charts import NAIL_UV, WRAP, grid, head_angle, head_height
 from unrealperson.synth.people.haircuts import scalp_cover
 from unrealperson.synth.people.noise import smooth_noise
 from unrealperson.synth.people.outfits import Outfit
+from unrealperson.synth.people.scalp import hairline
+from unrealperson.synth.people.sheets import ramp
 
 # sRGB 0 ... 1 of the darkest and the lightest skin usual among `body.ETHNICITIES`.
 _TONES = {
-    "african": ((0.23, 0.15, 0.112), (0.47, 0.315, 0.235)),
-    "asian": ((0.58, 0.415, 0.315), (0.80, 0.63, 0.51)),
-    "caucasian": ((0.67, 0.485, 0.39), (0.84, 0.67, 0.58)),
+    "african": ((0.245, 0.175, 0.142), (0.48, 0.352, 0.282)),
+    "asian": ((0.575, 0.44, 0.355), (0.765, 0.625, 0.525)),
+    "caucasian": ((0.65, 0.495, 0.415), (0.785, 0.64, 0.56)),
 }
 _IRIS = {
     "brown": (0.20, 0.115, 0.06),
     "dark brown": (0.10, 0.06, 0.04),
     "hazel": (0.33, 0.25, 0.12),
-    "green": (0.30, 0.37, 0.24),
-    "blue": (0.30, 0.43, 0.56),
-    "grey": (0.42, 0.46, 0.48),
+    "green": (0.27, 0.32, 0.22),
+    "blue": (0.27, 0.35, 0.43),
+    "grey": (0.34, 0.37, 0.385),
 }
 # Name -> share among men, strength, and heights on the face: where it starts at the cheeks.
 _BEARDS = {"none": 50, "stubble": 22, "moustache": 5, "goatee": 8, "full": 15}
@@ -91,7 +94,8 @@ def paint_limbs(rng: np.random.Generator, body: Body, tone: np.ndarray, side_px:
     ):
         near = amount * np.exp(-((y - place[0]) ** 2 + (z - place[1]) ** 2) / wide**2)[..., None]
         image = image * (1 - near + near * np.array(colour))
-    return image
+    nail = (np.maximum(np.abs(u - NAIL_UV[0]), np.abs(v - NAIL_UV[1])) < 0.045)[..., None]
+    return np.where(nail, 0.82 * tone * np.array([1.06, 0.98, 0.98]) + 0.16, image)
 
 
 class _Face:
@@ -108,6 +112,14 @@ class _Face:
         self.y = reach * np.tan(np.clip(self.angle, -1.25, 1.25))[None]
         self.side = np.abs(self.y)
         self.image = np.broadcast_to(tone, (*u.shape, 3)).copy()
+
+    def band(self, low_z: float, high_z: float) -> _Face:
+        """The same chart between two heights; what is painted there is painted here."""
+        rows = np.flatnonzero((self.height >= low_z) & (self.height <= high_z))
+        part, within = copy.copy(self), slice(rows[0], rows[-1] + 1)
+        part.height, part.image = self.height[within], self.image[within]
+        part.z, part.y, part.side = self.z[within], self.y[within], self.side[within]
+        return part
 
     def tint(self, amount: np.ndarray, colour: np.ndarray) -> None:
         """Mixes a colour in where the amount, 0 ... 1, says so."""
@@ -165,11 +177,11 @@ def paint_head(
     face = _Face(tone, side_px)
     dark = float(np.clip(1.3 - 1.6 * tone.mean(), 0.2, 0.9))
     _complexion(rng, face, body, dark)
-    _nose(face)
-    _lips(rng, face, body, dark)
-    eye_colour = _eyes(rng, face, body, dark)
-    _lines(rng, face, body)
-    _brows(rng, face, body, hair)
+    _nose(face.band(0.66, 0.77))
+    _lips(rng, face.band(0.63, 0.69), body, dark)
+    eye_colour = _eyes(rng, face.band(0.70, 0.765), body, dark)
+    _lines(rng, face.band(0.62, 0.79), body)
+    _brows(rng, face.band(0.735, 0.77), body, hair)
     beard = _beard(rng, face, body, hair)
     _scalp(rng, face, hair if scalp is None else scalp, outfit)
     return face.image, {"eye_color": eye_colour, "beard": beard}
@@ -216,11 +228,11 @@ def _nose(face: _Face) -> None:
 
 def _lips(rng: np.random.Generator, face: _Face, body: Body, dark: float) -> None:
     woman = body.gender == "female"
-    red = np.array([0.93, 0.69, 0.67]) if not woman else np.array([0.97, 0.62, 0.63])
-    colour = face.tone * (red * (1 - 0.5 * dark) + 0.5 * dark * np.array([0.80, 0.66, 0.68]))
-    if woman and rng.random() < 0.3:
-        made_up = np.array([0.62, 0.16, 0.20]) * rng.uniform(0.7, 1.15) + rng.uniform(0, 0.12)
-        colour = 0.35 * colour + 0.65 * made_up
+    red = np.array([0.92, 0.75, 0.73]) if not woman else np.array([0.95, 0.69, 0.69])
+    colour = face.tone * (red * (1 - 0.5 * dark) + 0.5 * dark * np.array([0.80, 0.69, 0.71]))
+    if woman and rng.random() < 0.25:
+        made_up = np.array([0.56, 0.2, 0.22]) * rng.uniform(0.7, 1.15) + rng.uniform(0, 0.12)
+        colour = 0.5 * colour + 0.5 * made_up
     across = face.side / _MOUTH_M
     open_m = np.clip(1 - across**2, 0, 1)
     bow = 0.0022 * np.exp(-(((face.side - 0.0062) / 0.004) ** 2)) - 0.0012 * np.exp(-((face.side / 0.003) ** 2))
@@ -244,8 +256,10 @@ def _eyes(rng: np.random.Generator, face: _Face, body: Body, dark: float) -> str
     )
     name = str(rng.choice(list(_IRIS), p=odds / odds.sum()))
     iris = np.array(_IRIS[name]) * rng.uniform(0.8, 1.2)
-    face.shade(0.45 * face.spot(0.0235, 0.7335, 0.012, 0.008), np.array([0.74, 0.66, 0.64]))
-    face.shade(0.30 * face.spot(0.032, 0.7185, 0.013, 0.005), np.array([0.80, 0.70, 0.70]))
+    # The render shades the socket itself; a lid catches light.
+    face.shade(0.22 * face.spot(0.0235, 0.7335, 0.012, 0.008), np.array([0.76, 0.68, 0.66]))
+    face.shade(0.22 * face.spot(0.032, 0.7185, 0.013, 0.005), np.array([0.82, 0.72, 0.72]))
+    face.shade(0.5 * face.spot(0.032, 0.739, 0.013, 0.005), 1.12)
     inner, outer = _EYE_CORNERS
     along = np.clip((face.side - inner) / (outer - inner), 0, 1)
     within = ((face.side > inner - 0.001) & (face.side < outer + 0.001)).astype(np.float64)
@@ -316,36 +330,44 @@ def _brows(rng: np.random.Generator, face: _Face, body: Body, hair: np.ndarray) 
     along = np.clip((face.side - start) / (end - start), 0, 1)
     middle = 0.7485 + rise * np.sin(np.pi * np.clip(along, 0, 1) ** 1.3) - 0.0022 * along
     width = thick * (0.75 + 0.5 * np.sin(np.pi * along**0.8)) * (1 - 0.55 * along)
-    strokes = 0.65 + 0.7 * smooth_noise(rng, face.image.shape[:2], 70, 110)
+    strokes = 0.65 + 0.7 * smooth_noise(rng, face.image.shape[:2], 11, 110)
     inside = ((face.side > start) & (face.side < end)) * np.clip((face.side - start) / 0.004, 0, 1)
     body_of = np.exp(-(((face.z - middle) / width) ** 2)) * inside * face.front
-    grey = hair if hair.mean() < 0.4 else 0.6 * hair + 0.4 * np.array([0.2, 0.16, 0.13])
-    face.tint(np.clip((0.7 if woman else 0.85) * body_of * strokes, 0, 0.92), 0.8 * grey + 0.1 * face.tone)
+    face.tint(np.clip((0.62 if woman else 0.75) * body_of * strokes, 0, 0.88), _of_the_face(hair, face.tone))
+
+
+def _of_the_face(hair: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """Colour of brows and beards: they grey later than the head, and skin is seen between the hairs."""
+    dark = hair if hair.mean() < 0.33 else 0.55 * hair + 0.45 * np.array([0.2, 0.16, 0.13])
+    return 0.8 * dark + 0.14 * tone
 
 
 def _beard(rng: np.random.Generator, face: _Face, body: Body, hair: np.ndarray) -> str:
     odds = np.array(list(_BEARDS.values()), np.float64)
     kind = str(rng.choice(list(_BEARDS), p=odds / odds.sum()))
     shape = face.image.shape[:2]
-    strands = 0.75 + 0.5 * smooth_noise(rng, shape, 60, 120)
+    strands = 0.6 + 0.8 * smooth_noise(rng, shape, 90, 190)
+    patchy = smooth_noise(rng, shape, 22, 26) - 0.5
     strength = {"stubble": rng.uniform(0.2, 0.4), "full": rng.uniform(0.6, 0.85)}.get(kind, rng.uniform(0.5, 0.75))
     if body.gender == "female" or kind == "none":
         return "none"
     angle = np.abs(face.angle)[None]
-    edge = 0.663 + 0.035 * np.clip((angle - 0.35) / 0.9, 0, 1) ** 1.5
+    edge = 0.660 + 0.045 * np.clip((angle - 0.55) / 0.75, 0, 1) ** 2 + 0.012 * patchy
+    # Thin at the cheeks, over the throat and below the ears.
     jaw = (
-        np.clip((edge - face.z) / 0.006, 0, 1)
-        * np.clip((face.z - 0.612) / 0.015, 0, 1)
-        * np.clip((1.42 - angle) / 0.1, 0, 1)
+        ramp(edge - face.z, 0.0, 0.02)
+        * ramp(face.z + 0.01 * patchy, 0.606, 0.632)
+        * ramp(angle + 0.2 * patchy, 1.5, 1.2)
+        * (0.75 + 0.25 * ramp(angle, 0.9, 0.3))
     )
-    upper = np.clip((0.678 - face.z - 0.25 * face.side) / 0.003, 0, 1) * np.clip((face.z - 0.667) / 0.003, 0, 1)
-    upper = upper * np.clip((0.029 - face.side) / 0.004, 0, 1) * face.front
+    upper = ramp(0.680 - 0.14 * face.side - face.z, 0.0, 0.004) * ramp(face.z + 0.15 * face.side, 0.6655, 0.669)
+    upper = upper * ramp(face.side, 0.03, 0.022) * face.front
     chin = np.clip((0.028 - face.side) / 0.006, 0, 1) * face.front * np.clip((0.668 - face.z) / 0.006, 0, 1)
     chin = chin * np.clip((face.z - 0.617) / 0.012, 0, 1)
     area = {"moustache": upper, "goatee": np.maximum(upper, chin)}.get(kind, np.maximum(upper, jaw))
     mouth = np.exp(-((face.side / 0.023) ** 4) - ((face.z - 0.6605) / 0.0085) ** 4) * face.front
     area = area * (1 - mouth)
-    face.tint(np.clip(strength * area * strands, 0, 0.96), 0.85 * hair + 0.1 * face.tone)
+    face.tint(np.clip(strength * area * strands, 0, 0.92), _of_the_face(hair, face.tone))
     return kind
 
 
