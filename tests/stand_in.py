@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from unrealperson.synth.people.detail import Level
+
 
 @dataclass(frozen=True)
 class StandIn:
@@ -49,6 +51,7 @@ class StandIn:
             ("faces", np.array(faces, np.uint32)),
             ("bone_index", index),
             ("bone_weight", weight),
+            ("levels", (Level(24, np.array(faces, np.uint32), np.zeros(12, np.uint8)),)),
             ("texture", np.tile(color.astype(np.uint8), (8, 8, 1))),
         ):
             object.__setattr__(self, name, value)

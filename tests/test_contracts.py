@@ -32,7 +32,7 @@ LAYERS = (
     ("ops",),
     ("schema", "log"),
     ("config",),
-    ("files",),
+    ("files", "compiled"),
 )
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {

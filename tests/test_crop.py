@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unrealperson import crop as crop_module
+from unrealperson import compiled
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
 from unrealperson.crop import REASONS, Crop, crop_folder, crop_frame, measure_people, write_crops
 from unrealperson.data.manifest import Manifest
@@ -372,12 +372,12 @@ def test_crop_is_a_value() -> None:
 
 
 def test_compiles_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = crop_module.numba.njit
+    real = compiled.numba.njit
 
     def refusing(*, nogil: bool, cache: bool = False):
         if cache:
             raise RuntimeError("cannot cache function")
         return real(nogil=nogil)
 
-    monkeypatch.setattr(crop_module.numba, "njit", refusing)
-    assert crop_module._compiled(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(compiled.numba, "njit", refusing)
+    assert compiled.compiled(lambda x: x + 1)(2) == 3

@@ -11,7 +11,7 @@ from unrealperson.synth.people import accessories, outfits, person, sheets
 from unrealperson.synth.people.accessories import KINDS, SLOTS, Item
 
 GENDERS = ("female", "male")
-ACCESSORY = sheets.SLOTS.index("accessory")
+ACCESSORIES = [sheets.SLOTS.index(slot) for slot in accessories.SLOTS]
 
 
 def _make(monkeypatch: pytest.MonkeyPatch, kind: str, number: int) -> tuple[person.Person, np.ndarray]:
@@ -31,7 +31,7 @@ def _make(monkeypatch: pytest.MonkeyPatch, kind: str, number: int) -> tuple[pers
     monkeypatch.setattr(person, "wear", remember)
     made = person.make_person(8, 2, number)
     mesh = dressed["mesh"]
-    return made, np.unique(mesh.faces[mesh.slot == ACCESSORY])
+    return made, np.unique(mesh.faces[np.isin(mesh.slot, ACCESSORIES)])
 
 
 def _posed(made: person.Person, phase: float) -> np.ndarray:

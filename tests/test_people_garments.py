@@ -89,7 +89,7 @@ def test_random_outfits_can_be_worn(someone: body.Body):
 
 def _skin_area(someone: body.Body, outfit: outfits.Outfit) -> float:
     mesh = garments.dress(someone, outfit)
-    corner = mesh.positions[mesh.faces[mesh.slot == sheets.SLOTS.index("body")]]
+    corner = mesh.positions[mesh.faces[mesh.slot == sheets.SLOTS.index("skin")]]
     cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     return float(np.linalg.norm(cross, axis=1).sum() / 2)
 

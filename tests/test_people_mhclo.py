@@ -73,7 +73,7 @@ def test_makehuman_clothes_are_worn(shared: Path):
         assert outfit.fitted[0].name in describe(outfit).values()
         mesh = garments.dress(someone, outfit)
         assert len(mesh.positions) <= 20_000 and np.isfinite(mesh.positions).all()
-        cloth = np.unique(mesh.faces[mesh.slot != sheets.SLOTS.index("body")])
+        cloth = np.unique(mesh.faces[mesh.slot != sheets.SLOTS.index("skin")])
         assert np.abs(mesh.positions[cloth]).max() < 1.2 * someone.height_m
     assert seen >= 5
     dressed = make_person(5, 1, 3, clothes=folder)

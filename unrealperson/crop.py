@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from PIL import Image
 
+from unrealperson.compiled import compiled
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import load_image
@@ -344,14 +344,7 @@ def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder for the cache can be written: each process compiles anew
-        return numba.njit(nogil=True)(function)
-
-
-@_compiled
+@compiled
 def _measure(mask, colors, tolerance):  # uint8 [H, W, 3], uint8 [n, 3], int -> int64 [n, 5]
     height, width = mask.shape[0], mask.shape[1]
     start, listed = _list_by_cell(colors, tolerance)
@@ -382,7 +375,7 @@ def _measure(mask, colors, tolerance):  # uint8 [H, W, 3], uint8 [n, 3], int -> 
     return result
 
 
-@_compiled
+@compiled
 def _list_by_cell(colors, tolerance):  # people of cell c: listed[start[c]:start[c + 1]]
     start = np.zeros(_CELLS + 1, np.int32)
     listed = np.empty(8 * len(colors), np.int32)
@@ -405,7 +398,7 @@ def _list_by_cell(colors, tolerance):  # people of cell c: listed[start[c]:start
     return start, listed
 
 
-@_compiled
+@compiled
 def _cell(r, g, b):
     width = 8 - _CELL_BITS
     return (

@@ -28,7 +28,8 @@ logger = get_logger(__name__)
 What = Literal["lit", "object_mask", "normal", "depth"]
 
 SHADOW_PIXELS = 2048
-SHADOW_CELL_M = 0.035
+LEVEL_PX = (400.0, 40.0)
+"""A person lower in the image than this is shown at the next level of detail."""
 NEAR_M, FAR_M = 0.1, 150.0
 _VIEW_MASK, _SHADOW_MASK, _GEOMETRY_MASK = (core.BitMask32.bit(bit) for bit in (0, 1, 2))
 
@@ -159,7 +160,7 @@ class Renderer:
         Returns:
             [H, W, 3] uint8, or [H, W] float32 for `depth`.
         """
-        self._synchronise(world)
+        self._synchronise(world, view)
         key = (view, self._scene_key(world))
         if what == "object_mask":
             return self._mask(self._shaded(key, world, view)[1], colors or {})
@@ -195,8 +196,8 @@ class Renderer:
             self._context.engine.remove_window(buffer)
         self._buffers = []
 
-    def _synchronise(self, world: World) -> None:
-        """Brings nodes in line with the world's people."""
+    def _synchronise(self, world: World, view: View) -> None:
+        """Brings nodes in line with the world's people, at the detail that the view needs."""
         for name in [name for name in self._people if name not in world.actors]:
             self._people.pop(name).close()
         for order, (name, actor) in enumerate(world.actors.items(), self._static_count + 1):
@@ -206,8 +207,14 @@ class Renderer:
                 self._shadow_key = None
             if name not in self._people:
                 self._people[name] = _PersonNode(self._root, actor)
-            self._people[name].update(actor, order)
+            self._people[name].update(actor, order, self._height_px(actor, view))
             self._numbers[name] = order
+
+    def _height_px(self, actor: Actor, view: View) -> float:
+        """Height of an upright person in the image, wherever the camera points."""
+        x, y, z = actor.position_m
+        away_m = math.dist(view.position_m, (x, y, z + 0.5 * actor.person.height_m))
+        return _focal_px(self._width, view) * actor.person.height_m / max(away_m, NEAR_M)
 
     def _scene_key(self, world: World) -> tuple[Any, ...]:
         people = (
@@ -223,7 +230,7 @@ class Renderer:
         rows[3, :3] = view.position_m
         camera.set_mat(core.LMatrix4(*rows.ravel().tolist()))
         self._lens.set_film_size(self._width, self._height)
-        self._lens.set_focal_length(self._width / (2.0 * math.tan(math.radians(view.fov_deg) / 2.0)))
+        self._lens.set_focal_length(_focal_px(self._width, view))
         self._root.set_shader_inputs(eye=core.LVecBase3(*view.position_m), forward=core.LVecBase3(*forward.tolist()))
 
     def _shaded(self, key: Any, world: World, view: View) -> tuple[np.ndarray, np.ndarray]:
@@ -392,7 +399,7 @@ class _ShadowMap:
 
 
 class _PersonNode:
-    """Nodes of one person: full mesh for the cameras, a coarse one for the shadow, a dark spot at the feet."""
+    """Nodes of one person: a mesh for the cameras, the lowest level for the shadow, a dark spot at the feet."""
 
     def __init__(self, root: core.NodePath, actor: Actor) -> None:
         self.person = person = actor.person
@@ -404,10 +411,11 @@ class _PersonNode:
         self._path.set_shader_inputs(gloss=0.0, glow=0.0)
         self._path.set_two_sided(True)
         self._path.set_bin("fixed", 10)
-        coarse = _coarse_faces(person.positions, person.faces, SHADOW_CELL_M)
-        for faces, hidden in ((person.faces, _SHADOW_MASK), (coarse, _VIEW_MASK | _GEOMETRY_MASK)):
-            node = core.GeomNode(actor.name)
-            node.add_geom(_geom(self._data, faces))
+        self._geoms = [_geom(self._data, level.faces) for level in person.levels]
+        self._level = 0
+        self._seen, shadow = core.GeomNode(actor.name), core.GeomNode(actor.name)
+        for node, level, hidden in ((self._seen, 0, _SHADOW_MASK), (shadow, -1, _VIEW_MASK | _GEOMETRY_MASK)):
+            node.add_geom(self._geoms[level])
             node.set_bounds(core.BoundingSphere(core.LPoint3(0, 0, 0.5 * person.height_m), 0.75 * person.height_m))
             node.set_final(True)
             self._path.attach_new_node(node).hide(hidden)
@@ -421,10 +429,14 @@ class _PersonNode:
         spot.set_bin("fixed", 30)
         spot.hide(_SHADOW_MASK | _GEOMETRY_MASK)
 
-    def update(self, actor: Actor, number: int) -> None:
+    def update(self, actor: Actor, number: int, height_px: float) -> None:
         self._path.set_pos_hpr(*actor.position_m, actor.yaw_deg, 0, 0)
         self._path.set_shader_inputs(object=_number(number))
-        posed = actor.posed()
+        level = min(sum(height_px < least for least in LEVEL_PX), len(self._geoms) - 1)
+        if level != self._level:
+            self._seen.set_geom(0, self._geoms[level])
+            self._level = level
+        posed = actor.posed(self.person.levels[level].vertices)
         if posed is not self._posed:
             _write(self._data, 0, posed.positions)
             _write(self._data, 1, posed.normals)
@@ -515,8 +527,10 @@ def _vertices(
 
 
 def _write(data: core.GeomVertexData, array: int, values: np.ndarray) -> None:
+    """Overwrites the first rows of one of the arrays of `_format`."""
     target = memoryview(data.modify_array(array)).cast("B")
-    target[:] = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8).data
+    source = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8)
+    target[: len(source)] = source.data
 
 
 def _geom(data: core.GeomVertexData, faces: np.ndarray) -> core.Geom:
@@ -531,19 +545,6 @@ def _geom(data: core.GeomVertexData, faces: np.ndarray) -> core.Geom:
     return geom
 
 
-def _coarse_faces(positions: np.ndarray, faces: np.ndarray, cell_m: float) -> np.ndarray:
-    """Faces between one vertex per cubic cell; fewer vertices are then transformed from the same data."""
-    cells = np.floor(positions / cell_m).astype(np.int64)
-    cells -= cells.min(0)
-    extent = cells.max(0) + 1
-    _, first, group = np.unique(
-        (cells[:, 0] * extent[1] + cells[:, 1]) * extent[2] + cells[:, 2], return_index=True, return_inverse=True
-    )
-    coarse = first[group.reshape(-1)][faces.astype(np.int64)]
-    a, b, c = coarse.T
-    return coarse[(a != b) & (b != c) & (a != c)]
-
-
 def _texture(name: str, image: np.ndarray) -> core.Texture:
     texture = core.Texture(name)
     height, width = image.shape[:2]
@@ -555,6 +556,10 @@ def _texture(name: str, image: np.ndarray) -> core.Texture:
     texture.set_minfilter(core.SamplerState.FT_linear_mipmap_linear)
     texture.set_magfilter(core.SamplerState.FT_linear)
     return texture
+
+
+def _focal_px(width: int, view: View) -> float:
+    return width / (2.0 * math.tan(math.radians(view.fov_deg) / 2.0))
 
 
 def _number(number: int) -> core.LVecBase2:

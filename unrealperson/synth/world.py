@@ -48,15 +48,26 @@ class Actor:
     speed_mps: float
     look_deg: float = 0.0
     _pose: tuple[float, float, float] | None = field(default=None, repr=False)
-    _posed: tuple[np.ndarray, Skinned] | None = field(default=None, repr=False)
+    _bones: np.ndarray | None = field(default=None, repr=False)
+    _posed: Skinned | None = field(default=None, repr=False)
 
-    def posed(self) -> Skinned:
+    def posed(self, vertices: int | None = None) -> Skinned:
         """Positions and normals in the local frame, skinned once per pose.
 
+        Args:
+            vertices: how many of the first are needed, as a level of detail says; None for all.
+
         Returns:
-            `positions` and `normals`, [V, 3] float32.
+            `positions` and `normals`, [n, 3] float32 with at least so many rows.
         """
-        return self._skinned()[1]
+        from unrealperson.ops import skin
+
+        person, bones = self.person, self._bones_now()
+        rows = slice(vertices or len(person.positions))
+        if self._posed is None or len(self._posed.positions) < len(person.positions[rows]):
+            mesh = person.positions, person.normals, person.bone_index, person.bone_weight
+            self._posed = skin(*(values[rows] for values in mesh), bones)
+        return self._posed
 
     def positions(self) -> np.ndarray:
         """Vertices in the world.
@@ -72,18 +83,14 @@ class Actor:
         Returns:
             [17, 3] float32 metres.
         """
-        return self._to_world(self.person.keypoints(self._skinned()[0]))
+        return self._to_world(self.person.keypoints(self._bones_now()))
 
-    def _skinned(self) -> tuple[np.ndarray, Skinned]:
-        from unrealperson.ops import skin
-
+    def _bones_now(self) -> np.ndarray:
         pose = (self.phase, self.moving, self.look_deg)
-        if self._posed is None or self._pose != pose:
-            person = self.person
-            bones = person.bones(self.phase, moving=self.moving, look_deg=self.look_deg)
-            skinned = skin(person.positions, person.normals, person.bone_index, person.bone_weight, bones)
-            self._pose, self._posed = pose, (bones, skinned)
-        return self._posed
+        if self._bones is None or self._pose != pose:
+            self._bones = self.person.bones(self.phase, moving=self.moving, look_deg=self.look_deg)
+            self._pose, self._posed = pose, None
+        return self._bones
 
     def _to_world(self, points: np.ndarray) -> np.ndarray:
         cos, sin = math.cos(math.radians(self.yaw_deg)), math.sin(math.radians(self.yaw_deg))

@@ -49,6 +49,7 @@ class Dressing:
         self.lift = np.array([0.0, 0.0, mesh.lift_m])
         self.at = skeleton.at()
         self.parts: list[Sheet] = []
+        self.slot = 0
         self._head: Head | None = None
         self._triangles: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -76,7 +77,7 @@ class Dressing:
             dense,
             triangles,
             tile_chart(region, uv)[triangles],
-            SLOTS.index("accessory"),
+            self.slot,
         )
         self.parts.append(sheet)
 

@@ -351,5 +351,5 @@ def _skin(fitting: _Fitting) -> Sheet:
 def _eyes(template: Template, body: Body) -> Sheet:
     sheet = sheet_from(template, body, "helper-l-eye", "helper-r-eye")
     front = sheet.normal[sheet.triangles, 0].mean(1) > 0.0
-    sheet = replace(sheet, triangles=sheet.triangles[front])
+    sheet = replace(sheet, triangles=sheet.triangles[front], slot=SLOTS.index("eyes"))
     return replace(sheet, chart=head_chart(sheet))

@@ -24,6 +24,7 @@ from unrealperson.synth.people.accessories import (
     paint_items,
     raise_hood,
 )
+from unrealperson.synth.people.detail import Level, make_levels
 from unrealperson.synth.people.haircuts import describe_length
 from unrealperson.synth.people.rotations import frame
 from unrealperson.synth.people.wearables import wear
@@ -69,6 +70,8 @@ class Person:
         normals: [V, 3] float32, smooth across texture seams.
         uv: [V, 2] float32 in 0 ... 1, v up.
         faces: [T, 3] uint32, counter-clockwise seen from outside.
+        slots: [T] uint8 index into `sheets.SLOTS`: what each triangle belongs to; a vertex belongs to one slot.
+        levels: levels of detail, the full mesh first; each uses the first so many vertices.
         bone_index: [V, 4] uint8.
         bone_weight: [V, 4] float32, rows sum to one.
         texture: [S, S, 3] uint8 sRGB, row 0 on top.
@@ -92,6 +95,8 @@ class Person:
     normals: np.ndarray
     uv: np.ndarray
     faces: np.ndarray
+    slots: np.ndarray
+    levels: tuple[Level, ...]
     bone_index: np.ndarray
     bone_weight: np.ndarray
     texture: np.ndarray
@@ -247,16 +252,19 @@ def make_person(
     grips = {side: attached[row].astype(np.float64) for row, side in enumerate("lr")}
     soles = _soles(mesh.positions)
     mesh = wear(items, template, shape, outfit, mesh, skeleton, gait, grips)
+    order, levels = make_levels(mesh.positions, mesh.uv, mesh.faces, mesh.slot)
     return Person(
         seed=seed,
         version=version,
         number=number,
-        positions=mesh.positions,
-        normals=mesh.normals,
-        uv=mesh.uv,
-        faces=mesh.faces,
-        bone_index=mesh.bone_index,
-        bone_weight=mesh.bone_weight,
+        positions=mesh.positions[order],
+        normals=mesh.normals[order],
+        uv=mesh.uv[order],
+        faces=levels[0].faces,
+        slots=levels[0].slots,
+        levels=levels,
+        bone_index=mesh.bone_index[order],
+        bone_weight=mesh.bone_weight[order],
         texture=look.texture,
         height_m=shape.height_m,
         speed_mps=gait.speed_mps,
@@ -277,7 +285,7 @@ def make_person(
         gait=gait,
         landmarks=landmarks,
         landmark_bone=landmark_bone,
-        soles=soles,
+        soles=np.argsort(order)[soles],
         attached=attached,
         attached_bone=attached_bone,
     )

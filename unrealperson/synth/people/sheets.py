@@ -12,8 +12,12 @@ import numpy as np
 
 from unrealperson.synth.people.body import Body, Template, load_template, strongest_weights
 
-SLOTS = ("body", "hair", "top", "outer", "bottom", "shoes", "accessory")
-"""What a triangle of a dressed person belongs to; a dress is a top with a skirt or legs in the bottom's place."""
+SLOTS = (
+    "skin", "eyes", "hair", "top", "outer", "bottom", "shoes", "backpack", "headwear", "glasses", "handheld", "scarf",
+    "mask",
+)  # fmt: skip
+"""What a triangle of a dressed person belongs to; a dress is a top, with legs below it in the bottom's place.
+Bags worn on back, shoulder or hip are backpacks; the names never change, new ones are added at the end."""
 
 
 @dataclass(frozen=True)

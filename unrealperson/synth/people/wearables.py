@@ -15,7 +15,7 @@ from unrealperson.synth.people.gait import Gait, Skeleton
 from unrealperson.synth.people.handheld import phone, umbrella
 from unrealperson.synth.people.headwear import earphones, hat, headphones, hood, scarf
 from unrealperson.synth.people.outfits import Outfit
-from unrealperson.synth.people.sheets import Mesh, weld
+from unrealperson.synth.people.sheets import SLOTS, Mesh, weld
 
 _BUILD: dict[str, Callable[[Dressing, Item], None]] = {
     "backpack": backpack, "shoulder bag": shoulder_bag, "crossbody": crossbody, "cap": hat, "beanie": hat,
@@ -54,6 +54,7 @@ def wear(
         return mesh
     dressing = Dressing(template, body, outfit, mesh, skeleton, gait, grips)
     for item in items:
+        dressing.slot = SLOTS.index(item.slot)
         _BUILD[item.kind](dressing, item)
     more = weld(dressing.parts)
     more.positions[:, 2] -= np.float32(more.lift_m)
