@@ -20,18 +20,9 @@ def _make(monkeypatch: pytest.MonkeyPatch, kind: str, number: int) -> tuple[pers
     def forced(rng: np.random.Generator, outfit: outfits.Outfit, **_: object) -> tuple[Item, ...]:
         return (accessories.make_item(rng, kind, outfit, colors="wardrobe"),)
 
-    dressed = {}
-    wear = person.wear
-
-    def remember(items, *rest):
-        dressed["mesh"] = wear(items, *rest)
-        return dressed["mesh"]
-
     monkeypatch.setattr(person, "choose_items", forced)
-    monkeypatch.setattr(person, "wear", remember)
     made = person.make_person(8, 2, number)
-    mesh = dressed["mesh"]
-    return made, np.unique(mesh.faces[np.isin(mesh.slot, ACCESSORIES)])
+    return made, np.unique(made.faces[np.isin(made.slots, ACCESSORIES)])
 
 
 def _posed(made: person.Person, phase: float) -> np.ndarray:

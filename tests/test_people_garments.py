@@ -145,7 +145,7 @@ def test_layers_stay_apart_in_a_walk():
         skeleton = gait.Skeleton(names, template.parents, someone.joints + lift)
         habits = gait.random_gait(rng, weight=0.5, age=30, gender=someone.gender, height_m=someone.height_m)
         habits = gait.with_stride(habits, skeleton, 0.87 if outfit.narrow else 1.0)
-        inside = ("body", "top", "bottom", "outer") if outfit.tucked else ("body", "bottom", "top", "outer")
+        inside = ("skin", "top", "bottom", "outer") if outfit.tucked else ("skin", "bottom", "top", "outer")
         for phase in (0.0, 0.25, 0.6):
             bones = gait.pose(skeleton, habits, phase, 1.0)
             posed = skin(mesh.positions, mesh.normals, mesh.bone_index, mesh.bone_weight, bones).positions

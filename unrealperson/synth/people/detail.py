@@ -372,7 +372,7 @@ def _is_sound(q, uses, mesh, fan, near):
             continue
         x, y, z = _normal(place[a], place[b], place[c])
         u, v, w = _normal(place[goal], place[b], place[c])
-        cosine = x * u + y * v + z * w
-        if cosine < _LEAST_COSINE * np.sqrt((x * x + y * y + z * z) * (u * u + v * v + w * w)):
+        before, after = x * x + y * y + z * z, u * u + v * v + w * w
+        if before > 0 and x * u + y * v + z * w <= _LEAST_COSINE * np.sqrt(before * after):
             return False
     return True
