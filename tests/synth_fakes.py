@@ -18,6 +18,8 @@ from unrealperson.synth.view import View
 VIEWS = [View((0.0, 0.0, 1.5), 0.0, 0.0), View((0.0, 0.0, 1.5), 20.0, -5.0, fov_deg=70.0)]
 CORNERS = np.array([(x, y, z) for x in (-0.2, 0.2) for y in (-0.3, 0.3) for z in (0.0, 1.8)])
 
+FACES = np.array([(a, b, c) for a in range(8) for b in range(a) for c in range(b)], np.uint32)
+
 
 @dataclass
 class FakeActor:
@@ -30,8 +32,11 @@ class FakeActor:
     def positions(self) -> np.ndarray:
         return CORNERS + self.position_m
 
+    def surface(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.positions(), FACES
+
     def keypoints(self) -> np.ndarray:
-        return np.linspace((0.0, 0.0, 1.7), (0.0, 0.0, 0.1), 17) + self.position_m
+        return np.linspace((-0.15, 0.0, 1.7), (-0.15, 0.0, 0.1), 17) + self.position_m
 
 
 @dataclass

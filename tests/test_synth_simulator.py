@@ -283,7 +283,7 @@ def test_annotations_tell_the_truth(client: Any, running: SimpleNamespace) -> No
     assert towards["speed_mps"] == 1.25 and towards["distance_m"] == pytest.approx(np.hypot(6.0, 1.5), abs=1e-3)
     assert len(towards["keypoints"]) == 17 and {point[2] for point in towards["keypoints"]} == {2}
     x, y, _ = towards["keypoints"][0]
-    projected, _ = VIEWS[0].project(np.array([[6.0, 0.0, 1.7]]), 160, 120)
+    projected, _ = VIEWS[0].project(np.array([[5.85, 0.0, 1.7]]), 160, 120)
     assert (x, y) == pytest.approx(projected[0], abs=0.01)
     attributes = json.loads(client.request("vget /person/MHMainClass_C_2/attributes"))
     assert attributes == {"person": 2, "version": 1, "top": "shirt", "height_m": 1.8}

@@ -26,7 +26,7 @@ from unrealperson.config import SynthConfig, load_config
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.protocol import PALETTE_SIZE, CommandError, Dispatcher, Server, encode_image, palette
-from unrealperson.synth.truth import describe_person
+from unrealperson.synth.truth import describe_camera, describe_person
 from unrealperson.synth.view import View, from_unreal, to_unreal
 from unrealperson.synth.world import PERSON_PREFIX
 
@@ -455,8 +455,9 @@ class Simulator:
         camera = self._camera(index)
         mask = self._image(index, "object_mask")
         people = []
+        names = {color: name for name, color in self._colors.items()}
         for name, actor in self._world.actors.items():
-            truth = describe_person(actor, camera.view, mask, self._colors[name])
+            truth = describe_person(actor, camera.view, mask, self._colors[name], names)
             if truth is not None:
                 people.append({"name": name, **truth})
         return json.dumps(
@@ -466,6 +467,7 @@ class Simulator:
                 "camera": camera.name,
                 "width": camera.width,
                 "height": camera.height,
+                **describe_camera(camera.view, camera.width, camera.height),
                 "people": people,
             }
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unrealperson.synth.silhouettes import silhouette
 from unrealperson.synth.view import View
 
 if TYPE_CHECKING:
@@ -15,6 +17,30 @@ if TYPE_CHECKING:
 
 NEAR_M = 0.05
 """Body points nearer than this to the camera's plane are left out."""
+_FACE_POINTS, _FACE_M, _LIMB_M = 5, 0.09, 0.2
+"""How far behind the foremost surface a point of the face, or a joint inside a limb, may lie and be seen."""
+_LEAST_PIXELS = 4
+
+
+def describe_camera(view: View, width: int, height: int) -> dict[str, Any]:
+    """Pose and intrinsics of a camera.
+
+    Args:
+        view: the camera.
+        width: image width in pixels.
+        height: image height in pixels.
+
+    Returns:
+        `location_m` x, y, z and `axes` right, forward, up (rows) in world coordinates, `fov_deg` horizontal,
+        `focal_px`, and `principal_px` x, y.
+    """
+    return {
+        "location_m": [round(value, 6) for value in view.position_m],
+        "axes": view.axes().round(8).tolist(),
+        "fov_deg": view.fov_deg,
+        "focal_px": round(width / (2.0 * math.tan(math.radians(view.fov_deg) / 2.0)), 6),
+        "principal_px": [width / 2, height / 2],
+    }
 
 
 def describe_person(
@@ -22,6 +48,7 @@ def describe_person(
     view: View,
     mask: np.ndarray,  # [H, W, 3] uint8
     color: tuple[int, int, int],
+    names: Mapping[tuple[int, int, int], str] = MappingProxyType({}),
 ) -> dict[str, Any] | None:
     """What a camera sees of one person.
 
@@ -30,29 +57,37 @@ def describe_person(
         view: the camera.
         mask: [H, W, 3] uint8 object mask of that camera at this instant.
         color: the person's mask colour.
+        names: object of each mask colour, for the occluders.
 
     Returns:
         None where the person lies outside the image, otherwise `person`, `full_box` (of the whole body, may reach
         outside the image) and `visible_box` (xyxy pixels, half-open; None where hidden), `pixels` visible,
-        `keypoints` 17 x (x, y, v) in COCO order with v 0 outside, 1 hidden, 2 visible, `yaw_deg` (0 faces away from
-        the camera, 180 towards it, counter-clockwise seen from above), `speed_mps`, `distance_m`.
+        `unoccluded_pixels` inside the image if nothing else were there, `occluders` (pixels that each object hides,
+        the worst first), `keypoints` 17 x (x, y, v) in COCO order with v 0 outside, 1 hidden by something or by the
+        person's own body, 2 visible, `position_m` x, y on the ground, `yaw_deg` (0 faces away from the camera, 180
+        towards it, counter-clockwise seen from above), `heading_deg` (counter-clockwise from +X), `speed_mps`,
+        `distance_m`.
     """
     height, width = mask.shape[:2]
-    points, depth_m = view.project(actor.positions(), width, height)
-    whole = bool((depth_m > NEAR_M).all())
-    points = points[depth_m > NEAR_M]
-    if not len(points):
+    vertices, faces = actor.surface()
+    points, depth_m = view.project(vertices, width, height)
+    known = depth_m > NEAR_M
+    if not known.any():
         return None
-    left, top = points.min(0)
-    right, bottom = points.max(0)
+    left, top = points[known].min(0)
+    right, bottom = points[known].max(0)
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         return None
+    whole = bool(known.all())
     x, y = (max(int(left) - 2, 0), max(int(top) - 2, 0)) if whole else (0, 0)
     near = mask[y : int(bottom) + 3, x : int(right) + 3] if whole else mask
-    rows, columns = _pixels_of(near, color)
+    own = _own(near, color)
+    rows, columns = np.nonzero(own)
     seen_box = None
     if len(rows):
         seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
+    front = silhouette(points, depth_m, faces, (x, y, x + near.shape[1], y + near.shape[0]), near_m=NEAR_M)
+    covered = np.isfinite(front)
     offset_m = np.asarray(actor.position_m, float) - np.asarray(view.position_m, float)
     towards_deg = math.degrees(math.atan2(offset_m[1], offset_m[0]))
     return {
@@ -60,8 +95,12 @@ def describe_person(
         "full_box": [round(float(value), 2) for value in (left, top, right, bottom)],
         "visible_box": seen_box,
         "pixels": len(rows),
-        "keypoints": _describe_keypoints(actor, view, mask, color),
+        "unoccluded_pixels": int((covered | own).sum()),
+        "occluders": _occluders(near[covered & ~own], names),
+        "keypoints": _describe_keypoints(actor, view, (width, height), (x, y), own, front),
+        "position_m": [round(float(value), 4) for value in actor.position_m[:2]],
         "yaw_deg": round((actor.yaw_deg - towards_deg) % 360.0, 3),
+        "heading_deg": round(actor.yaw_deg % 360.0, 3),
         "speed_mps": round(float(actor.speed_mps), 4),
         "distance_m": round(float(np.linalg.norm(offset_m)), 4),
     }
@@ -89,7 +128,7 @@ def bend_person(
     outline = bent(np.array(edge))
     full_box = [float(value) for value in (*outline.min(0), *outline.max(0))]
     x, y = (max(int(value) - 4, 0) for value in full_box[:2])
-    rows, columns = _pixels_of(mask[y : max(int(full_box[3]) + 5, 0), x : max(int(full_box[2]) + 5, 0)], color)
+    rows, columns = np.nonzero(_own(mask[y : max(int(full_box[3]) + 5, 0), x : max(int(full_box[2]) + 5, 0)], color))
     seen_box = None
     if len(rows):
         seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
@@ -100,23 +139,47 @@ def bend_person(
         inside = seen and 0 <= x_px < width and 0 <= y_px < height
         keypoints.append([round(x_px, 2), round(y_px, 2), seen] if inside else [0.0, 0.0, 0])
     full_box = [round(value, 2) for value in full_box]
-    return person | {"full_box": full_box, "visible_box": seen_box, "pixels": len(rows), "keypoints": keypoints}
+    stretch = len(rows) / person["pixels"] if person["pixels"] else 1.0
+    return person | {
+        "full_box": full_box,
+        "visible_box": seen_box,
+        "pixels": len(rows),
+        "unoccluded_pixels": max(round(person["unoccluded_pixels"] * stretch), len(rows)),
+        "occluders": {name: round(pixels * stretch) for name, pixels in person["occluders"].items()},
+        "keypoints": keypoints,
+    }
 
 
-def _pixels_of(mask: np.ndarray, color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    rows, columns = np.nonzero((mask[..., 0] == color[0]) & (mask[..., 1] == color[1]) & (mask[..., 2] == color[2]))
-    return rows, columns
+def _own(mask: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    return (mask[..., 0] == color[0]) & (mask[..., 1] == color[1]) & (mask[..., 2] == color[2])
 
 
-def _describe_keypoints(actor: Actor, view: View, mask: np.ndarray, color: tuple[int, int, int]) -> list[list[float]]:
-    """A key point counts as visible where the person's own pixels lie within 2 pixels of it."""
-    height, width = mask.shape[:2]
+def _occluders(hiding: np.ndarray, names: Mapping[tuple[int, int, int], str]) -> dict[str, int]:
+    """Pixels by the object that hides them; a pixel or two along an outline hides nothing."""
+    colors, counts = np.unique(hiding.reshape(-1, 3), axis=0, return_counts=True)
+    found = {names.get((int(r), int(g), int(b)), ""): int(n) for (r, g, b), n in zip(colors, counts, strict=True)}
+    worst = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return {name: pixels for name, pixels in worst if name and pixels >= _LEAST_PIXELS}
+
+
+def _describe_keypoints(
+    actor: Actor,
+    view: View,
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    own: np.ndarray,
+    front: np.ndarray,
+) -> list[list[float]]:
+    """A key point is visible where the person's own pixels lie within 2 pixels and no other limb is before it."""
     described = []
-    points, depth_m = view.project(actor.keypoints(), width, height)
-    for (x, y), depth in zip(points.tolist(), depth_m.tolist(), strict=True):
-        if depth <= NEAR_M or not (0 <= x < width and 0 <= y < height):
+    points, depth_m = view.project(actor.keypoints(), *size)
+    for order, ((x, y), depth) in enumerate(zip(points.tolist(), depth_m.tolist(), strict=True)):
+        if depth <= NEAR_M or not (0 <= x < size[0] and 0 <= y < size[1]):
             described.append([0.0, 0.0, 0])
             continue
-        near = mask[max(int(y) - 2, 0) : int(y) + 3, max(int(x) - 2, 0) : int(x) + 3]
-        described.append([round(x, 2), round(y, 2), 2 if len(_pixels_of(near, color)[0]) else 1])
+        column, row = int(x) - corner[0], int(y) - corner[1]
+        window = slice(max(row - 2, 0), max(row + 3, 0)), slice(max(column - 2, 0), max(column + 3, 0))
+        inside_m = _FACE_M if order < _FACE_POINTS else _LIMB_M
+        seen = own[window].any() and front[window].size and depth - front[window].min() < inside_m
+        described.append([round(x, 2), round(y, 2), 2 if seen else 1])
     return described

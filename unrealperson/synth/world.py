@@ -78,6 +78,15 @@ class Actor:
         """
         return self._to_world(self.posed().positions)
 
+    def surface(self) -> tuple[np.ndarray, np.ndarray]:
+        """Surface in the world, in the middle level of detail.
+
+        Returns:
+            [n, 3] float32 metres and [T, 3] uint32 faces.
+        """
+        level = self.person.levels[min(1, len(self.person.levels) - 1)]
+        return self._to_world(self.posed(level.vertices).positions[: level.vertices]), level.faces
+
     def keypoints(self) -> np.ndarray:
         """COCO key points in the world.
 
