@@ -62,7 +62,8 @@ def test_who_stands_behind_is_hidden_by_whom_and_by_how_much(renderer):
 
 
 @pytest.mark.parametrize(
-    ("yaw_deg", "seen", "unseen"), [(180.0, "nose", ""), (0.0, "", "nose"), (90.0, "right_ear", "left_ear")]
+    ("yaw_deg", "seen", "unseen"),
+    [(180.0, "nose", ""), (0.0, "", "nose"), (90.0, "left_ear", "right_ear"), (270.0, "right_ear", "left_ear")],
 )
 def test_a_head_hides_the_face_on_its_other_side(renderer, yaw_deg, seen, unseen):
     world = two_people()
