@@ -167,11 +167,12 @@ def even_out(patch: np.ndarray) -> np.ndarray:
     return np.clip(patch * gain[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
-def plain_part(patch: np.ndarray) -> Box:
-    """The part of a patch that sleeves and backs are cut from: all of it, but for a print on plain cloth.
+def plain_part(patch: np.ndarray, *, calm: float = 0.5) -> Box:
+    """The part of a patch that sleeves, legs and backs are cut from: all of it, but for a print on plain cloth.
 
     Args:
         patch: [h, w, 3] uint8.
+        calm: a part with less than this share of the whole patch's variance is calmer than it.
 
     Returns:
         The box of the whole patch or of its calmest part.
@@ -186,7 +187,7 @@ def plain_part(patch: np.ndarray) -> Box:
     spread = (square - mean**2).sum(2)
     whole = values.var((0, 1)).sum()
     top, left = np.unravel_index(spread.argmin(), spread.shape)
-    if whole < 40.0 or spread.min() > 0.5 * whole:
+    if whole < 40.0 or spread.min() > calm * whole:
         return 0, 0, width, height
     return int(left), int(top), int(left) + wide, int(top) + high
 
