@@ -162,9 +162,11 @@ def _separate(photo: Photograph, image: np.ndarray, size: tuple[int, int]) -> li
         right, bottom = min(math.ceil(right + across), width), min(math.ceil(bottom + down), height)
         if right - left < 24 or bottom - top < 24:
             return []
-    found = find_garment(image[top:bottom, left:right])
     described = describe_word(photo.word)
-    if found is None or described is None:
+    if described is None:
+        return []
+    found = find_garment(image[top:bottom, left:right], gaps=described[0] in ("any", "trousers"))
+    if found is None:
         return []
     mask = np.zeros((height, width), bool)
     mask[top:bottom, left:right] = found

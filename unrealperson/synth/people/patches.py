@@ -16,6 +16,7 @@ MIN_SIDE_SHARE = 0.11
 """A patch with a side shorter than this share of its garment's longer side is no cloth to cut from."""
 _COLORS, _ROUNDS = 6, 3
 _LEAST_SPREAD = np.array([3.0, 2.0, 2.0], np.float32)
+_SHADED_SPREAD = np.array([10.0, 3.0, 3.0], np.float32)
 _AREA = (0.08, 0.88)
 _SURE, _MOST_FLOOR, _MARGIN_SHARE = 0.93, 0.3, 0.022
 
@@ -72,7 +73,7 @@ def _search(mask):  # bool [h, w] -> int64 [4]
     return best
 
 
-def find_garment(image: np.ndarray) -> np.ndarray | None:
+def find_garment(image: np.ndarray, *, gaps: bool = True) -> np.ndarray | None:
     """Tells the one garment of a photograph from what it lies on, hangs before or is worn in.
 
     The background's colours are learnt at the picture's border, the garment's in its middle; both models and the
@@ -80,6 +81,8 @@ def find_garment(image: np.ndarray) -> np.ndarray | None:
 
     Args:
         image: [h, w, 3] uint8 sRGB.
+        gaps: the background may show within the garment, as between trouser legs; what could be it is left out, which
+            costs prints of its colour.
 
     Returns:
         [h, w] bool, or None where garment and background cannot be told apart with certainty.
@@ -110,11 +113,17 @@ def find_garment(image: np.ndarray) -> np.ndarray | None:
             return None
     if not _is_certain(garment, score):
         return None
-    # The floor may show through where the garment's colours were learnt, as between trouser legs.
-    floor = ndimage.binary_opening(garment & like_border, iterations=1)
-    if floor.sum() > _MOST_FLOOR * garment.sum():
+    if (garment & like_border).sum() > _MOST_FLOOR * garment.sum():
         return None
-    return _enlarge(garment & ~floor, image.shape[:2])
+    alien = like_border
+    if gaps:
+        # Its colours were learnt as the garment's: it has another light than the border, but none of the main colours.
+        shaded = _unlikeliness(lab, lab[edge < 0.06], spread=_SHADED_SPREAD)
+        alien = alien | (shaded + 2.0 < _unlikeliness(lab, lab[inside], least_share=0.22))
+    alien = ndimage.binary_opening(garment & alien, iterations=1)
+    if alien.sum() < _MOST_FLOOR * garment.sum():
+        garment = garment & ~alien
+    return _enlarge(garment, image.shape[:2])
 
 
 def cut_patch(mask: np.ndarray) -> Box | None:
@@ -158,11 +167,12 @@ def even_out(patch: np.ndarray) -> np.ndarray:
     return np.clip(patch * gain[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
-def plain_part(patch: np.ndarray) -> Box:
-    """The part of a patch that sleeves and backs are cut from: all of it, but for a print on plain cloth.
+def plain_part(patch: np.ndarray, *, calm: float = 0.5) -> Box:
+    """The part of a patch that sleeves, legs and backs are cut from: all of it, but for a print on plain cloth.
 
     Args:
         patch: [h, w, 3] uint8.
+        calm: a part with less than this share of the whole patch's variance is calmer than it.
 
     Returns:
         The box of the whole patch or of its calmest part.
@@ -177,7 +187,7 @@ def plain_part(patch: np.ndarray) -> Box:
     spread = (square - mean**2).sum(2)
     whole = values.var((0, 1)).sum()
     top, left = np.unravel_index(spread.argmin(), spread.shape)
-    if whole < 40.0 or spread.min() > 0.5 * whole:
+    if whole < 40.0 or spread.min() > calm * whole:
         return 0, 0, width, height
     return int(left), int(top), int(left) + wide, int(top) + high
 
@@ -209,8 +219,13 @@ def _small_lab(image: np.ndarray) -> np.ndarray:
     return to_lab(small / np.float32(255))
 
 
-def _unlikeliness(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """Half the squared distance of each pixel to the nearest of a sample's main colours, in their spreads; [h, w]."""
+def _unlikeliness(
+    lab: np.ndarray, sample: np.ndarray, *, spread: np.ndarray = _LEAST_SPREAD, least_share: float = 0.01
+) -> np.ndarray:
+    """Half the squared distance of each pixel to the nearest of a sample's main colours, in their spreads; [h, w].
+
+    Colours that fewer than a share of the sample have do not count, but for the most frequent one.
+    """
     sample = sample[:: max(1, len(sample) // 1200)]
     centre = sample.mean(0, keepdims=True)
     for _ in range(_COLORS - 1):
@@ -223,13 +238,14 @@ def _unlikeliness(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
         centre = np.stack(
             [sample[nearest == k].mean(0) if (nearest == k).any() else centre[k] for k in range(len(centre))]
         )
+    most = np.bincount(nearest).max()
     best = np.full(lab.shape[:2], np.inf, np.float32)
     for k, middle in enumerate(centre):
         own = sample[nearest == k]
-        if len(own) < 0.01 * len(sample):
+        if len(own) < min(least_share * len(sample), most):
             continue
-        spread = np.hypot(own.std(0), _LEAST_SPREAD)
-        cost = 0.5 * (((lab - middle) / spread) ** 2).sum(2) + np.log(spread).sum() - np.log(len(own) / len(sample))
+        wide = np.hypot(own.std(0), spread)
+        cost = 0.5 * (((lab - middle) / wide) ** 2).sum(2) + np.log(wide).sum() - np.log(len(own) / len(sample))
         best = np.minimum(best, cost)
     return best
 

@@ -171,7 +171,10 @@ class GarmentPatches:
         data = self._patches.jpeg[self._patches.start[row] : self._patches.start[row + 1]]
         with Image.open(io.BytesIO(data.tobytes()), formats=("JPEG",)) as opened:
             pixels = np.array(opened.convert("RGB"))
-        return Picture(pixels, float(self._patches.pixel_m[row]), float(self._patches.drop_m[row]), plain_part(pixels))
+        # Pockets and fly of trousers are not to be seen again at knee and ankle.
+        calm = 0.8 if self._patches.wear[row] == WEARS.index("trousers") else 0.5
+        pixel_m, drop_m = float(self._patches.pixel_m[row]), float(self._patches.drop_m[row])
+        return Picture(pixels, pixel_m, drop_m, plain_part(pixels, calm=calm))
 
     def _suitable(self, wear: str) -> np.ndarray:
         for kind in _FITS[wear]:
