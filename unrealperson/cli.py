@@ -124,21 +124,34 @@ class Synth(_Verb):
     Writes OUT/manifest.parquet and OUT/unreal_vX.Y/images/. Stopped at any moment, the same
     command goes on where it was. The same configuration and seed give the same crops.
 
+    With --people-out it writes the people themselves, for Unreal Engine, Blender or any other tool:
+    PEOPLE_OUT/P_000012/person.glb (rig, walk and stand, levels of detail) and person.json (attributes).
+
     Example: unrealperson synth --out data --synth.people 100 --synth.cameras 6
     """
 
     summary: ClassVar[str] = "people, scene and cameras -> labelled crops"
     resumes: ClassVar[bool] = True
-    out: Path
-    """Folder of the data set."""
+    out: OptionalPath = None
+    """Folder of the data set; left out: only the people are written."""
+    people_out: OptionalPath = None
+    """Folder for the people as glTF; left out: only the data set is made."""
     synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
     crop: Annotated[CropConfig, VALUED] = field(default_factory=CropConfig)
 
     def execute(self) -> None:
-        from unrealperson.synth.shards import synthesize
+        if self.out is None and self.people_out is None:
+            raise ValueError("nowhere to write to: give --out DIR for a data set, --people-out DIR for people, or both")
+        if self.people_out is not None:
+            from unrealperson.synth.people.export import export_people
 
-        manifest = synthesize(self.resolved(), self.out)
-        logger.info("%s: %s", self.out, manifest.summary())
+            folders = export_people(self.resolved(), self.people_out)
+            logger.info("%s: %d people", self.people_out, len(folders))
+        if self.out is not None:
+            from unrealperson.synth.shards import synthesize
+
+            manifest = synthesize(self.resolved(), self.out)
+            logger.info("%s: %s", self.out, manifest.summary())
 
 
 @dataclass(frozen=True, kw_only=True)

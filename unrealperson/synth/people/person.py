@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -305,7 +304,7 @@ def make_person(
     )
 
 
-def person_maker(config: SynthConfig) -> Callable[[int, int, int], Person]:
+def person_maker(config: SynthConfig) -> partial[Person]:
     """Who is made for a configuration.
 
     Args:
