@@ -219,7 +219,7 @@ class _Growth:
         chosen = np.where(here[:, 1] > 0, self.in_front[0], self.in_front[1]) > 0
         chosen &= self.outfit.hair_z < 0.57
         front = chosen & (here[:, 0] > self.rng.uniform(-0.03, 0.03, len(here))) & ~fringe
-        goal_x, in_front_y = np.where(front, 0.045, -0.07), self.rng.uniform(0.09, 0.11)
+        goal_x, in_front_y = np.where(front, 0.045, -0.07), self.rng.uniform(0.07, 0.125, len(here))
         path, stopped = [here], np.zeros(len(here), bool)
         for number in range(1, steps + 1):
             away = here - MIDDLE

@@ -17,8 +17,8 @@ from unrealperson.synth.people.sheets import ramp
 # sRGB 0 ... 1 of the darkest and the lightest skin usual among `body.ETHNICITIES`.
 _TONES = {
     "african": ((0.245, 0.175, 0.142), (0.48, 0.352, 0.282)),
-    "asian": ((0.575, 0.44, 0.355), (0.765, 0.625, 0.525)),
-    "caucasian": ((0.65, 0.495, 0.415), (0.785, 0.64, 0.56)),
+    "asian": ((0.575, 0.44, 0.355), (0.735, 0.598, 0.505)),
+    "caucasian": ((0.65, 0.495, 0.415), (0.75, 0.61, 0.532)),
 }
 _IRIS = {
     "brown": (0.20, 0.115, 0.06),
