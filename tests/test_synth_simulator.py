@@ -253,6 +253,20 @@ def test_one_instant_is_rendered_once_and_in_one_thread(client: Any, running: Si
     assert running.renderer.renders == 2 and len(running.renderer.threads) == 1
 
 
+def test_classes_have_a_mask_of_their_own(client: Any) -> None:
+    client.request("vrun ce AddActor")
+    classes = json.loads(client.request("vget /classes"))
+    assert list(classes) == ["Sky", "Person", "Ground"] and len({tuple(color) for color in classes.values()}) == 3
+    mask = pixels(client.request("vget /camera/0/class_mask png"))[..., :3]
+    people = pixels(client.request("vget /camera/0/object_mask png"))[..., :3]
+    own = np.zeros(mask.shape[:2], bool)
+    for name in PEOPLE:
+        red, green, blue = map(int, re.findall(r"=(\d+)", client.request(f"vget /object/{name}/color"))[:3])
+        own |= (people == (red, green, blue)).all(-1)
+    assert own.any() and np.array_equal((mask == classes["Person"]).all(-1), own)
+    assert "error" in client.request("vget /camera/0/class_mask gif")
+
+
 def test_images_of_one_instant_are_kept_within_bounds(
     client: Any, running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

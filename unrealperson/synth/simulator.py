@@ -15,7 +15,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,6 +205,8 @@ class Simulator:
         add("vset /camera/[uint]/size [uint] [uint]", self._set_size, "Set the image size in pixels")
         for mode in _modes:
             add(f"vget /camera/[uint]/{mode} [str]", self._image_command(mode), "Image as png, bmp or npy")
+        add("vget /camera/[uint]/class_mask [str]", self._class_mask, "Image with one colour a class of objects")
+        add("vget /classes", self._classes, "Colour of each class in class_mask, as JSON")
         add("vget /camera/[uint]/annotations", self._annotations, "Every person in view, as JSON")
 
     # --- server and game
@@ -439,17 +441,36 @@ class Simulator:
         """The image of a camera at this instant; colour, mask and truth of one instant share it."""
         image = self._images.get((index, what))
         if image is None:
-            camera = self._camera(index)
-            if (camera.width, camera.height) != self._size:
-                self._renderer.resize(camera.width, camera.height)
-                self._size = (camera.width, camera.height)
-            image = self._renderer.render(self._world, camera.view, what, self._colors)
+            image = self._render(index, what, self._colors)
             if what == "depth":
                 image = image * np.float32(100.0)
             self._images[index, what] = image
             while len(self._images) > 1 and sum(each.nbytes for each in self._images.values()) > CACHE_BYTES:
                 del self._images[next(iter(self._images))]
         return image
+
+    def _render(self, index: int, what: What, colors: Mapping[str, tuple[int, int, int]]) -> np.ndarray:
+        camera = self._camera(index)
+        if (camera.width, camera.height) != self._size:
+            self._renderer.resize(camera.width, camera.height)
+            self._size = (camera.width, camera.height)
+        return self._renderer.render(self._world, camera.view, what, colors)
+
+    def _class_colors(self) -> dict[str, tuple[int, int, int]]:
+        """Colour of each class; an object's class is its name up to the first underscore, people are one."""
+        classes = sorted({name.split("_")[0] for name in self._static})
+        return dict(zip([SKY, "Person", *classes], palette(), strict=False))
+
+    def _classes(self) -> str:
+        return json.dumps({name: list(color) for name, color in self._class_colors().items()})
+
+    def _class_mask(self, index: int, form: str) -> bytes:
+        if form not in ("png", "bmp", "npy"):
+            raise CommandError(f"Invalid filename type, filename {form}: only png, bmp and npy are sent, no files")
+        colors = self._class_colors()
+        objects = {name: colors[name.split("_")[0]] for name in self._static}
+        objects |= {name: colors["Person"] for name in self._world.actors}
+        return encode_image(self._render(index, "object_mask", objects), form)
 
     def _annotations(self, index: int) -> str:
         camera = self._camera(index)
