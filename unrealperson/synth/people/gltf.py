@@ -153,7 +153,7 @@ class _Document:
         columns = {
             "POSITION": (_to_gltf(person.positions[order]), "VEC3"),
             "NORMAL": (normal.astype(np.float32), "VEC3"),
-            "TEXCOORD_0": (person.uv[order] * np.float32([1, -1]) + np.float32([0, 1]), "VEC2"),
+            "TEXCOORD_0": (np.stack([person.uv[order, 0], 1 - person.uv[order, 1]], 1).astype(np.float32), "VEC2"),
             "JOINTS_0": (np.where(weight > 0, person.bone_index[order], 0).astype(np.uint8), "VEC4"),
             "WEIGHTS_0": (weight, "VEC4"),
         }
@@ -216,7 +216,8 @@ class _Document:
         time = (np.arange(frames + 1, dtype=np.float32) / np.float32(FRAMES_PER_S)).reshape(-1, 1)
         times = self.accessor(self.view(time), time, "SCALAR", bounds=True)
         start = self.accessor(self.view(time[:1]), time[:1], "SCALAR", bounds=True)
-        samplers, channels = [], []
+        samplers: list[dict[str, Any]] = []
+        channels: list[dict[str, Any]] = []
         for path, kind, tracks in (
             ("rotation", "VEC4", _quaternions(_axes_to_gltf(turn))),
             ("translation", "VEC3", _to_gltf(place).astype(np.float32)),
