@@ -32,6 +32,7 @@ class Variant:
         items: with this member's bag and hat.
         logo: seed of the badge on the chest; None without one.
         shoes: seed of the shoes' cloth; None leaves them as they are.
+        common_shoes: what the others wear on their feet.
     """
 
     differs: tuple[str, ...]
@@ -39,6 +40,7 @@ class Variant:
     items: tuple[Item, ...]
     logo: int | None
     shoes: int | None
+    common_shoes: Garment
 
 
 def vary(
@@ -65,6 +67,7 @@ def vary(
     hats, bags = rng.permutation(_HATS), rng.permutation(_BAGS)
     seeds = rng.integers(1 << 31, size=(SIZE, 3))
     own = np.random.default_rng(seeds[member])
+    common_shoes = outfit.shoes
     if "hair" in differs and member:
         cut = HAIRCUTS[cuts[member - 1]]
         end_z = cut.end_z if cut.end_z[0] else (0.44, 0.56)
@@ -88,6 +91,7 @@ def vary(
         items,
         int(seeds[member, 1]) if "logo" in differs else None,
         int(seeds[member, 2]) if "shoes" in differs else None,
+        common_shoes,
     )
 
 

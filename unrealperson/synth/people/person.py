@@ -10,27 +10,20 @@ from typing import get_args
 import numpy as np
 
 from unrealperson.config import SynthConfig
-from unrealperson.synth.people import arms, cloth, garments, groups, mhclo, outfits, photographs
+from unrealperson.synth.people import arms, cloth, garments, groups, photographs
 from unrealperson.synth.people import body as bodies
 from unrealperson.synth.people import gait as gaits
 from unrealperson.synth.people import textures as looks
 from unrealperson.synth.people.accessories import (
-    Item,
     activity_of,
-    choose_items,
-    describe_items,
-    hat_height,
     odds_of,
     paint_items,
-    raise_hood,
 )
 from unrealperson.synth.people.detail import Level, make_levels
-from unrealperson.synth.people.haircuts import describe_length
+from unrealperson.synth.people.identity import Identity, random_identity
 from unrealperson.synth.people.rotations import frame
 from unrealperson.synth.people.wearables import wear
 
-VERSIONS = (1, 2, 3)
-"""Models: basic people, people with accessories, groups of five who differ in small regions."""
 KEYPOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
     "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
@@ -205,57 +198,43 @@ def make_person(
 
     Source: paper section 3.3; model versions as in the published folders unreal_vX.Y.
     """
-    if version not in VERSIONS:
-        raise ValueError(f"version must be one of {', '.join(map(str, VERSIONS))}, got {version}")
-    if colors not in get_args(cloth.Colors):
-        raise ValueError(f"colors must be one of {', '.join(get_args(cloth.Colors))}, got {colors!r}")
-    if seed < 0 or number < 0:
-        raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
+    identity = random_identity(
+        seed, version, number, body=body, colors=colors, clothes=clothes, accessories=accessories
+    )
+    return build_person(identity, textures=textures, pictures=pictures, picture_share=picture_share)
+
+
+def build_person(
+    identity: Identity,
+    *,
+    textures: photographs.Textures = "generated",
+    pictures: Path | None = None,
+    picture_share: float = 1.0,
+) -> Person:
+    """Builds mesh, rig and texture of somebody.
+
+    Args:
+        identity: who.
+        textures: where cloth comes from: painted, any pictures, or patches cut from photographs of garments.
+        pictures: folder of those pictures.
+        picture_share: how many garments take one of them, 0 ... 1; the others and all shoes are painted.
+
+    Raises:
+        ValueError: textures is none of these, or no picture in its folder.
+    """
     if textures not in get_args(photographs.Textures):
         raise ValueError(f"textures must be one of {', '.join(get_args(photographs.Textures))}, got {textures!r}")
     if textures != "generated" and pictures is None:
         raise ValueError(f"textures {textures!r} need a folder of pictures; name one as pictures, or take 'generated'")
     album = photographs.open_pictures(pictures, textures) if textures != "generated" and pictures is not None else None
-    paint = partial(looks.paint, colors=colors, pictures=album, picture_share=picture_share)
-    look_of = number // groups.SIZE if version == 3 else number
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, version, look_of)).spawn(6)]
-    shape = bodies.random_body(streams[0], preset=body)
-    fitted = mhclo.load_clothes(clothes) if clothes is not None else ()
-    odds = odds_of(accessories)
-    odds = odds if version > 1 else {}
-    outfit = outfits.random_outfit(
-        streams[1],
-        gender=shape.gender,
-        clothes=fitted,
-        outer=odds.get("outer"),
-        full=odds.get("full"),
-        age=shape.age,
-        ethnicity=shape.ethnicity,
-    )
-    items: tuple[Item, ...] = ()
-    if version > 1:
-        items = choose_items(streams[4], outfit, gender=shape.gender, accessories=accessories, colors=colors)
-    variant: groups.Variant | None = None
-    if version == 3:
-        variant = groups.vary(streams[5], number % groups.SIZE, outfit, items, gender=shape.gender, colors=colors)
-        look = paint(streams[2], shape, replace(variant.outfit, shoes=outfit.shoes))
-        outfit, items = variant.outfit, variant.items
-        if variant.shoes is not None:
-            look.words.update(looks.paint_shoes(np.random.default_rng(variant.shoes), look.texture, outfit, colors))
-        if variant.logo is not None:
-            groups.paint_logo(look.texture, outfit, variant.logo)
-    else:
-        look = paint(streams[2], shape, outfit)
-    paint_items(look.texture, items, outfit)
-    pack = any(item.kind == "backpack" for item in items)
-    outfit = raise_hood(replace(outfit, hat_z=hat_height(items), pack=pack), items)
+    shape, outfit, items = identity.body, identity.worn, identity.items
+    look = _paint(identity, album, picture_share)
     mesh = garments.dress(shape, outfit)
     template = bodies.load_template()
     lift = np.array([0, 0, mesh.lift_m], np.float32)
     skeleton = gaits.Skeleton(tuple(str(name) for name in template.bone_names), template.parents, shape.joints + lift)
-    gait = gaits.random_gait(
-        streams[3], weight=shape.weight, age=shape.age, gender=shape.gender, height_m=shape.height_m
-    )
+    rng = np.random.default_rng(identity.gait_seed)
+    gait = gaits.random_gait(rng, weight=shape.weight, age=shape.age, gender=shape.gender, height_m=shape.height_m)
     arm_out, fore_out = arms.clearance(mesh.positions, mesh.bone_index, skeleton)
     gait = replace(gait, arm_out=arm_out, fore_out=fore_out)
     gait = gaits.with_stride(gait, skeleton, 0.87 if outfit.narrow else 1.0)
@@ -267,9 +246,9 @@ def make_person(
     mesh = wear(items, template, shape, outfit, mesh, skeleton, gait, grips)
     order, levels = make_levels(mesh.positions, mesh.uv, mesh.faces, mesh.slot)
     return Person(
-        seed=seed,
-        version=version,
-        number=number,
+        seed=identity.seed,
+        version=identity.version,
+        number=identity.number,
         positions=mesh.positions[order],
         normals=mesh.normals[order],
         uv=mesh.uv[order],
@@ -282,18 +261,7 @@ def make_person(
         height_m=shape.height_m,
         speed_mps=gait.speed_mps,
         stride_m=gait.stride_m,
-        attributes={
-            **_describe(shape),
-            "walk": gait.walk,
-            "idle": gait.idle,
-            "activity": gait.activity,
-            **outfits.describe(outfit),
-            "hair": outfit.hair,
-            "hair_length": describe_length(outfit.hair),
-            **describe_items(items),
-            **look.words,
-            **({} if variant is None else {"group": look_of, "differs": ", ".join(variant.differs)}),
-        },
+        attributes={**identity.describe(), "walk": gait.walk, "idle": gait.idle, **look.words},
         skeleton=skeleton,
         gait=gait,
         landmarks=landmarks,
@@ -331,17 +299,20 @@ def person_maker(config: SynthConfig) -> partial[Person]:
     )
 
 
-def _describe(shape: bodies.Body) -> dict[str, str | float]:
-    bands = {25: "16-24", 40: "25-39", 60: "40-59", 200: "60+"}
-    heavy, strong = shape.weight > 0.68, shape.muscle > 0.6
-    return {
-        "gender": shape.gender,
-        "age": round(shape.age),
-        "age_band": next(name for end, name in bands.items() if shape.age < end),
-        "height_m": round(shape.height_m, 3),
-        "height": "short" if shape.height_m < 1.62 else "tall" if shape.height_m > 1.8 else "average",
-        "build": "heavy" if heavy else "slim" if shape.weight < 0.32 else "athletic" if strong else "average",
-    }
+def _paint(
+    identity: Identity, album: photographs.AnyPictures | photographs.GarmentPatches | None, picture_share: float
+) -> looks.Look:
+    """The texture atlas; members of a hard group share it but for the regions in which they differ."""
+    outfit, variant, colors = identity.outfit, identity.variant, identity.colors
+    common = outfit if variant is None else replace(outfit, shoes=variant.common_shoes)
+    rng = np.random.default_rng(identity.cloth_seed)
+    look = looks.paint(rng, identity.body, common, colors=colors, pictures=album, picture_share=picture_share)
+    if variant is not None and variant.shoes is not None:
+        look.words.update(looks.paint_shoes(np.random.default_rng(variant.shoes), look.texture, outfit, colors))
+    if variant is not None and variant.logo is not None:
+        groups.paint_logo(look.texture, outfit, variant.logo)
+    paint_items(look.texture, identity.items, outfit)
+    return look
 
 
 def _soles(positions: np.ndarray) -> np.ndarray:
