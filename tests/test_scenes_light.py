@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unrealperson.synth.scenes import light_steps
+from unrealperson.synth.scenes import usual
 from unrealperson.synth.scenes.lamps import Lamp, lamp_field
 from unrealperson.synth.scenes.light import indoor_light, outdoor_light, sun_at
 
@@ -84,6 +84,8 @@ def test_light_from_two_sides_has_no_direction():
     assert np.linalg.norm(middle) < 0.3
 
 
-@pytest.mark.parametrize(("scene", "lights", "expected"), [(1, 0, 1), (2, 0, 12), (3, 0, 6), (4, 0, 1), (2, 5, 5)])
-def test_each_scene_has_its_number_of_steps(scene, lights, expected):
-    assert light_steps(scene, lights) == expected
+@pytest.mark.parametrize(
+    ("scene", "expected"), [(1, (6, 100, 1)), (2, (16, 100, 12)), (3, (6, 100, 6)), (4, (6, 50, 1))]
+)
+def test_each_scene_has_its_numbers(scene, expected):
+    assert (usual(scene).cameras, usual(scene).people, usual(scene).lights) == expected

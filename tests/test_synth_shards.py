@@ -56,6 +56,30 @@ def fake_capture(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
             )
 
 
+def test_each_scene_has_its_own_batches() -> None:
+    made = shards(SynthConfig(people=120, test_people=0, people_per_batch=0, scenes=(2, 4)))
+    assert [(shard.scene, shard.batch, shard.first, shard.count) for shard in made] == [
+        (2, 0, 0, 100), (2, 1, 100, 20), (4, 0, 0, 50), (4, 1, 50, 50), (4, 2, 100, 20),
+    ]  # fmt: skip
+    assert len({shard.name for shard in made}) == 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scenes": ()}, "at least one"),
+        ({"scenes": (1, 1)}, "different numbers"),
+        ({"scenes": (0,)}, "from 1"),
+        ({"scenes": (1, 2), "endpoint": "127.0.0.1:9000"}, "shows one level"),
+        ({"people_per_batch": -1}, "0 .the scene's own. or more"),
+        ({"cameras": 1000}, "0 .the scene's own. ... 999"),
+    ],
+)
+def test_scenes_are_checked(wrong: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SynthConfig(**wrong)
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "capture", fake_capture)
@@ -75,7 +99,7 @@ def files(folder: Path) -> dict[str, str]:
     [(5, 2, [(0, 2), (2, 2), (4, 1)]), (4, 2, [(0, 2), (2, 2)]), (1, 24, [(0, 1)])],
 )
 def test_people_are_split_into_batches(people: int, batch: int, expected: list[tuple[int, int]]) -> None:
-    made = shards(SynthConfig(people=people, test_people=0, people_per_batch=batch, scene=3, version=2))
+    made = shards(SynthConfig(people=people, test_people=0, people_per_batch=batch, scenes=(3,), version=2))
     assert [(shard.first, shard.count) for shard in made] == expected
     assert [shard.batch for shard in made] == list(range(len(expected)))
     assert {(shard.scene, shard.version) for shard in made} == {(3, 2)}

@@ -113,7 +113,8 @@ class Simulate(_Verb):
     def execute(self) -> None:
         from unrealperson.synth.simulator import serve_simulator
 
-        config = dataclasses.replace(self.synth, scene=self.scene, people_per_batch=self.people, cameras=self.cameras)
+        here = dataclasses.replace(self.synth, scenes=(self.scene,))
+        config = dataclasses.replace(here, people_per_batch=self.people, cameras=self.cameras)
         serve_simulator(config, port=self.port, unix=self.unix)
 
 

@@ -32,8 +32,8 @@ class SynthConfig:
 
     seed: int = 0
     """Every person, path, light and sensor is a pure function of this seed."""
-    scene: int = 1
-    """Scene number X of the folder name unreal_vX.Y (1: city street)."""
+    scenes: tuple[int, ...] = (1,)
+    """Scene numbers X of the folder names unreal_vX.Y: 1 street, 2 plaza, 3 yard, 4 supermarket, 5 station hall."""
     version: int = 1
     """Model version Y of the folder name unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
     body: Literal["massproduce", "natural"] = "massproduce"
@@ -55,11 +55,11 @@ class SynthConfig:
     test_people: int = 24
     """The last so many identities are marked split=test, the others split=train."""
     people_per_batch: int = 24
-    """Identities that walk through the scene together."""
+    """Identities that walk through a scene together; 0: the scene's own, 100 / 100 / 100 / 50 / 50."""
     crowding: float = 0.0
     """Occlusion, 0 ... 1: obstacles beside the paths, more people on fewer paths and in groups, more paces."""
     cameras: int = 6
-    """Virtual surveillance cameras, numbered D = 1 ... cameras."""
+    """Virtual surveillance cameras, numbered D = 1 ... cameras; 0: the scene's own, 6 / 16 / 6 / 6 / 6."""
     instants: int = 10
     """Instants captured per batch; all cameras look at the same instant."""
     interval_s: float = 2.0
@@ -96,9 +96,20 @@ class SynthConfig:
             0 <= self.test_people <= self.people,
             f"synth.test_people must lie in 0 ... synth.people = {self.people}, got {self.test_people}",
         )
-        _require(self.people_per_batch >= 1, f"synth.people_per_batch must be at least 1, got {self.people_per_batch}")
+        _require(
+            bool(self.scenes) and len(set(self.scenes)) == len(self.scenes) and min(self.scenes) >= 1,
+            f"synth.scenes must be different numbers from 1, at least one, got {list(self.scenes)}",
+        )
+        _require(
+            not self.endpoint or len(self.scenes) == 1,
+            f"synth.endpoint shows one level: give one of synth.scenes = {list(self.scenes)}",
+        )
+        _require(
+            self.people_per_batch >= 0,
+            f"synth.people_per_batch must be 0 (the scene's own) or more, got {self.people_per_batch}",
+        )
         _require(0 <= self.crowding <= 1, f"synth.crowding must lie in 0 ... 1, got {self.crowding}")
-        _require(1 <= self.cameras <= 999, f"synth.cameras must lie in 1 ... 999, got {self.cameras}")
+        _require(0 <= self.cameras <= 999, f"synth.cameras must lie in 0 (the scene's own) ... 999, got {self.cameras}")
         _require(self.instants >= 1, f"synth.instants must be at least 1, got {self.instants}")
         _require(self.lights >= 0, f"synth.lights must be 0 (the scene's own) or more, got {self.lights}")
         _require(self.interval_s > 0, f"synth.interval_s must be positive, got {self.interval_s}")

@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +33,7 @@ from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.people.photographs import open_pictures
-from unrealperson.synth.scenes import light_steps, make_scene
+from unrealperson.synth.scenes import make_scene, usual
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.truth import bend_person
 from unrealperson.synth.view import View, to_unreal
@@ -374,7 +374,7 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
             endpoint = Endpoint(parse_endpoint(config.endpoint), timeout_s=config.timeout_s)
             yield from _drive(stack.enter_context(endpoint), config, shard)
             return
-        simulator = stack.enter_context(launch_simulator(config))
+        simulator = stack.enter_context(launch_simulator(replace(config, scenes=(shard.scene,))))
         try:
             endpoint = stack.enter_context(Endpoint(simulator.address, timeout_s=config.timeout_s))
             yield from _drive(endpoint, config, shard)
@@ -401,9 +401,10 @@ def parse_endpoint(text: str) -> tuple[str, int] | str:
 
 def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
     live = bool(config.endpoint)
-    views = camera_views(shard.scene, config.cameras, config.seed)
-    sensors = camera_sensors(shard.scene, config.cameras, config.seed)
-    lights = light_steps(shard.scene, config.lights)
+    cameras = config.cameras or usual(shard.scene).cameras
+    views = camera_views(shard.scene, cameras, config.seed)
+    sensors = camera_sensors(shard.scene, cameras, config.seed)
+    lights = config.lights or usual(shard.scene).lights
     colors = _spawn(endpoint, "" if live else f" {shard.first} {shard.count}")
     endpoint.request("vrun ce LCreset")
     fired = 0

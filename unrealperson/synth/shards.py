@@ -27,6 +27,7 @@ from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.files import only_process, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
+from unrealperson.synth.scenes import usual
 
 CONFIG_FILE, REPORT_FILE, PEOPLE_FILE = "config.toml", "report.json", "people.jpg"
 _PORTRAITS = 12
@@ -44,15 +45,17 @@ def shards(config: SynthConfig) -> list[Shard]:
     """Splits the people into batches that walk together.
 
     Args:
-        config: people and people_per_batch.
+        config: scenes, people and people_per_batch.
 
     Returns:
-        Shards in order; the last may be smaller.
+        Shards in order, scene after scene; the last of a scene may be smaller.
     """
-    return [
-        Shard(config.scene, config.version, batch, first, min(config.people_per_batch, config.people - first))
-        for batch, first in enumerate(range(0, config.people, config.people_per_batch))
-    ]
+    work = []
+    for scene in config.scenes:
+        together = config.people_per_batch or usual(scene).people
+        for batch, first in enumerate(range(0, config.people, together)):
+            work.append(Shard(scene, config.version, batch, first, min(together, config.people - first)))
+    return work
 
 
 def synthesize(config: Config, out: Path) -> Manifest:
@@ -86,7 +89,8 @@ def synthesize(config: Config, out: Path) -> Manifest:
             missing = [shard for shard in work if not _finished(out, shard).is_dir()]
             if len(missing) < len(work):
                 _logger.info("%d of %d shards are there already", len(work) - len(missing), len(work))
-            total = len(missing) * config.synth.instants * config.synth.cameras
+            cameras = sum(config.synth.cameras or usual(shard.scene).cameras for shard in missing)
+            total = cameras * config.synth.instants
             for _ in track(_run(config, missing, out), label="synth", total=total, unit="frames"):
                 pass
             _portray(config, out)

@@ -498,7 +498,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
     """Builds scene, world and renderer; the calling thread owns the graphics context from then on.
 
     Args:
-        config: who, where and when; its split, sensor, endpoint and workers do not matter here.
+        config: who, where (the first of its scenes) and when; its split, sensor, endpoint and workers do not matter.
 
     Raises:
         RuntimeError: no graphics.
@@ -506,26 +506,27 @@ def make_simulator(config: SynthConfig) -> Simulator:
     """
     from unrealperson.synth.people.person import person_maker
     from unrealperson.synth.renderer import Renderer
-    from unrealperson.synth.scenes import light_steps, make_scene
+    from unrealperson.synth.scenes import make_scene, usual
     from unrealperson.synth.scenes.clutter import add_clutter
     from unrealperson.synth.world import World
 
-    scene = add_clutter(make_scene(config.scene, config.seed), config.crowding)
+    number = config.scenes[0]
+    scene = add_clutter(make_scene(number, config.seed), config.crowding)
     return Simulator(
         World(
             scene,
             seed=config.seed,
             version=config.version,
-            lights=light_steps(config.scene, config.lights),
+            lights=config.lights or usual(number).lights,
             hours=config.hours,
             crowding=config.crowding,
             make=person_maker(config),
         ),
         Renderer(scene, width=config.width, height=config.height),
-        views=camera_views(config.scene, config.cameras, config.seed),
+        views=camera_views(number, config.cameras or usual(number).cameras, config.seed),
         width=config.width,
         height=config.height,
-        people=config.people_per_batch,
+        people=config.people_per_batch or usual(number).people,
         interval_s=config.interval_s,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from unrealperson.synth.scenes.lamps import Lamp
@@ -18,19 +19,34 @@ SCENES: dict[int, tuple[str, Callable[[int], Scene]]] = {
 """Name and builder of each scene; a builder takes the seed."""
 
 
-_LIGHT_STEPS = {1: 1, 2: 12, 3: 6, 4: 1, 5: 1}
+@dataclass(frozen=True)
+class Usual:
+    """How much of everything a scene has where the configuration leaves it open.
+
+    Attributes:
+        cameras: surveillance cameras.
+        people: identities that walk together.
+        lights: light steps of a batch.
+    """
+
+    cameras: int
+    people: int
+    lights: int
 
 
-def light_steps(scene: int, lights: int) -> int:
-    """Light steps of a batch.
+_USUAL = {1: Usual(6, 100, 1), 2: Usual(16, 100, 12), 3: Usual(6, 100, 6), 4: Usual(6, 50, 1)}
+_OTHER = Usual(6, 50, 1)
+
+
+def usual(scene: int) -> Usual:
+    """Numbers of a scene.
 
     Args:
         scene: scene number X.
-        lights: steps asked for; 0 takes the scene's own.
 
-    Source: light_condition of the authors' toolkit/generate_datasets.py.
+    Source: paper section 3.3; cam_num, people per batch and light_condition of the authors' tool kit.
     """
-    return lights or _LIGHT_STEPS.get(scene, 1)
+    return _USUAL.get(scene, _OTHER)
 
 
 @lru_cache(maxsize=4)
