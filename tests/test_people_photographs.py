@@ -15,10 +15,11 @@ from PIL import Image
 from test_people_patches import SHIRT, TROUSERS, outline, photograph
 
 from unrealperson.config import SynthConfig
+from unrealperson.synth.capture import launch_simulator
 from unrealperson.synth.people import annotations, photographs
 from unrealperson.synth.people.body import cache_folder, load_template
 from unrealperson.synth.people.cloth import name_color
-from unrealperson.synth.people.person import make_person
+from unrealperson.synth.people.person import make_person, person_maker
 
 RED, BLUE, FLOOR = (190, 40, 50), (40, 60, 150), (170, 160, 140)
 
@@ -287,6 +288,18 @@ def test_labels_tell_which_garment_a_patch_suits(word: str, wear: str | None):
 def test_the_configuration_names_what_is_missing(values, message: str):
     with pytest.raises(ValueError, match=message):
         SynthConfig(**values)
+
+
+def test_the_configuration_reaches_people_and_simulators(tmp_path: Path):
+    labelled(tmp_path)
+    config = SynthConfig(textures="real", pictures=str(tmp_path), picture_share=1.0)
+    direct = make_person(1, 1, 2, textures="real", pictures=tmp_path)
+    assert np.array_equal(person_maker(config)(1, 1, 2).texture, direct.texture)
+    absent = SynthConfig(textures="random", pictures=str(tmp_path / "absent"))
+    with pytest.raises(ValueError, match=r"synth\.pictures must be a folder"):
+        person_maker(absent)
+    with pytest.raises(ValueError, match=r"synth\.pictures must be a folder"), launch_simulator(absent):
+        pass
 
 
 def test_a_person_needs_a_folder_for_pictures(tmp_path: Path):

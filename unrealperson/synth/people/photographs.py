@@ -201,11 +201,12 @@ def open_pictures(folder: Path, textures: Textures) -> AnyPictures | GarmentPatc
     paths = find_pictures(folder)
     if textures == "random":
         return AnyPictures(paths)
-    path = cache_folder() / f"cloth-{_fingerprint(folder, paths)}.npz"
+    photos = find_photographs(folder, paths)
+    path = cache_folder() / f"cloth-{_fingerprint(folder, photos)}.npz"
     with _one_at_a_time(path.parent):
         patches = _load(path)
         if patches is None:
-            patches = _cut_all(folder, find_photographs(folder, paths))
+            patches = _cut_all(folder, photos)
             _save(path, patches)
     return GarmentPatches(patches)
 
@@ -352,16 +353,16 @@ def _cut_all(folder: Path, photos: list[Photograph]) -> Patches:
     )
 
 
-def _fingerprint(folder: Path, paths: list[Path]) -> str:
-    """Changes with the names, sizes and times of pictures and annotations, and with how patches are cut."""
+def _fingerprint(folder: Path, photos: list[Photograph]) -> str:
+    """Changes with the names, sizes and times of photographs, with what is known of them and how patches are cut."""
     digest = hashlib.sha256(f"{_LAYOUT} {MAX_PHOTOGRAPHS} {PIXEL_M}".encode())
-    beside = [path for name in ("*.csv", "*.mat", "Anno*/**/*.txt") for path in folder.glob(name)]
-    masks = [folder / "annotations" / "pixel-level", *folder.glob("**/segm"), *folder.glob("**/annos")]
-    for path in [*paths, *sorted(beside), *sorted(masks)]:
-        if path.exists():
-            found = path.stat()
-            name = path.relative_to(folder).as_posix()
-            digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    for photo in [*photos, *map(Photograph, sorted(folder.glob("label_list.mat")))]:
+        digest.update(f"{photo.word} {photo.box}".encode())
+        for path in (photo.path, photo.annotation):
+            if path is not None:
+                found = path.stat()
+                name = path.relative_to(folder).as_posix()
+                digest.update(f" {name} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:24]
 
 
