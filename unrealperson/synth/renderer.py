@@ -28,8 +28,9 @@ logger = get_logger(__name__)
 What = Literal["lit", "object_mask", "normal", "depth"]
 
 SHADOW_PIXELS = 2048
-LEVEL_PX = (400.0, 40.0)
-"""A person lower in the image than this is shown at the next level of detail."""
+LEVEL_PX = (480.0, 40.0)
+"""A person lower in the image than this is shown at the next level of detail: the first is not to be told from the
+full mesh, the second serves people too small for a crop."""
 NEAR_M, FAR_M = 0.1, 150.0
 _VIEW_MASK, _SHADOW_MASK, _GEOMETRY_MASK = (core.BitMask32.bit(bit) for bit in (0, 1, 2))
 

@@ -13,7 +13,7 @@ import numpy as np
 from unrealperson.compiled import compiled
 from unrealperson.synth.people.sheets import SLOTS
 
-SHARES = (1.0, 0.45, 0.15)
+SHARES = (1.0, 0.4, 0.15)
 """Triangles of each level as shares of those of the full mesh."""
 _TEXTURE_M = 0.7
 """Metres of displacement that weigh as much as one side of the texture atlas."""
