@@ -1,0 +1,439 @@
+"""What stands in a supermarket: shelves full of packages, fridges, check-outs, trolleys, fruit, pallets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, join, row_of_circles, write
+from unrealperson.synth.scenes.scene import Mesh, Prop
+from unrealperson.synth.scenes.solid import Solid
+from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
+
+COLUMNS, ROWS = 8, 16
+RAIL_ROW = ROWS - 1
+LEVELS_M = ((0.16, 0.36), (0.56, 0.3), (0.9, 0.28), (1.22, 0.27), (1.53, 0.25))
+"""Height and clear room of each shelf board."""
+WHITE = np.full((8, 8, 3), 245, np.uint8)
+_HUES = np.array(
+    [
+        [0.72, 0.1, 0.1], [0.85, 0.45, 0.1], [0.88, 0.75, 0.2], [0.2, 0.45, 0.18], [0.1, 0.3, 0.6],
+        [0.85, 0.84, 0.8], [0.35, 0.18, 0.1], [0.5, 0.15, 0.4], [0.55, 0.72, 0.8], [0.15, 0.15, 0.17],
+        [0.8, 0.65, 0.5], [0.85, 0.84, 0.8],
+    ]
+)  # fmt: skip
+_WORDS = ("RICE", "TEA", "COFFEE", "MILK", "PASTA", "OATS", "SOAP", "JUICE", "SALT", "HONEY", "NUTS", "SODA", "CRISPS")
+
+
+def packages(rng: np.random.Generator, size: int = 1024) -> np.ndarray:
+    """Fronts of packages as they stand on shelves: 15 rows of 8 groups of equal ones, and a row of price tags.
+
+    Args:
+        rng: source of colours and shapes.
+        size: side in pixels.
+    """
+    high, wide = size // ROWS, size // COLUMNS
+    value = np.empty((size, size, 3), np.float32)
+    for row in range(RAIL_ROW):
+        for column in range(COLUMNS):
+            cell = value[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+            cell[:] = np.linspace(0.05, 0.16, high)[:, None, None]
+            _facings(rng, cell, ("carton", "bottle", "bag", "carton", "can")[row % 5])
+    rail = value[RAIL_ROW * high :]
+    rail[:] = rng.choice([[0.75, 0.75, 0.74], [0.55, 0.56, 0.58], [0.7, 0.15, 0.12]])
+    for left in np.arange(4, size - 30, 26):
+        if rng.random() < 0.8:
+            tag = (0.9, 0.8, 0.2) if rng.random() < 0.18 else (0.95, 0.95, 0.93)
+            rail[8:-8, left : left + 20] = tag
+            rail[22:40, left + 3 : left + 3 + int(rng.integers(6, 14))] = 0.15
+    return finish(value)
+
+
+def _facings(rng: np.random.Generator, cell: np.ndarray, kind: str) -> None:
+    high, wide = cell.shape[:2]
+    count = int(rng.integers(2, 5)) if kind in ("carton", "bag") else int(rng.integers(4, 7))
+    side = wide // count
+    tall = int(high * rng.uniform(0.78, 0.98))
+    main, second = _HUES[rng.integers(len(_HUES), size=2)] * rng.uniform(0.75, 1.0, (2, 1))
+    item = np.ones((tall, side - 1, 3), np.float32) * main
+    x = np.linspace(-1, 1, side - 1)[None]
+    y = np.linspace(0, 1, tall)[:, None]
+    band = sorted(rng.uniform(0.15, 0.9, 2))
+    item[(y[:, 0] > band[0]) & (y[:, 0] < band[1])] = second
+    if rng.random() < 0.6:
+        blob = (x - rng.uniform(-0.3, 0.3)) ** 2 + ((y - rng.uniform(0.4, 0.7)) * 3) ** 2 < rng.uniform(0.1, 0.5)
+        item[blob] = _HUES[rng.integers(len(_HUES))]
+    ink = (0.95, 0.95, 0.92) if main.mean() < 0.5 else (0.1, 0.1, 0.12)
+    if kind in ("carton", "bag"):
+        write(item, str(rng.choice(_WORDS)), (2, int(tall * rng.uniform(0.1, 0.3))), max(int(side * 0.2), 5), ink)
+    for top in (rng.uniform(0.5, 0.85, 2) * tall).astype(int):
+        item[top : top + 2, 4 : 4 + int(rng.integers(5, side - 6))] = ink
+    solid = np.ones((tall, side - 1), bool)
+    if kind == "bottle":
+        neck = np.clip((y - 0.12) / 0.22, 0, 1)
+        solid = np.abs(x) < 0.3 + 0.6 * neck * neck * (3 - 2 * neck)
+        item[y[:, 0] < 0.09] = _HUES[rng.integers(len(_HUES))]
+    elif kind == "bag":
+        item *= 1 + 0.16 * noise(rng, 128, 24)[:tall, : side - 1, None]
+        solid = np.abs(x) < 0.97 - 0.1 * np.sin(6 * np.pi * y) ** 2
+    elif kind == "can":
+        solid = np.abs(x) < np.where((y * 2) % 1 < 0.06, 0.75, 0.94)
+        item[((y * 2) % 1)[:, 0] < 0.06] = 0.6
+    if kind in ("bottle", "can"):
+        item *= (0.45 + 0.6 * np.sqrt(np.clip(1 - (x - 0.2) ** 2, 0, 1)))[..., None]
+    for number in range(count):
+        if rng.random() > 0.03:
+            part = cell[high - tall :, number * side : (number + 1) * side - 1]
+            part[solid] = (item * rng.uniform(0.9, 1.05))[solid]
+
+
+def fruits(rng: np.random.Generator, size: int = 512) -> np.ndarray:
+    """Crates of fruit and vegetables from above, 4 rows of 4.
+
+    Args:
+        rng: source of their places.
+        size: side in pixels.
+    """
+    tones = (
+        (0.75, 0.1, 0.08), (0.92, 0.5, 0.08), (0.93, 0.82, 0.2), (0.45, 0.62, 0.15), (0.8, 0.18, 0.1), (0.3, 0.1, 0.28),
+        (0.85, 0.78, 0.55), (0.2, 0.42, 0.12), (0.6, 0.75, 0.3), (0.88, 0.35, 0.1), (0.7, 0.6, 0.42), (0.55, 0.08, 0.15),
+        (0.85, 0.6, 0.45), (0.35, 0.5, 0.2), (0.9, 0.88, 0.8), (0.15, 0.15, 0.28),
+    )  # fmt: skip
+    side = size // 4
+    value = np.empty((size, size, 3), np.float32)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    for index, tone in enumerate(tones):
+        cell = np.zeros((side, side, 3), np.float32) + np.array(tone) * 0.25
+        radius = rng.uniform(6, 13)
+        for _ in range(int(1.9 * (side / radius) ** 2 / 2)):
+            cx, cy = rng.uniform(0, side, 2)
+            away = np.hypot(x - cx, y - cy) / radius
+            bulge = np.sqrt(np.clip(1 - away * away, 0, 1))[..., None]
+            color = np.array(tone) * rng.uniform(0.75, 1.1) * (1 + 0.1 * rng.standard_normal(3))
+            light = 0.35 + 0.75 * bulge + 0.25 * np.clip((cx - x) + (cy - y), 0, radius)[..., None] / radius
+            cell = np.where((away < 1)[..., None], color * light, cell)
+        value[index // 4 * side : (index // 4 + 1) * side, index % 4 * side : (index % 4 + 1) * side] = cell
+    return finish(value)
+
+
+def _stock(
+    rng: np.random.Generator,
+    length_m: float,
+    goods: np.ndarray,
+    *,
+    levels_m: Sequence[tuple[float, float]] = LEVELS_M,
+    light: float = 1.0,
+) -> Mesh:
+    """Packages and price rails on shelf boards, seen from -Y; the boards' edges lie in y = 0, x is centred."""
+    solid = Solid()
+    left, deep, low, wide, tall, cell, tone = [], [], [], [], [], [], []
+    for level, (z, room) in enumerate(levels_m):
+        rail = np.array([[0, 0.01], [length_m / 2, 0.01], [length_m / 2, 0.99], [0, 0.99]]) / (1, ROWS)
+        x0, x1 = -length_m / 2, length_m / 2
+        solid.quad(
+            np.array([[x0, -0.005, z - 0.045], [x1, -0.005, z - 0.045], [x1, -0.005, z], [x0, -0.005, z]]),
+            (light * (0.7 + 0.06 * level),) * 3,
+            rail,
+        )
+        x = x0 + 0.02
+        kind = int(rng.integers(RAIL_ROW))
+        while x < x1 - 0.15:
+            span = min(float(rng.uniform(0.3, 0.62)), x1 - x - 0.01)
+            if rng.random() < 0.3:
+                kind = int(rng.integers(RAIL_ROW))
+            if rng.random() > 0.04:
+                left.append(x)
+                wide.append(span)
+                deep.append(float(rng.choice([0.015, 0.03, 0.06, 0.14], p=[0.45, 0.25, 0.2, 0.1])))
+                low.append(z)
+                tall.append(room * float(rng.uniform(0.68, 0.96)))
+                cell.append(kind * COLUMNS + int(rng.integers(COLUMNS)))
+                tone.append(light * (0.62 + 0.09 * level) * float(rng.uniform(0.9, 1.05)))
+            x += span + 0.012
+    x, d, z, w, h, t = (np.array(values) for values in (left, deep, low, wide, tall, tone))
+    uv = np.stack([cell_uv(index, COLUMNS, ROWS) for index in cell])
+
+    def face(points: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], normal: Rgb, uv: np.ndarray, t: np.ndarray):
+        corners = np.stack([np.stack(point, -1) for point in points], 1)
+        count = len(corners)
+        first = 4 * np.arange(count)[:, None]
+        faces = np.concatenate([first + [0, 1, 2], first + [0, 2, 3]])
+        color = np.repeat(t, 4)[:, None] * np.ones(3)
+        solid.add(corners.reshape(-1, 3), np.tile(normal, (4 * count, 1)), uv.reshape(-1, 2), color, faces)
+
+    face([(x, d, z), (x + w, d, z), (x + w, d, z + h), (x, d, z + h)], (0, -1, 0), uv, t)
+    back = d + 0.3
+    middle = np.repeat(uv.mean(1, keepdims=True), 4, 1)
+    face([(x, d, z + h), (x + w, d, z + h), (x + w, back, z + h), (x, back, z + h)], (0, 0, 1), middle, 0.45 * t)
+    return solid.mesh("Goods", goods)
+
+
+def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, paint: Rgb) -> Prop:
+    """A shelf for both sides along X, 1 m deep, with stocked ends.
+
+    Args:
+        rng: source of what stands where.
+        name: number or word that ends the names of its meshes.
+        length_m: without the ends.
+        goods: texture of `packages`.
+        paint: linear colour of the metal.
+    """
+    frame = Solid()
+    half, dark = length_m / 2, tuple(0.45 * value for value in paint)
+    frame.box((0, 0, 0), (length_m + 0.9, 0.94, 0.1), dark)
+    frame.box((0, 0, 0.1), (length_m, 0.06, 1.75), dark)
+    for z, _ in LEVELS_M:
+        tone = 0.55 + 0.25 * z
+        frame.box((0, 0, z - 0.04), (length_m, 0.99, 0.035), tuple(tone * value for value in paint))
+    for x in (-half - 0.015, half + 0.015):
+        frame.box((x, 0, 0.1), (0.03, 1.0, 1.8), paint)
+    for x in (-half - 0.24, half + 0.24):
+        for z, _ in LEVELS_M[:4]:
+            frame.box((x, 0, z - 0.04), (0.42, 0.9, 0.035), paint)
+    shelf = Prop((frame.mesh("Shelf", WHITE, 0.05),))
+    parts = [Prop((_stock(rng, length_m, goods),)).placed((0, side * 0.5, 0), 90 + side * 90) for side in (-1, 1)]
+    ends = [
+        Prop((_stock(rng, 0.9, goods, levels_m=LEVELS_M[:4], light=1.1),)).placed((x, 0, 0), yaw)
+        for x, yaw in ((-half - 0.45, -90), (half + 0.45, 90))
+    ]
+    stock = join(f"Goods_{name}", [part.meshes[0] for part in parts + ends])
+    circles = row_of_circles((-half - 0.1, 0), (half + 0.1, 0), 0.55)
+    return Prop((join(f"Shelf_{name}", shelf.meshes), stock), tuple(circles))
+
+
+def make_wall_fridge(
+    rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, header: Rgb, *, doors: bool
+) -> Prop:
+    """A lit chilled cabinet 0.8 m deep, seen from -Y, its front in y = 0.
+
+    Args:
+        rng: source of what stands where.
+        name: number or word that ends the names of its meshes.
+        length_m: along X.
+        goods: texture of `packages`.
+        header: linear colour of the board above.
+        doors: whether framed doors close it.
+    """
+    body = Solid()
+    half = length_m / 2
+    body.box((0, 0.4, 0), (length_m, 0.8, 0.34), (0.5, 0.5, 0.5))
+    body.box((0, 0.02, 0.03), (length_m, 0.06, 0.12), (0.06,) * 3)
+    body.box((0, 0.76, 0.34), (length_m, 0.06, 1.7), (0.62,) * 3)
+    body.box((0, 0.4, 1.95), (length_m, 0.8, 0.12), (0.6,) * 3)
+    body.box((0, 0.3, 2.07), (length_m, 0.6, 0.22), header)
+    body.box((0, 0.06, 1.93), (length_m - 0.1, 0.06, 0.02), (GLOW,) * 3)
+    for x in (-half + 0.02, half - 0.02):
+        body.box((x, 0.4, 0.3), (0.04, 0.8, 1.7), (0.66,) * 3)
+    levels = ((0.4, 0.34), (0.8, 0.29), (1.15, 0.28), (1.48, 0.3))
+    for z, _ in levels:
+        body.box((0, 0.42, z - 0.04), (length_m - 0.08, 0.7, 0.03), (0.7,) * 3)
+    if doors:
+        for x in np.arange(-half, half + 0.01, 0.78).tolist():
+            body.box((x, 0.0, 0.34), (0.05, 0.03, 1.6), (0.12,) * 3)
+            body.box((x + 0.09, -0.04, 0.9), (0.02, 0.03, 0.5), (0.55,) * 3)
+        for z in (0.34, 1.9):
+            body.box((0, 0.0, z), (length_m, 0.03, 0.05), (0.12,) * 3)
+    stock = Prop((_stock(rng, length_m - 0.1, goods, levels_m=levels, light=1.25),)).placed((0, 0.1, 0), 0)
+    return Prop(
+        (body.mesh(f"Fridge_{name}", WHITE, 0.1), join(f"Chilled_{name}", stock.meshes)),
+        tuple(row_of_circles((-half + 0.3, 0.45), (half - 0.3, 0.45), 0.5)),
+    )
+
+
+def make_freezer(rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray) -> Prop:
+    """A chest freezer along X, 1.5 m wide, open to view from above.
+
+    Args:
+        rng: source of what lies where.
+        name: number or word that ends the names of its meshes.
+        length_m: along X.
+        goods: texture of `packages`.
+    """
+    body, stock = Solid(), Solid()
+    half = length_m / 2
+    body.box((0, 0, 0), (length_m - 0.08, 1.42, 0.12), (0.05,) * 3)
+    for y in (-0.71, 0.71):
+        body.box((0, y, 0.12), (length_m, 0.1, 0.78), (0.68,) * 3)
+        body.box((0, y, 0.9), (length_m, 0.12, 0.035), (0.15, 0.16, 0.18))
+        body.box((0, y * 1.075, 0.45), (length_m, 0.012, 0.08), (0.05, 0.12, 0.35))
+    for x in (-half + 0.05, half - 0.05):
+        body.box((x, 0, 0.12), (0.1, 1.42, 0.8), (0.68,) * 3)
+    body.box((0, 0, 0.7), (length_m, 0.05, 0.25), (0.6,) * 3)
+    for x in np.arange(-half, half + 0.01, length_m / max(round(length_m / 0.9), 1)).tolist():
+        body.box((x, 0, 0.915), (0.03, 1.4, 0.015), (0.35,) * 3)
+    for y in (-0.35, 0.35):
+        for x in np.arange(-half + 0.35, half - 0.2, 0.5).tolist():
+            z = 0.62 + float(rng.uniform(0, 0.14))
+            cell = int(rng.choice([2, 7, 12, 0, 3])) * COLUMNS + int(rng.integers(COLUMNS))
+            corners = [[x - 0.25, y - 0.31, z], [x + 0.25, y - 0.31, z], [x + 0.25, y + 0.31, z], [x - 0.25, y + 0.31, z]]
+            stock.quad(np.array(corners), (0.85, 0.9, 0.95), cell_uv(cell, COLUMNS, ROWS))
+    return Prop(
+        (body.mesh(f"Freezer_{name}", WHITE, 0.15), stock.mesh(f"Frozen_{name}", goods)),
+        tuple(row_of_circles((-half + 0.5, 0), (half - 0.5, 0), 0.75)),
+    )
+
+
+def make_checkout(rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray) -> Prop:
+    """A check-out along Y: belt, till, bagging end, number on a pole; customers pass at +X.
+
+    Args:
+        rng: source of what lies on the belt.
+        name: number or word that ends the names of its meshes.
+        goods: texture of `packages`.
+        signs: texture with the number.
+        uv: [4, 2] where the number is.
+    """
+    body = Solid()
+    grey, steel, dark = (0.42, 0.43, 0.45), (0.55, 0.56, 0.58), (0.025,) * 3
+    body.box((0.1, 0.75, 0), (0.6, 2.0, 0.84), grey)
+    body.box((0.1, 0.75, 0.84), (0.5, 1.96, 0.02), dark)
+    for x in (-0.18, 0.38):
+        body.box((x, 0.75, 0.84), (0.05, 2.0, 0.05), steel)
+    body.box((0.1, -0.55, 0), (0.6, 0.6, 0.8), grey)
+    body.box((0.1, -0.5, 0.8), (0.3, 0.3, 0.03), (0.1, 0.1, 0.11))
+    body.box((0.1, -1.5, 0), (0.75, 1.3, 0.7), grey)
+    body.box((0.1, -1.5, 0.7), (0.7, 1.25, 0.02), steel)
+    body.box((0.42, -0.2, 0), (0.04, 3.9, 0.55), (0.5, 0.06, 0.05))
+    body.box((-0.62, -0.3, 0), (0.06, 1.7, 1.05), grey)
+    body.box((-0.42, -0.35, 0.44), (0.36, 0.36, 0.07), dark)
+    body.tube((-0.42, -0.35, 0), (-0.42, -0.35, 0.44), 0.04, steel)
+    body.box((-0.54, -0.35, 0.5), (0.06, 0.36, 0.45), dark)
+    body.box((-0.1, -0.1, 0.84), (0.06, 0.06, 0.3), dark)
+    body.box((-0.1, -0.1, 1.12), (0.05, 0.34, 0.26), dark, yaw_deg=8)
+    body.box((-0.13, -0.1, 1.14), (0.01, 0.3, 0.22), (0.3, 0.6, 1.2), yaw_deg=8)
+    body.box((0.3, -0.35, 0.84), (0.09, 0.1, 0.2), dark)
+    body.tube((-0.25, 1.75, 0), (-0.25, 1.75, 2.25), 0.025, steel)
+    sign, stock = Solid(), Solid()
+    for dx, dy, normal in ((0, -0.11, 0), (0.15, 0, 1), (0, 0.11, 2), (-0.15, 0, 3)):
+        c, s = math.cos(normal * math.pi / 2), math.sin(normal * math.pi / 2)
+        w = 0.15 if normal % 2 == 0 else 0.11
+        at = np.array([-0.25 + dx, 1.75 + dy, 2.2])
+        corners = [at + (-w * c, -w * s, 0), at + (w * c, w * s, 0), at + (w * c, w * s, 0.3), at + (-w * c, -w * s, 0.3)]
+        sign.quad(np.array(corners), (1.5,) * 3, uv)
+    for _ in range(int(rng.integers(3, 9))):
+        size = rng.uniform(0.07, 0.2, 3)
+        stock.box((rng.uniform(-0.05, 0.25), rng.uniform(0.0, 1.6), 0.86), size, tile_m=8.0, yaw_deg=rng.uniform(0, 90))
+    for z in (0.6, 0.8, 1.0, 1.2):
+        body.box((0.1, 2.0, z), (0.7, 0.3, 0.02), steel)
+    body.box((0.1, 1.88, 0), (0.7, 0.04, 1.4), steel)
+    rack = Prop((_stock(rng, 0.7, goods, levels_m=((0.35, 0.2), (0.62, 0.16), (0.82, 0.16), (1.02, 0.16), (1.22, 0.14))),))
+    sweets = rack.placed((0.1, 2.16, 0), 180)
+    meshes = (
+        body.mesh(f"Checkout_{name}", WHITE, 0.15),
+        sign.mesh(f"Sign_Checkout_{name}", signs),
+        join(f"Goods_Checkout_{name}", [stock.mesh("Belt", goods), *sweets.meshes]),
+    )
+    return Prop(meshes, (*row_of_circles((0.05, -1.75), (0.05, 1.8), 0.42), (-0.45, -0.35, 0.3)))
+
+
+def make_trolley(name: str, accent: Rgb, nested: int = 1) -> Prop:
+    """Shopping trolleys that point along X, pushed into one another.
+
+    Args:
+        name: number or word that ends the mesh's name.
+        accent: linear colour of the handle.
+        nested: number of trolleys.
+    """
+    cart = Solid()
+    steel = (0.45, 0.46, 0.48)
+    for number in range(nested):
+        at = 0.27 * number
+        ring = {
+            z: np.array([[at - 0.4, -w - 0.03, z], [at + 0.42, -w, z], [at + 0.42, w, z], [at - 0.4, w + 0.03, z]])
+            for z, w in ((0.48, 0.17), (0.66, 0.2), (0.84, 0.22), (0.98, 0.24))
+        }
+        for z, corners in ring.items():
+            cart.rod([*corners, corners[0]], 0.007 if z < 0.98 else 0.011, steel, sides=4)
+        for side in range(4):
+            low, high = ring[0.48], ring[0.98]
+            for share in np.linspace(0, 1, 7 if side % 2 == 0 else 4)[:-1]:
+                a, b = (pair[side] + share * (pair[(side + 1) % 4] - pair[side]) for pair in (low, high))
+                cart.tube(a, b, 0.005, steel, sides=4, cap=False)
+        for share in (0.2, 0.5, 0.8):
+            a, b = ring[0.48][0] + share * (ring[0.48][3] - ring[0.48][0]), ring[0.48][1]
+            cart.tube(a, b + share * (ring[0.48][2] - b), 0.005, steel, sides=4, cap=False)
+        cart.tube((at - 0.52, -0.26, 1.03), (at - 0.52, 0.26, 1.03), 0.019, accent, sides=6)
+        for y in (-0.2, 0.2):
+            cart.rod([(at - 0.52, y, 1.03), (at - 0.4, y, 0.9), (at - 0.42, y, 0.2), (at + 0.4, y, 0.16)], 0.013, steel, sides=4)
+            for x in (-0.38, 0.38):
+                cart.tube((at + x, y - 0.015, 0.06), (at + x, y + 0.015, 0.06), 0.06, (0.02,) * 3, sides=8)
+    far = 0.27 * (nested - 1)
+    return Prop((cart.mesh(f"Trolley_{name}", WHITE, 0.2),), tuple(row_of_circles((-0.25, 0), (far + 0.2, 0), 0.38)))
+
+
+def make_fruit_stand(rng: np.random.Generator, name: str, columns: int, texture: np.ndarray) -> Prop:
+    """A table of sloping crates along X, two rows to each side.
+
+    Args:
+        rng: source of what lies where.
+        name: number or word that ends the names of its meshes.
+        columns: crates along each row, 0.62 m each.
+        texture: of `fruits`.
+    """
+    table, fruit = Solid(), Solid()
+    half = 0.31 * columns
+    table.box((0, 0, 0), (2 * half, 1.5, 0.5), (0.16, 0.1, 0.06))
+    table.box((0, 0, 0.0), (2 * half + 0.06, 1.62, 0.08), (0.04,) * 3)
+    rim = np.array(rng.choice([[0.03, 0.1, 0.04], [0.3, 0.19, 0.1], [0.03, 0.03, 0.03]]))
+    for side in (-1, 1):
+        for row, (y, z) in enumerate(((0.62, 0.6), (0.2, 0.82))):
+            kind = int(rng.integers(16))
+            for column in range(columns):
+                if rng.random() < 0.6:
+                    kind = int(rng.integers(16))
+                x = -half + 0.31 + 0.62 * column
+                near, far = y + 0.2, y - 0.2
+                left, right = (x - 0.29, x + 0.29) if side < 0 else (x + 0.29, x - 0.29)
+                corners = np.array(
+                    [[left, side * near, z], [right, side * near, z], [right, side * far, z + 0.14], [left, side * far, z + 0.14]]
+                )
+                fruit.quad(corners, (0.95 - 0.1 * row,) * 3, cell_uv(kind, 4, 4))
+                lip = corners[[0, 1, 1, 0]] + [[0, side * 0.02, -0.16], [0, side * 0.02, -0.16], [0, side * 0.02, 0.04], [0, side * 0.02, 0.04]]
+                table.quad(lip, rim)
+                for edge in (left, right):
+                    table.quad(
+                        np.array([[edge, side * near, z - 0.15], [edge, side * far, z - 0.02], [edge, side * far, z + 0.18], [edge, side * near, z + 0.04]]),
+                        0.8 * rim,
+                    )
+                if rng.random() < 0.4:
+                    table.box((x, side * (far - 0.0), z + 0.16), (0.2, 0.012, 0.13), (0.85, 0.8, 0.2))
+    return Prop(
+        (table.mesh(f"Stand_{name}", WHITE), fruit.mesh(f"Fruit_{name}", texture)),
+        tuple(row_of_circles((-half + 0.5, 0), (half - 0.5, 0), 0.85)),
+    )
+
+
+def make_pallet(rng: np.random.Generator, name: str, goods: np.ndarray, layers: int) -> Prop:
+    """A wooden pallet stacked with cartons.
+
+    Args:
+        rng: source of what is stacked.
+        name: number or word that ends the names of its meshes.
+        goods: texture of `packages`.
+        layers: of cartons.
+    """
+    wood, cartons = Solid(), Solid()
+    for y in (-0.36, 0.0, 0.36):
+        wood.box((0, y, 0), (1.2, 0.1, 0.11), (0.35, 0.24, 0.14))
+    for y in np.linspace(-0.36, 0.36, 5).tolist():
+        wood.box((0, y, 0.11), (1.2, 0.13, 0.025), (0.42, 0.3, 0.18))
+    cell = int(rng.choice([0, 3, 5, 8])) * COLUMNS + int(rng.integers(COLUMNS))
+    uv = cell_uv(cell, COLUMNS, ROWS)
+    for layer in range(layers):
+        for x in (-0.39, 0.0, 0.39):
+            for y in (-0.19, 0.19):
+                if layer == layers - 1 and rng.random() < 0.35:
+                    continue
+                z, tone = 0.135 + 0.27 * layer, (float(rng.uniform(0.75, 1.0)) * (0.7 + 0.3 * layer / layers),) * 3
+                for turn in range(4):
+                    c, s = (1, 0, -1, 0)[turn], (0, 1, 0, -1)[turn]
+                    w, d = (0.19, 0.185) if turn % 2 == 0 else (0.185, 0.19)
+                    points = [[x + c * u + s * d, y + s * u - c * d, z + v] for u, v in ((-w, 0), (w, 0), (w, 0.26), (-w, 0.26))]
+                    cartons.quad(np.array(points), tone, uv)
+                top = [[x - 0.19, y - 0.185, z + 0.26], [x + 0.19, y - 0.185, z + 0.26], [x + 0.19, y + 0.185, z + 0.26], [x - 0.19, y + 0.185, z + 0.26]]
+                cartons.quad(np.array(top), tone, np.repeat(uv.mean(0, keepdims=True), 4, 0))
+    return Prop(
+        (wood.mesh(f"Pallet_{name}", WHITE), cartons.mesh(f"Cartons_{name}", goods)), ((-0.3, 0, 0.45), (0.3, 0, 0.45))
+    )

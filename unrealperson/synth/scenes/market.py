@@ -1,0 +1,160 @@
+"""Scene 4, a supermarket: aisles between shelves, fridges, fruit, a row of check-outs, an entrance.
+
+Layout (metres): fridges along the north, west and east walls, four shelves x -11 ... 0 along Y, freezers at x 3.6,
+fruit x 6 ... 12, check-outs y -8.5 ... -4, entrance in the south wall at x 9.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unrealperson.synth.scenes import goods, interior, surfaces
+from unrealperson.synth.scenes.interior import cell_uv, row_uv
+from unrealperson.synth.scenes.scene import Prop, Scene
+from unrealperson.synth.scenes.solid import Solid
+from unrealperson.synth.view import aimed
+
+NUMBER = 4
+BOUNDS = (-15.0, -11.0, 15.0, 11.0)
+CEILING_M = 4.4
+SHELVES_X_M = (-11.0, -7.4, -3.8, -0.2)
+CHECKOUTS_X_M = (-11.0, -8.0, -5.0, -2.0, 1.0)
+VIEWS = (
+    aimed((-13.3, 9.6, 3.3), (-12.1, 3.6, 0.7), 64.0, 0.7),
+    aimed((-13.6, -2.0, 3.6), (-7.6, -6.2, 0.7), 66.0),
+    aimed((-5.2, -3.3, 3.0), (-5.7, 3.2, 0.9), 60.0, -0.8),
+    aimed((14.2, -3.6, 3.7), (8.9, 1.6, 0.6), 62.0),
+    aimed((13.6, -10.3, 3.4), (7.0, -6.4, 0.7), 64.0, 0.9),
+    aimed((5.6, 9.7, 3.8), (1.9, 3.6, 0.6), 60.0),
+)
+_AISLES = ("Dairy  Cheese", "Coffee  Tea  Sugar", "Pasta  Rice  Oil", "Drinks  Juice", "Frozen food", "Fruit  Vegetables")
+_OTHERS = ("ENTRANCE", "CUSTOMER SERVICE", "FRESH BREAD", "WEEKLY OFFERS", "EXIT", "MEAT & FISH")
+
+
+def build_market(seed: int) -> Scene:
+    """Builds the supermarket.
+
+    Args:
+        seed: chooses textures, packages and clutter.
+    """
+    rng = np.random.default_rng([seed, NUMBER, 10])
+    scheme = np.array(rng.choice([[0.1, 0.35, 0.2], [0.55, 0.08, 0.08], [0.08, 0.2, 0.45], [0.7, 0.4, 0.08]]))
+    signs = _signs(scheme)
+    packages = goods.packages(rng)
+    props = _shelves(rng, scheme, packages) + _tills(rng, signs, packages) + _entrance(rng, scheme) + _hanging(signs)
+    obstacles = np.array([circle for prop in props for circle in prop.obstacles])
+    tile = rng.choice([[0.74, 0.715, 0.67], [0.7, 0.7, 0.69], [0.78, 0.76, 0.71]])
+    texture = interior.tiles(rng, tile, 8, speckle=0.025, joint=0.88)
+    floor = interior.make_floor(
+        rng, BOUNDS, texture, tile_m=4.0, obstacles=obstacles, gloss=0.5, worn=_paths()
+    )
+    shell = _walls(rng, scheme) + [
+        interior.make_ceiling(
+            BOUNDS,
+            CEILING_M,
+            interior.panels(rng, (0.84, 0.84, 0.82)),
+            rows_m=np.arange(-9.6, 9.7, 2.4).tolist(),
+            panel_m=(2.35, 0.2),
+            every_m=2.5,
+        )
+    ]
+    return Scene(
+        NUMBER,
+        "Supermarket",
+        seed,
+        (floor, *(mesh for prop in shell + props for mesh in prop.meshes)),
+        _paths(),
+        obstacles,
+        BOUNDS,
+        VIEWS,
+        tuple(lamp for prop in shell for lamp in prop.lamps),
+        indoor=True,
+        ceiling_m=CEILING_M,
+    )
+
+
+def _paths() -> tuple[np.ndarray, ...]:
+    def loop(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+        return np.array([[x0, y0], [x0, y1], [x1, y1], [x1, y0]])
+
+    return (
+        loop(-12.8, -2.6, -9.2, 8.9),
+        loop(-9.2, -3.0, -5.6, 8.7),
+        loop(-5.6, -2.6, -2.0, 8.9),
+        loop(-2.0, -3.0, 1.6, 8.7),
+        loop(-9.55, -9.7, -3.55, -2.7),
+        loop(-6.55, -9.6, 9.0, -3.0),
+        loop(5.3, -2.6, 9.2, 8.8),
+        loop(9.2, -2.4, 13.0, 8.8),
+        loop(-12.8, -3.1, 13.0, 9.0),
+    )
+
+
+def _signs(scheme: np.ndarray) -> np.ndarray:
+    ground = np.sqrt(scheme) * 0.9
+    lines = [(text, ground, (0.95, 0.95, 0.93)) for text in _AISLES]
+    lines += [(text, (0.94, 0.93, 0.9), ground * 0.8) for text in _OTHERS]
+    lines += [(str(number), (0.95, 0.95, 0.95), (0.1, 0.1, 0.1)) for number in range(1, 5)]
+    return interior.boards(lines)
+
+
+def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray) -> list[Prop]:
+    metal = (0.62, 0.62, 0.6)
+    props = [
+        goods.make_gondola(rng, str(number), 8.0, packages, metal).placed((x, 3.2, 0), 90)
+        for number, x in enumerate(SHELVES_X_M, 1)
+    ]
+    walls = ((-10.6, 10.2, 0, 7.6), (-2.9, 10.2, 0, 7.6), (4.8, 10.2, 0, 7.6), (-14.2, 3.4, 90, 8.4), (14.2, 4.2, -90, 7.6))
+    for number, (x, y, yaw, length) in enumerate(walls, 1):
+        fridge = goods.make_wall_fridge(rng, str(number), length, packages, scheme, doors=number in (2, 4))
+        props.append(fridge.placed((x, y, 0), yaw))
+    for number, y in enumerate((1.2, 5.4), 1):
+        props.append(goods.make_freezer(rng, str(number), 3.8, packages).placed((3.6, y, 0), 90))
+    heaps = goods.fruits(rng)
+    for number, (x, y) in enumerate(((7.3, 1.5), (7.3, 5.8), (11.1, 1.5), (11.1, 5.8)), 1):
+        props.append(goods.make_fruit_stand(rng, str(number), 4, heaps).placed((x, y, 0), 90))
+    pallets = ((3.4, -4.6, 8), (5.6, -4.7, -6), (-13.9, -2.4, 92), (12.4, -4.6, 20))
+    for number, (x, y, yaw) in enumerate(pallets, 1):
+        props.append(goods.make_pallet(rng, str(number), packages, int(rng.integers(3, 6))).placed((x, y, 0), yaw))
+    return props
+
+
+def _tills(rng: np.random.Generator, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
+    return [
+        goods.make_checkout(rng, str(number), packages, signs, row_uv(12 + number % 4, 16)).placed((x, -6.2, 0), 0)
+        for number, x in enumerate(CHECKOUTS_X_M)
+    ]
+
+
+def _entrance(rng: np.random.Generator, scheme: np.ndarray) -> list[Prop]:
+    props = [
+        goods.make_trolley("1", scheme, 7).placed((14.3, -9.8, 0), 90),
+        goods.make_trolley("2", scheme, 5).placed((13.4, -9.8, 0), 90),
+        goods.make_trolley("3", scheme).placed((-3.0, -3.6, 0), 100),
+        goods.make_trolley("4", scheme).placed((-12.9, -8.4, 0), 80),
+        goods.make_trolley("5", scheme).placed((2.0, 8.6, 0), 15),
+    ]
+    return props
+
+
+def _hanging(signs: np.ndarray) -> list[Prop]:
+    props = []
+    places = ((-12.8, 0), (-9.2, 1), (-5.6, 2), (-2.0, 3), (1.6, 4), (9.2, 5))
+    for x, row in places:
+        for y in (-0.6, 6.8):
+            sign = interior.make_hanging_sign(
+                f"Sign_{len(props) + 1}", (1.9, 0.34), signs, row_uv(row, 16), low_m=2.75, high_m=CEILING_M, glow=0.9
+            )
+            props.append(sign.placed((x, y, 0), 0))
+    return props
+
+
+def _walls(rng: np.random.Generator, scheme: np.ndarray) -> list[Prop]:
+    x0, y0, x1, y1 = BOUNDS
+    plaster = surfaces.plaster(rng, (0.85, 0.84, 0.8), 512)
+    return [
+        interior.make_wall("Wall_North", (x0, y1), (x1, y1), CEILING_M, plaster),
+        interior.make_wall("Wall_East", (x1, y1), (x1, y0), CEILING_M, plaster),
+        interior.make_wall("Wall_South", (x1, y0), (x0, y0), CEILING_M, plaster),
+        interior.make_wall("Wall_West", (x0, y0), (x0, y1), CEILING_M, plaster),
+    ]
