@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, row_of_circles, write
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, paint, row_of_circles, write
 from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
 
-WHITE = np.full((8, 8, 3), 245, np.uint8)
 STEEL, DARK = (0.4, 0.41, 0.42), (0.03, 0.03, 0.035)
 GATE_M = 1.2
 STEP_M = (0.3, 0.165)
@@ -130,7 +129,7 @@ def make_gates(name: str, passages: int) -> Prop:
             for side in (-1, 1):
                 edge = x + (0.13 if side < 0 else GATE_M - 0.13)
                 gates.box((edge - side * 0.17, 0.04 * side, 0.28), (0.34, 0.02, 0.55), (0.35, 0.42, 0.42), yaw_deg=-55.0 * side)
-    return Prop((gates.mesh(f"Gate_{name}", WHITE, 0.25),), tuple(circles))
+    return Prop((gates.mesh(f"Gate_{name}", paint(), 0.25),), tuple(circles))
 
 
 def make_railing(name: str, length_m: float, tint: Rgb = (0.3, 0.36, 0.36)) -> Prop:
@@ -148,7 +147,7 @@ def make_railing(name: str, length_m: float, tint: Rgb = (0.3, 0.36, 0.36)) -> P
     rail.rod([(-half, 0, 1.1), (half, 0, 1.1)], 0.03, STEEL)
     rail.rod([(-half, 0, 0.14), (half, 0, 0.14)], 0.015, STEEL)
     rail.box((0, 0, 0.18), (length_m, 0.012, 0.78), tint)
-    return Prop((rail.mesh(f"Railing_{name}", WHITE, 0.3),), tuple(row_of_circles((-half, 0), (half, 0), 0.15)))
+    return Prop((rail.mesh(f"Railing_{name}", paint(), 0.3),), tuple(row_of_circles((-half, 0), (half, 0), 0.15)))
 
 
 def make_bench(name: str, seats: int, tone: Rgb) -> Prop:
@@ -171,7 +170,7 @@ def make_bench(name: str, seats: int, tone: Rgb) -> Prop:
         bench.quad(np.array([[x - 0.26, 0.22, 0.45], [x + 0.26, 0.22, 0.45], [x + 0.26, 0.32, 0.86], [x - 0.26, 0.32, 0.86]]), tone)
         for side in (-0.29, 0.29):
             bench.box((x + side, 0, 0.62), (0.03, 0.4, 0.03), DARK)
-    return Prop((bench.mesh(f"Bench_{name}", WHITE, 0.2),), tuple(row_of_circles((-half + 0.3, 0.05), (half - 0.3, 0.05), 0.4)))
+    return Prop((bench.mesh(f"Bench_{name}", paint(), 0.2),), tuple(row_of_circles((-half + 0.3, 0.05), (half - 0.3, 0.05), 0.4)))
 
 
 def make_machine(name: str, kind: int, fronts: np.ndarray, size_m: tuple[float, float, float]) -> Prop:
@@ -191,7 +190,7 @@ def make_machine(name: str, kind: int, fronts: np.ndarray, size_m: tuple[float, 
     uv = np.array([[kind / 4 + 0.005, 0.01], [kind / 4 + 0.245, 0.01], [kind / 4 + 0.245, 0.99], [kind / 4 + 0.005, 0.99]])
     front.quad(np.array([[-half, y, 0.1], [half, y, 0.1], [half, y, high - 0.02], [-half, y, high - 0.02]]), (1.15,) * 3, uv)
     circles = row_of_circles((-wide / 2 + 0.3, -deep / 2), (wide / 2 - 0.3, -deep / 2), max(deep / 2, 0.35))
-    return Prop((front.mesh(name, fronts, 0.2), body.mesh(f"{name}_Body", WHITE, 0.1)), tuple(circles))
+    return Prop((front.mesh(name, fronts, 0.2), body.mesh(f"{name}_Body", paint(), 0.1)), tuple(circles))
 
 
 def make_poster(name: str, index: int, texture: np.ndarray, size_m: tuple[float, float], *, low_m: float, glow: float) -> Prop:
@@ -209,7 +208,7 @@ def make_poster(name: str, index: int, texture: np.ndarray, size_m: tuple[float,
     half, top = size_m[0] / 2, low_m + size_m[1]
     frame.box((0, -0.05, low_m - 0.06), (size_m[0] + 0.12, 0.1, size_m[1] + 0.12), (0.25, 0.26, 0.27))
     face.quad(np.array([[-half, -0.11, low_m], [half, -0.11, low_m], [half, -0.11, top], [-half, -0.11, top]]), (glow,) * 3, cell_uv(index, 4, 2))
-    return Prop((face.mesh(name, texture, 0.1), frame.mesh(f"{name}_Frame", WHITE)))
+    return Prop((face.mesh(name, texture, 0.1), frame.mesh(f"{name}_Frame", paint())))
 
 
 def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
@@ -224,7 +223,7 @@ def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
     two = make_poster(f"{name}_Back", (index + 1) % 8, texture, (1.15, 1.75), low_m=0.45, glow=1.25).placed((0, 0, 0), 180)
     foot = Solid()
     foot.box((0, 0, 0), (1.3, 0.32, 0.4), (0.12, 0.13, 0.14))
-    return Prop((*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", WHITE)), tuple(row_of_circles((-0.45, 0), (0.45, 0), 0.25)))
+    return Prop((*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", paint())), tuple(row_of_circles((-0.45, 0), (0.45, 0), 0.25)))
 
 
 def make_bin(name: str) -> Prop:
@@ -238,7 +237,7 @@ def make_bin(name: str) -> Prop:
         bins.box((x, 0, 0), (0.38, 0.4, 0.85), (0.36, 0.37, 0.38))
         bins.box((x, 0, 0.85), (0.39, 0.41, 0.12), lid)
         bins.box((x, -0.21, 0.66), (0.22, 0.012, 0.1), DARK)
-    return Prop((bins.mesh(f"Bin_{name}", WHITE, 0.2),), tuple(row_of_circles((-0.4, 0), (0.4, 0), 0.3)))
+    return Prop((bins.mesh(f"Bin_{name}", paint(), 0.2),), tuple(row_of_circles((-0.4, 0), (0.4, 0), 0.3)))
 
 
 def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Prop:
@@ -268,7 +267,7 @@ def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Pro
         rail.rod([(-0.25, y, 0.9), (0, y, 0.95), (far, y, up + 0.95)], 0.025, STEEL)
         for share in np.linspace(0, 1, 8).tolist():
             rail.tube((far * share, y, up * share), (far * share, y, up * share + 0.95), 0.018, STEEL, sides=5, cap=False)
-    return Prop((stone.mesh(f"Stairs_{name}", treads), rail.mesh(f"Handrail_{name}", WHITE, 0.3)), tuple(row_of_circles((0.5, 0), (far - 0.5, 0), half)))
+    return Prop((stone.mesh(f"Stairs_{name}", treads), rail.mesh(f"Handrail_{name}", paint(), 0.3)), tuple(row_of_circles((0.5, 0), (far - 0.5, 0), half)))
 
 
 def make_escalator(name: str, rise_m: float) -> Prop:
@@ -306,7 +305,7 @@ def make_escalator(name: str, rise_m: float) -> Prop:
             quad = np.array([a + (0, -0.12, 0.42), b + (0, -0.12, 0.42), b + (0, 0.12, 0.42), a + (0, 0.12, 0.42)])
             stairs.quad(quad, (0.5, 0.51, 0.52))
         stairs.rod([(-0.35, y, 0.55), (-0.45, y, 0.8), (-0.3, y, 0.97), (landing, y, 0.97), (far, y, up + 0.97)], 0.045, DARK)
-    return Prop((stairs.mesh(f"Escalator_{name}", WHITE, 0.15),), tuple(row_of_circles((0.1, 0), (far - 0.6, 0), 0.75)))
+    return Prop((stairs.mesh(f"Escalator_{name}", paint(), 0.15),), tuple(row_of_circles((0.1, 0), (far - 0.6, 0), 0.75)))
 
 
 def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndarray, uv: np.ndarray, tone: Rgb) -> Prop:
@@ -340,7 +339,7 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
     y = -2.04
     board.quad(np.array([[-half, y, 2.5], [half, y, 2.5], [half, y, 2.95], [-half, y, 2.95]]), (1.2,) * 3, uv)
     return Prop(
-        (body.mesh(f"Kiosk_{name}", WHITE, 0.1), board.mesh(f"Sign_Kiosk_{name}", sign)),
+        (body.mesh(f"Kiosk_{name}", paint(), 0.1), board.mesh(f"Sign_Kiosk_{name}", sign)),
         tuple(row_of_circles((-half + 0.4, -1.2), (half - 0.4, -1.2), 0.95)),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, join, row_of_circles, write
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, join, paint, row_of_circles, write
 from unrealperson.synth.scenes.scene import Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
@@ -16,7 +16,6 @@ COLUMNS, ROWS = 8, 16
 RAIL_ROW = ROWS - 1
 LEVELS_M = ((0.16, 0.36), (0.56, 0.3), (0.9, 0.28), (1.22, 0.27), (1.53, 0.25))
 """Height and clear room of each shelf board."""
-WHITE = np.full((8, 8, 3), 245, np.uint8)
 _HUES = np.array(
     [
         [0.72, 0.1, 0.1], [0.85, 0.45, 0.1], [0.88, 0.75, 0.2], [0.2, 0.45, 0.18], [0.1, 0.3, 0.6],
@@ -166,11 +165,11 @@ def _stock(
     face([(x, d, z), (x + w, d, z), (x + w, d, z + h), (x, d, z + h)], (0, -1, 0), uv, t)
     back = d + 0.3
     middle = np.repeat(uv.mean(1, keepdims=True), 4, 1)
-    face([(x, d, z + h), (x + w, d, z + h), (x + w, back, z + h), (x, back, z + h)], (0, 0, 1), middle, 0.45 * t)
+    face([(x, d, z + h), (x + w, d, z + h), (x + w, back, z + h), (x, back, z + h)], (0, 0, 1), middle, 0.7 * t)
     return solid.mesh("Goods", goods)
 
 
-def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, paint: Rgb) -> Prop:
+def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, metal: Rgb) -> Prop:
     """A shelf for both sides along X, 1 m deep, with stocked ends.
 
     Args:
@@ -178,21 +177,21 @@ def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np
         name: number or word that ends the names of its meshes.
         length_m: without the ends.
         goods: texture of `packages`.
-        paint: linear colour of the metal.
+        metal: linear colour of the metal.
     """
     frame = Solid()
-    half, dark = length_m / 2, tuple(0.45 * value for value in paint)
+    half, dark = length_m / 2, tuple(0.45 * value for value in metal)
     frame.box((0, 0, 0), (length_m + 0.9, 0.94, 0.1), dark)
     frame.box((0, 0, 0.1), (length_m, 0.06, 1.75), dark)
     for z, _ in LEVELS_M:
         tone = 0.55 + 0.25 * z
-        frame.box((0, 0, z - 0.04), (length_m, 0.99, 0.035), tuple(tone * value for value in paint))
+        frame.box((0, 0, z - 0.04), (length_m, 0.99, 0.035), tuple(tone * value for value in metal))
     for x in (-half - 0.015, half + 0.015):
-        frame.box((x, 0, 0.1), (0.03, 1.0, 1.8), paint)
+        frame.box((x, 0, 0.1), (0.03, 1.0, 1.8), metal)
     for x in (-half - 0.24, half + 0.24):
         for z, _ in LEVELS_M[:4]:
-            frame.box((x, 0, z - 0.04), (0.42, 0.9, 0.035), paint)
-    shelf = Prop((frame.mesh("Shelf", WHITE, 0.05),))
+            frame.box((x, 0, z - 0.04), (0.42, 0.9, 0.035), metal)
+    shelf = Prop((frame.mesh("Shelf", paint(), 0.05),))
     parts = [Prop((_stock(rng, length_m, goods),)).placed((0, side * 0.5, 0), 90 + side * 90) for side in (-1, 1)]
     ends = [
         Prop((_stock(rng, 0.9, goods, levels_m=LEVELS_M[:4], light=1.1),)).placed((x, 0, 0), yaw)
@@ -237,7 +236,7 @@ def make_wall_fridge(
             body.box((0, 0.0, z), (length_m, 0.03, 0.05), (0.12,) * 3)
     stock = Prop((_stock(rng, length_m - 0.1, goods, levels_m=levels, light=1.25),)).placed((0, 0.1, 0), 0)
     return Prop(
-        (body.mesh(f"Fridge_{name}", WHITE, 0.1), join(f"Chilled_{name}", stock.meshes)),
+        (body.mesh(f"Fridge_{name}", paint(), 0.1), join(f"Chilled_{name}", stock.meshes)),
         tuple(row_of_circles((-half + 0.3, 0.45), (half - 0.3, 0.45), 0.5)),
     )
 
@@ -270,12 +269,14 @@ def make_freezer(rng: np.random.Generator, name: str, length_m: float, goods: np
             corners = [[x - 0.25, y - 0.31, z], [x + 0.25, y - 0.31, z], [x + 0.25, y + 0.31, z], [x - 0.25, y + 0.31, z]]
             stock.quad(np.array(corners), (0.85, 0.9, 0.95), cell_uv(cell, COLUMNS, ROWS))
     return Prop(
-        (body.mesh(f"Freezer_{name}", WHITE, 0.15), stock.mesh(f"Frozen_{name}", goods)),
+        (body.mesh(f"Freezer_{name}", paint(), 0.15), stock.mesh(f"Frozen_{name}", goods)),
         tuple(row_of_circles((-half + 0.5, 0), (half - 0.5, 0), 0.75)),
     )
 
 
-def make_checkout(rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray) -> Prop:
+def make_checkout(
+    rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray, accent: Rgb
+) -> Prop:
     """A check-out along Y: belt, till, bagging end, number on a pole; customers pass at +X.
 
     Args:
@@ -284,6 +285,7 @@ def make_checkout(rng: np.random.Generator, name: str, goods: np.ndarray, signs:
         goods: texture of `packages`.
         signs: texture with the number.
         uv: [4, 2] where the number is.
+        accent: linear colour of its front.
     """
     body = Solid()
     grey, steel, dark = (0.42, 0.43, 0.45), (0.55, 0.56, 0.58), (0.025,) * 3
@@ -295,7 +297,9 @@ def make_checkout(rng: np.random.Generator, name: str, goods: np.ndarray, signs:
     body.box((0.1, -0.5, 0.8), (0.3, 0.3, 0.03), (0.1, 0.1, 0.11))
     body.box((0.1, -1.5, 0), (0.75, 1.3, 0.7), grey)
     body.box((0.1, -1.5, 0.7), (0.7, 1.25, 0.02), steel)
-    body.box((0.42, -0.2, 0), (0.04, 3.9, 0.55), (0.5, 0.06, 0.05))
+    body.box((0.42, -0.2, 0), (0.04, 3.9, 0.6), accent)
+    body.box((-0.21, 0.75, 0.3), (0.02, 2.0, 0.2), accent)
+    body.box((0.44, -0.2, 0.62), (0.07, 3.9, 0.05), (0.1,) * 3)
     body.box((-0.62, -0.3, 0), (0.06, 1.7, 1.05), grey)
     body.box((-0.42, -0.35, 0.44), (0.36, 0.36, 0.07), dark)
     body.tube((-0.42, -0.35, 0), (-0.42, -0.35, 0.44), 0.04, steel)
@@ -305,25 +309,26 @@ def make_checkout(rng: np.random.Generator, name: str, goods: np.ndarray, signs:
     body.box((-0.13, -0.1, 1.14), (0.01, 0.3, 0.22), (0.3, 0.6, 1.2), yaw_deg=8)
     body.box((0.3, -0.35, 0.84), (0.09, 0.1, 0.2), dark)
     body.tube((-0.25, 1.75, 0), (-0.25, 1.75, 2.25), 0.025, steel)
-    sign, stock = Solid(), Solid()
+    sign = Solid()
     for dx, dy, normal in ((0, -0.11, 0), (0.15, 0, 1), (0, 0.11, 2), (-0.15, 0, 3)):
         c, s = math.cos(normal * math.pi / 2), math.sin(normal * math.pi / 2)
         w = 0.15 if normal % 2 == 0 else 0.11
         at = np.array([-0.25 + dx, 1.75 + dy, 2.2])
         corners = [at + (-w * c, -w * s, 0), at + (w * c, w * s, 0), at + (w * c, w * s, 0.3), at + (-w * c, -w * s, 0.3)]
-        sign.quad(np.array(corners), (1.5,) * 3, uv)
+        sign.quad(np.array(corners), (0.95,) * 3, uv)
     for _ in range(int(rng.integers(3, 9))):
-        size = rng.uniform(0.07, 0.2, 3)
-        stock.box((rng.uniform(-0.05, 0.25), rng.uniform(0.0, 1.6), 0.86), size, tile_m=8.0, yaw_deg=rng.uniform(0, 90))
+        tone = _HUES[rng.integers(len(_HUES))] ** 2
+        at = (rng.uniform(-0.05, 0.25), rng.uniform(0.0, 1.6), 0.86)
+        body.box(at, rng.uniform(0.07, 0.2, 3), tone, yaw_deg=rng.uniform(0, 90))
     for z in (0.6, 0.8, 1.0, 1.2):
         body.box((0.1, 2.0, z), (0.7, 0.3, 0.02), steel)
     body.box((0.1, 1.88, 0), (0.7, 0.04, 1.4), steel)
     rack = Prop((_stock(rng, 0.7, goods, levels_m=((0.35, 0.2), (0.62, 0.16), (0.82, 0.16), (1.02, 0.16), (1.22, 0.14))),))
     sweets = rack.placed((0.1, 2.16, 0), 180)
     meshes = (
-        body.mesh(f"Checkout_{name}", WHITE, 0.15),
+        body.mesh(f"Checkout_{name}", paint(), 0.15),
         sign.mesh(f"Sign_Checkout_{name}", signs),
-        join(f"Goods_Checkout_{name}", [stock.mesh("Belt", goods), *sweets.meshes]),
+        join(f"Goods_Checkout_{name}", sweets.meshes),
     )
     return Prop(meshes, (*row_of_circles((0.05, -1.75), (0.05, 1.8), 0.42), (-0.45, -0.35, 0.3)))
 
@@ -360,7 +365,7 @@ def make_trolley(name: str, accent: Rgb, nested: int = 1) -> Prop:
             for x in (-0.38, 0.38):
                 cart.tube((at + x, y - 0.015, 0.06), (at + x, y + 0.015, 0.06), 0.06, (0.02,) * 3, sides=8)
     far = 0.27 * (nested - 1)
-    return Prop((cart.mesh(f"Trolley_{name}", WHITE, 0.2),), tuple(row_of_circles((-0.25, 0), (far + 0.2, 0), 0.38)))
+    return Prop((cart.mesh(f"Trolley_{name}", paint(), 0.2),), tuple(row_of_circles((-0.25, 0), (far + 0.2, 0), 0.38)))
 
 
 def make_fruit_stand(rng: np.random.Generator, name: str, columns: int, texture: np.ndarray) -> Prop:
@@ -400,7 +405,7 @@ def make_fruit_stand(rng: np.random.Generator, name: str, columns: int, texture:
                 if rng.random() < 0.4:
                     table.box((x, side * (far - 0.0), z + 0.16), (0.2, 0.012, 0.13), (0.85, 0.8, 0.2))
     return Prop(
-        (table.mesh(f"Stand_{name}", WHITE), fruit.mesh(f"Fruit_{name}", texture)),
+        (table.mesh(f"Stand_{name}", paint()), fruit.mesh(f"Fruit_{name}", texture)),
         tuple(row_of_circles((-half + 0.5, 0), (half - 0.5, 0), 0.85)),
     )
 
@@ -435,5 +440,75 @@ def make_pallet(rng: np.random.Generator, name: str, goods: np.ndarray, layers: 
                 top = [[x - 0.19, y - 0.185, z + 0.26], [x + 0.19, y - 0.185, z + 0.26], [x + 0.19, y + 0.185, z + 0.26], [x - 0.19, y + 0.185, z + 0.26]]
                 cartons.quad(np.array(top), tone, np.repeat(uv.mean(0, keepdims=True), 4, 0))
     return Prop(
-        (wood.mesh(f"Pallet_{name}", WHITE), cartons.mesh(f"Cartons_{name}", goods)), ((-0.3, 0, 0.45), (0.3, 0, 0.45))
+        (wood.mesh(f"Pallet_{name}", paint()), cartons.mesh(f"Cartons_{name}", goods)), ((-0.3, 0, 0.45), (0.3, 0, 0.45))
     )
+
+
+def make_baskets(name: str, tone: Rgb) -> Prop:
+    """Two stacks of shopping baskets.
+
+    Args:
+        name: number or word that ends the mesh's name.
+        tone: linear colour of the plastic.
+    """
+    stack = Solid()
+    for x, count in ((-0.25, 9), (0.25, 6)):
+        stack.box((x, 0, 0), (0.42, 0.32, 0.06), (0.1,) * 3)
+        for number in range(count):
+            z = 0.06 + 0.075 * number
+            stack.box((x, 0, z), (0.38, 0.28, 0.06), tuple((0.5 + 0.06 * (number % 2)) * value for value in tone))
+            stack.box((x, 0, z + 0.05), (0.46, 0.34, 0.025), tone)
+        top = 0.06 + 0.075 * count
+        stack.box((x, 0, top), (0.38, 0.27, 0.01), tuple(0.3 * value for value in tone))
+        for y in (-0.1, 0.1):
+            stack.rod([(x - 0.2, y, top), (x, y * 0.6, top + 0.12), (x + 0.2, y, top)], 0.01, (0.05,) * 3, sides=4)
+    return Prop((stack.mesh(f"Basket_{name}", paint()),), ((-0.25, 0, 0.3), (0.25, 0, 0.3)))
+
+
+def make_promotion(
+    rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray, tone: Rgb
+) -> Prop:
+    """A cardboard stand with goods on two sides and a board on top.
+
+    Args:
+        rng: source of what stands on it.
+        name: number or word that ends the names of its meshes.
+        goods: texture of `packages`.
+        signs: texture with the board.
+        uv: [4, 2] where the board is.
+        tone: linear colour of the cardboard.
+    """
+    body, board = Solid(), Solid()
+    body.box((0, 0, 0), (0.76, 0.62, 0.12), tone)
+    body.box((0, 0, 0.12), (0.76, 0.04, 1.3), tone)
+    levels = ((0.14, 0.34), (0.52, 0.32), (0.88, 0.3))
+    for x in (-0.37, 0.37):
+        body.box((x, 0, 0.12), (0.02, 0.6, 1.15), tone)
+    for z, _ in levels:
+        body.box((0, 0, z - 0.02), (0.74, 0.6, 0.02), tone)
+    for side in (-1, 1):
+        corners = [[side * x, side * 0.03, z] for x, z in ((0.37, 1.3), (-0.37, 1.3), (-0.37, 1.62), (0.37, 1.62))]
+        board.quad(np.array(corners), (0.9,) * 3, uv)
+    sides = [Prop((_stock(rng, 0.7, goods, levels_m=levels),)).placed((0, 0.29 * side, 0), 90 + 90 * side) for side in (-1, 1)]
+    return Prop(
+        (
+            body.mesh(f"Promotion_{name}", paint()),
+            board.mesh(f"Sign_Promotion_{name}", signs),
+            join(f"Goods_Promotion_{name}", [side.meshes[0] for side in sides]),
+        ),
+        ((-0.15, 0, 0.36), (0.15, 0, 0.36)),
+    )
+
+
+def make_antenna(name: str) -> Prop:
+    """Two posts of an anti-theft gate, 1.3 m apart along X.
+
+    Args:
+        name: number or word that ends the mesh's name.
+    """
+    posts = Solid()
+    for x in (-0.65, 0.65):
+        posts.box((x, 0, 0), (0.1, 0.5, 0.05), (0.08,) * 3)
+        posts.rod([(x, -0.2, 0.05), (x, -0.2, 1.4), (x, 0.2, 1.4), (x, 0.2, 0.05)], 0.028, (0.6, 0.61, 0.6), sides=8)
+        posts.box((x, 0, 0.3), (0.02, 0.34, 0.9), (0.5, 0.52, 0.53))
+    return Prop((posts.mesh(f"Antenna_{name}", paint(), 0.1),), ((-0.65, 0, 0.22), (0.65, 0, 0.22)))

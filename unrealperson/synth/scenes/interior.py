@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -19,6 +20,16 @@ from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise
 
 Rectangle = tuple[float, float, float, float]
 GLOW = 2.6
+
+
+@lru_cache(maxsize=1)
+def paint() -> np.ndarray:
+    """White paint, steel and plastic with scuffs, for everything that only its vertices colour.
+
+    Returns:
+        [128, 128, 3] uint8.
+    """
+    return finish(np.float32([0.97] * 3) * grain(np.random.default_rng(20), 128, fine=0.015, coarse=0.07))
 
 
 def tiles(
@@ -64,6 +75,30 @@ def panels(rng: np.random.Generator, color: Rgb, *, count: int = 8, size: int = 
     for _ in range(3):
         at = rng.integers(0, count, 2) * size // count
         value[at[0] : at[0] + size // count, at[1] : at[1] + size // count] *= (0.93, 0.9, 0.84)
+    return finish(value)
+
+
+def glazing(rng: np.random.Generator, size: int = 512) -> np.ndarray:
+    """A shop window seen from inside, one metre a quarter: frames, posters, the bright street out of focus.
+
+    Args:
+        rng: source of what is outside.
+        size: width in pixels; it is half as high.
+    """
+    high, side = size // 2, size // 4
+    y = np.linspace(1, 0, high)[:, None, None]
+    value = np.where(y > 0.45, (0.78, 0.83, 0.88), (0.55, 0.55, 0.54)) * np.ones((high, size, 1), np.float32)
+    for _ in range(14):
+        left, wide = int(rng.integers(0, size)), int(rng.integers(20, 90))
+        top, tall = int(rng.uniform(0.3, 0.6) * high), int(rng.integers(15, 90))
+        value[top : top + tall, left : left + wide] = rng.uniform(0.25, 0.75) + rng.uniform(-0.08, 0.08, 3)
+    for _ in range(3):
+        value = 0.25 * (2 * value + np.roll(value, 5, 1) + np.roll(value, -5, 1))
+    for left in range(0, size, side):
+        if rng.random() < 0.35:
+            value[high // 3 : high // 3 + 70, left + 34 : left + 92] = rng.uniform(0.3, 0.85, 3)
+        value[:, left : left + 7] = (0.2, 0.21, 0.22)
+    value[:8] = value[-14:] = value[int(0.72 * high) :][:5] = (0.2, 0.21, 0.22)
     return finish(value)
 
 
@@ -210,13 +245,14 @@ def make_floor(
         worn: closed polylines that people walk along.
     """
     x0, y0, x1, y1 = area
-    x, y = np.meshgrid(np.arange(x0, x1 + 0.2, 0.4), np.arange(y0, y1 + 0.2, 0.4), indexing="ij")
+    x, y = np.meshgrid(np.arange(x0, x1 + 0.1, 0.25), np.arange(y0, y1 + 0.1, 0.25), indexing="ij")
     wall = np.minimum(np.minimum(x - x0, x1 - x), np.minimum(y - y0, y1 - y))
     gap = np.full(x.shape, np.inf)
     for cx, cy, radius in obstacles:
         np.minimum(gap, np.hypot(x - cx, y - cy) - radius, out=gap)
-    shade = (1 - 0.3 * np.exp(-np.maximum(wall, 0) / 0.7)) * (1 - 0.42 * np.exp(-np.maximum(gap, 0) / 0.32))
-    stain = noise(rng, 128, 9)[: x.shape[0], : x.shape[1]] + 0.6 * noise(rng, 128, 41)[: x.shape[0], : x.shape[1]]
+    shade = 1 - 0.3 * np.exp(-np.maximum(wall, 0) / 0.7)
+    shade *= 1 - 0.4 * np.exp(-np.maximum(gap, 0) / 0.2) - 0.2 * np.exp(-np.maximum(gap, 0) / 0.9)
+    stain = sum(share * noise(rng, 160, cells)[: x.shape[0], : x.shape[1]] for share, cells in ((1, 11), (0.6, 50)))
     shade *= 1 + 0.05 * stain
     for path in worn:
         closed = np.concatenate([path, path[:1]])
@@ -271,6 +307,39 @@ def make_wall(
     return Prop((wall.mesh(name, texture),))
 
 
+def make_band(name: str, area: Rectangle, stripes: Sequence[tuple[float, float, Rgb]]) -> Prop:
+    """Stripes of paint around a hall's walls.
+
+    Args:
+        name: of the mesh.
+        area: x0, y0, x1, y1 in metres.
+        stripes: lower and upper edge in metres and linear colour of each.
+    """
+    x0, y0, x1, y1 = (edge + inward for edge, inward in zip(area, (0.015, 0.015, -0.015, -0.015), strict=True))
+    corners = [(x0, y1), (x1, y1), (x1, y0), (x0, y0)]
+    band = Solid()
+    for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
+        length = math.hypot(bx - ax, by - ay)
+        for low, high, color in stripes:
+            uv = np.array([[0, low], [length, low], [length, high], [0, high]])
+            band.quad(np.array([[ax, ay, low], [bx, by, low], [bx, by, high], [ax, ay, high]]), color, uv)
+    return Prop((band.mesh(name, paint()),))
+
+
+def settle(prop: Prop) -> Prop:
+    """The prop with its sides darker towards the floor, where less light comes.
+
+    Args:
+        prop: at its place.
+    """
+    meshes = []
+    for mesh in prop.meshes:
+        height = mesh.positions[:, 2:]
+        shade = np.where(mesh.normals[:, 2:] < 0.5, 0.55 + 0.45 * np.clip(height / 0.7, 0, 1) ** 0.6, 1.0)
+        meshes.append(replace(mesh, colors=(mesh.colors * shade).astype(np.float32)))
+    return replace(prop, meshes=tuple(meshes))
+
+
 def make_ceiling(
     area: Rectangle,
     high_m: float,
@@ -312,8 +381,7 @@ def make_ceiling(
                 solid.quad(np.array([[left, high, z], [right, high, z], [right, low, z], [left, low, z]]), tone)
             if order % 2 == number % 2 == 0:
                 lamps.append(Lamp((cx, row, high_m - 0.1), (6.0 * glow[0], 6.0 * glow[1], 6.0 * glow[2]), 9.0))
-    white = np.full((8, 8, 3), 240, np.uint8)
-    meshes = (sheet.mesh("Ceiling_1", texture), frame.mesh("Ceiling_2", white), light.mesh("CeilingLight_1", white))
+    meshes = (sheet.mesh("Ceiling_1", texture), frame.mesh("Ceiling_2", paint()), light.mesh("CeilingLight_1", paint()))
     return Prop(meshes, (), tuple(lamps))
 
 
@@ -366,5 +434,4 @@ def make_hanging_sign(
         dark.box((x, 0, low_m), (0.03, 0.085, size_m[1]), (0.2,) * 3)
     for x in (-0.7 * half, 0.7 * half):
         dark.tube((x, 0, top), (x, 0, high_m), 0.012, (0.3,) * 3, sides=5, cap=False)
-    white = np.full((8, 8, 3), 240, np.uint8)
-    return Prop((sign.mesh(name, texture), dark.mesh(f"{name}_Frame", white)))
+    return Prop((sign.mesh(name, texture), dark.mesh(f"{name}_Frame", paint())))

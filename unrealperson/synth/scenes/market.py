@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.synth.scenes import goods, interior, surfaces
-from unrealperson.synth.scenes.interior import cell_uv, row_uv
+from unrealperson.synth.scenes import concourse, goods, interior, surfaces
+from unrealperson.synth.scenes.interior import row_uv
 from unrealperson.synth.scenes.scene import Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.view import aimed
@@ -24,7 +24,7 @@ VIEWS = (
     aimed((-13.6, -2.0, 3.6), (-7.6, -6.2, 0.7), 66.0),
     aimed((-5.2, -3.3, 3.0), (-5.7, 3.2, 0.9), 60.0, -0.8),
     aimed((14.2, -3.6, 3.7), (8.9, 1.6, 0.6), 62.0),
-    aimed((13.6, -10.3, 3.4), (7.0, -6.4, 0.7), 64.0, 0.9),
+    aimed((14.0, -8.2, 3.5), (7.2, -8.0, 0.7), 64.0, 0.9),
     aimed((5.6, 9.7, 3.8), (1.9, 3.6, 0.6), 60.0),
 )
 _AISLES = ("Dairy  Cheese", "Coffee  Tea  Sugar", "Pasta  Rice  Oil", "Drinks  Juice", "Frozen food", "Fruit  Vegetables")
@@ -41,14 +41,16 @@ def build_market(seed: int) -> Scene:
     scheme = np.array(rng.choice([[0.1, 0.35, 0.2], [0.55, 0.08, 0.08], [0.08, 0.2, 0.45], [0.7, 0.4, 0.08]]))
     signs = _signs(scheme)
     packages = goods.packages(rng)
-    props = _shelves(rng, scheme, packages) + _tills(rng, signs, packages) + _entrance(rng, scheme) + _hanging(signs)
+    props = _shelves(rng, scheme, packages) + _tills(rng, scheme, signs, packages)
+    props += _entrance(rng, scheme, signs, packages) + _hanging(signs)
+    props = [interior.settle(prop) for prop in props]
     obstacles = np.array([circle for prop in props for circle in prop.obstacles])
-    tile = rng.choice([[0.74, 0.715, 0.67], [0.7, 0.7, 0.69], [0.78, 0.76, 0.71]])
+    tile = rng.choice([[0.66, 0.625, 0.56], [0.61, 0.61, 0.6], [0.68, 0.66, 0.6]])
     texture = interior.tiles(rng, tile, 8, speckle=0.025, joint=0.88)
     floor = interior.make_floor(
         rng, BOUNDS, texture, tile_m=4.0, obstacles=obstacles, gloss=0.5, worn=_paths()
     )
-    shell = _walls(rng, scheme) + [
+    shell = _walls(rng, scheme, signs) + [
         interior.make_ceiling(
             BOUNDS,
             CEILING_M,
@@ -119,21 +121,36 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray)
     return props
 
 
-def _tills(rng: np.random.Generator, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
+def _tills(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
     return [
-        goods.make_checkout(rng, str(number), packages, signs, row_uv(12 + number % 4, 16)).placed((x, -6.2, 0), 0)
+        goods.make_checkout(rng, str(number), packages, signs, row_uv(12 + number % 4, 16), 0.8 * scheme).placed((x, -6.2, 0), 0)
         for number, x in enumerate(CHECKOUTS_X_M)
     ]
 
 
-def _entrance(rng: np.random.Generator, scheme: np.ndarray) -> list[Prop]:
+def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
+    trolleys = ((14.3, -9.9, 90, 7), (13.4, -9.9, 90, 5), (-3.3, -3.7, 100, 1), (-12.6, -8.7, 80, 1), (2.0, 8.2, 15, 1), (3.0, -9.0, 30, 1))
     props = [
-        goods.make_trolley("1", scheme, 7).placed((14.3, -9.8, 0), 90),
-        goods.make_trolley("2", scheme, 5).placed((13.4, -9.8, 0), 90),
-        goods.make_trolley("3", scheme).placed((-3.0, -3.6, 0), 100),
-        goods.make_trolley("4", scheme).placed((-12.9, -8.4, 0), 80),
-        goods.make_trolley("5", scheme).placed((2.0, 8.6, 0), 15),
+        goods.make_trolley(str(number), scheme, nested).placed((x, y, 0), yaw)
+        for number, (x, y, yaw, nested) in enumerate(trolleys, 1)
     ]
+    stands = ((6.8, -5.0, 20), (11.4, -5.6, -35), (-13.6, -4.6, 90), (1.7, -1.9, 0), (-4.2, 8.9, 90))
+    for number, (x, y, yaw) in enumerate(stands, 1):
+        row = 9 if number < 4 else 6 + number % 4
+        promotion = goods.make_promotion(rng, str(number), packages, signs, row_uv(row, 16), scheme)
+        props.append(promotion.placed((x, y, 0), yaw))
+    for number, (x, y, yaw) in enumerate(((10.9, -8.6, 90), (5.9, -8.9, 80)), 1):
+        props.append(goods.make_baskets(str(number), scheme).placed((x, y, 0), yaw))
+    props.append(goods.make_antenna("1").placed((8.5, -10.3, 0), 0))
+    for number, (x, y, long, yaw) in enumerate(((3.2, -6.9, 3.6, 90), (11.4, -7.4, 3.0, 90), (4.6, -8.6, 2.4, 0)), 1):
+        props.append(concourse.make_railing(str(number), long, (0.4, 0.45, 0.45)).placed((x, y, 0), yaw))
+    fronts = concourse.machine_fronts(rng)
+    for number, (x, kind) in enumerate(((-13.2, 3), (-12.2, 3), (-10.6, 1), (1.4, 2)), 1):
+        machine = concourse.make_machine(f"Machine_{number}", kind, fronts, (0.98, 0.75, 1.9))
+        props.append(machine.placed((x, BOUNDS[1] + 0.03, 0), 180))
+    mat = Solid()
+    mat.floor(7.3, -10.95, 9.7, -8.9, 0.006, (0.05, 0.05, 0.055))
+    props.append(Prop((mat.mesh("Mat_1", interior.paint()),)))
     return props
 
 
@@ -143,18 +160,35 @@ def _hanging(signs: np.ndarray) -> list[Prop]:
     for x, row in places:
         for y in (-0.6, 6.8):
             sign = interior.make_hanging_sign(
-                f"Sign_{len(props) + 1}", (1.9, 0.34), signs, row_uv(row, 16), low_m=2.75, high_m=CEILING_M, glow=0.9
+                f"Sign_{len(props) + 1}", (1.9, 0.34), signs, row_uv(row, 16), low_m=3.25, high_m=CEILING_M, glow=0.9
             )
             props.append(sign.placed((x, y, 0), 0))
     return props
 
 
-def _walls(rng: np.random.Generator, scheme: np.ndarray) -> list[Prop]:
+def _walls(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray) -> list[Prop]:
     x0, y0, x1, y1 = BOUNDS
-    plaster = surfaces.plaster(rng, (0.85, 0.84, 0.8), 512)
-    return [
-        interior.make_wall("Wall_North", (x0, y1), (x1, y1), CEILING_M, plaster),
-        interior.make_wall("Wall_East", (x1, y1), (x1, y0), CEILING_M, plaster),
-        interior.make_wall("Wall_South", (x1, y0), (x0, y0), CEILING_M, plaster),
-        interior.make_wall("Wall_West", (x0, y0), (x0, y1), CEILING_M, plaster),
+    plaster = surfaces.plaster(rng, (0.8, 0.78, 0.72), 512)
+    corners = {"North": (x0, y1, x1, y1), "East": (x1, y1, x1, y0), "South": (x1, y0, x0, y0), "West": (x0, y0, x0, y1)}
+    props = [
+        interior.make_wall(f"Wall_{side}", (ax, ay), (bx, by), CEILING_M, plaster)
+        for side, (ax, ay, bx, by) in corners.items()
     ]
+    stripes = ((2.9, 3.3, scheme), (3.34, 3.4, 0.5 * scheme), (0.0, 0.25, (0.25, 0.25, 0.25)))
+    props.append(interior.make_band("Band_1", BOUNDS, stripes))
+    window = Solid()
+    for left, right in ((-8.0, 6.0), (7.0, 13.0)):
+        high = 2.7 if right < 7 else 2.6
+        uv = np.array([[0, 0], [(right - left) / 4, 0], [(right - left) / 4, 1], [0, 1]])
+        y = y0 + 0.02
+        window.quad(np.array([[right, y, 0], [left, y, 0], [left, y, high], [right, y, high]]), (1.5,) * 3, uv)
+    props.append(Prop((window.mesh("Window_1", interior.glazing(rng), 0.2),)))
+    posters = concourse.posters(rng)
+    for number, (x, y, yaw) in enumerate(((-14.98, -7.6, 90), (-14.98, -5.6, 90), (14.98, -3.4, -90), (14.98, -5.4, -90)), 1):
+        poster = concourse.make_poster(f"Poster_{number}", number, posters, (1.4, 1.6), low_m=1.1, glow=0.95)
+        props.append(poster.placed((x, y, 0), yaw))
+    for number, (x, y, yaw, row) in enumerate(((8.5, y0 + 0.05, 180, 10), (-14.9, -6.6, 90, 7), (11.8, y1 - 0.05, 0, 11)), 1):
+        board = Solid()
+        board.quad(np.array([[-1.8, 0, 3.36], [1.8, 0, 3.36], [1.8, 0, 3.95], [-1.8, 0, 3.95]]), (0.95,) * 3, row_uv(row, 16))
+        props.append(Prop((board.mesh(f"Sign_Wall_{number}", signs),)).placed((x, y, 0), yaw))
+    return props

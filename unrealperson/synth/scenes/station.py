@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.synth.scenes import concourse, interior, surfaces
+from unrealperson.synth.scenes import concourse, interior
 from unrealperson.synth.scenes.interior import row_uv
 from unrealperson.synth.scenes.scene import Prop, Scene
-from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.view import aimed
 
 NUMBER = 5
@@ -41,7 +40,7 @@ def build_station(seed: int) -> Scene:
     line = np.array(rng.choice([[0.65, 0.07, 0.06], [0.05, 0.2, 0.5], [0.05, 0.35, 0.2], [0.75, 0.45, 0.03]]))
     signs = _signs(np.sqrt(line))
     terrazzo = interior.tiles(rng, rng.choice([[0.56, 0.54, 0.51], [0.5, 0.5, 0.5], [0.62, 0.59, 0.54]]), 6, speckle=0.1)
-    props = _furniture(rng, line, signs, terrazzo) + _boards(rng, signs)
+    props = [interior.settle(prop) for prop in _furniture(rng, line, signs, terrazzo) + _boards(rng, signs)]
     obstacles = np.array([circle for prop in props for circle in prop.obstacles])
     floor = interior.make_floor(rng, BOUNDS, terrazzo, tile_m=5.4, obstacles=obstacles, gloss=0.4, worn=_paths())
     shell = _shell(rng, line)
@@ -91,13 +90,8 @@ def _shell(rng: np.random.Generator, line: np.ndarray) -> list[Prop]:
         interior.make_wall(f"Wall_{side}", (ax, ay), (bx, by), CEILING_M, tiles, tile_m=2.4, plinth=(0.05, 0.05, 0.06))
         for side, (ax, ay, bx, by) in corners.items()
     ]
-    band = Solid()
-    for ax, ay, bx, by in corners.values():
-        inward = 0.015 * np.array([by - ay, ax - bx]) / np.hypot(bx - ax, by - ay)
-        (px, py), (qx, qy) = inward + (ax, ay), inward + (bx, by)
-        for low, high, tone in ((3.15, 3.5, line), (3.52, 3.58, (0.05,) * 3), (0.12, 0.9, (0.16, 0.17, 0.18))):
-            band.quad(np.array([[px, py, low], [qx, qy, low], [qx, qy, high], [px, py, high]]), tone)
-    props.append(Prop((band.mesh("Band_1", surfaces.plaster(rng)),)))
+    stripes = ((3.15, 3.5, line), (3.52, 3.58, (0.05,) * 3), (0.12, 0.9, (0.16, 0.17, 0.18)))
+    props.append(interior.make_band("Band_1", BOUNDS, stripes))
     props.append(
         interior.make_ceiling(
             BOUNDS,
