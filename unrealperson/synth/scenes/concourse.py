@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -342,6 +343,24 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
         (body.mesh(f"Kiosk_{name}", paint(), 0.1), board.mesh(f"Sign_Kiosk_{name}", sign)),
         tuple(row_of_circles((-half + 0.4, -1.2), (half - 0.4, -1.2), 0.95)),
     )
+
+
+def make_queue(name: str, length_m: float, tone: Rgb) -> Prop:
+    """Posts with belts along X that line up people who wait.
+
+    Args:
+        name: number or word that ends the mesh's name.
+        length_m: along X.
+        tone: linear colour of the belts.
+    """
+    posts = Solid()
+    at = np.linspace(-length_m / 2, length_m / 2, max(round(length_m / 1.6), 1) + 1).tolist()
+    for x in at:
+        posts.tube((x, 0, 0), (x, 0, 0.03), 0.17, (0.1,) * 3, sides=12)
+        posts.tube((x, 0, 0.03), (x, 0, 0.97), 0.032, (0.1, 0.1, 0.11), sides=8)
+    for a, b in pairwise(at):
+        posts.box(((a + b) / 2, 0, 0.88), (b - a, 0.008, 0.055), tone)
+    return Prop((posts.mesh(f"Queue_{name}", paint(), 0.2),), tuple(row_of_circles((at[0], 0), (at[-1], 0), 0.17)))
 
 
 def make_guide_strip(name: str, lines: Sequence[tuple[float, float, float, float]], texture: np.ndarray) -> Prop:

@@ -221,7 +221,8 @@ def make_wall_fridge(
     body.box((0, 0.02, 0.03), (length_m, 0.06, 0.12), (0.06,) * 3)
     body.box((0, 0.76, 0.34), (length_m, 0.06, 1.7), (0.62,) * 3)
     body.box((0, 0.4, 1.95), (length_m, 0.8, 0.12), (0.6,) * 3)
-    body.box((0, 0.3, 2.07), (length_m, 0.6, 0.22), header)
+    body.box((0, 0.42, 2.07), (length_m, 0.7, 0.16), (0.32,) * 3)
+    body.box((0, 0.03, 2.02), (length_m, 0.06, 0.26), header)
     body.box((0, 0.06, 1.93), (length_m - 0.1, 0.06, 0.02), (GLOW,) * 3)
     for x in (-half + 0.02, half - 0.02):
         body.box((x, 0.4, 0.3), (0.04, 0.8, 1.7), (0.66,) * 3)

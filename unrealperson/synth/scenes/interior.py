@@ -29,7 +29,7 @@ def paint() -> np.ndarray:
     Returns:
         [128, 128, 3] uint8.
     """
-    return finish(np.float32([0.97] * 3) * grain(np.random.default_rng(20), 128, fine=0.015, coarse=0.07))
+    return finish(np.float32([0.97] * 3) * grain(np.random.default_rng(20), 128, fine=0.02, coarse=0.035))
 
 
 def tiles(
@@ -78,25 +78,28 @@ def panels(rng: np.random.Generator, color: Rgb, *, count: int = 8, size: int = 
     return finish(value)
 
 
-def glazing(rng: np.random.Generator, size: int = 512) -> np.ndarray:
-    """A shop window seen from inside, one metre a quarter: frames, posters, the bright street out of focus.
+def glazing(rng: np.random.Generator, size: int = 1024) -> np.ndarray:
+    """A shop window seen from inside, eight panes of a metre: frames, posters, the bright street out of focus.
 
     Args:
         rng: source of what is outside.
-        size: width in pixels; it is half as high.
+        size: width in pixels; it is a quarter as high.
     """
-    high, side = size // 2, size // 4
+    high, side = size // 4, size // 8
     y = np.linspace(1, 0, high)[:, None, None]
     value = np.where(y > 0.45, (0.78, 0.83, 0.88), (0.55, 0.55, 0.54)) * np.ones((high, size, 1), np.float32)
-    for _ in range(14):
-        left, wide = int(rng.integers(0, size)), int(rng.integers(20, 90))
-        top, tall = int(rng.uniform(0.3, 0.6) * high), int(rng.integers(15, 90))
-        value[top : top + tall, left : left + wide] = rng.uniform(0.25, 0.75) + rng.uniform(-0.08, 0.08, 3)
-    for _ in range(3):
-        value = 0.25 * (2 * value + np.roll(value, 5, 1) + np.roll(value, -5, 1))
+    for _ in range(40):
+        left, wide = int(rng.integers(0, size)), int(rng.integers(15, 110))
+        top, tall = int(rng.uniform(0.2, 0.62) * high), int(rng.integers(15, 90))
+        value[top : top + tall, left : left + wide] = rng.uniform(0.3, 0.75) + rng.uniform(-0.05, 0.05, 3)
+    for shift in (3, 5, 8):
+        value = 0.25 * (2 * value + np.roll(value, shift, 1) + np.roll(value, -shift, 1))
     for left in range(0, size, side):
-        if rng.random() < 0.35:
-            value[high // 3 : high // 3 + 70, left + 34 : left + 92] = rng.uniform(0.3, 0.85, 3)
+        if rng.random() < 0.25:
+            top, back = high // 3 + int(rng.integers(0, 20)), rng.uniform(0.25, 0.6) + rng.uniform(-0.12, 0.12, 3)
+            value[top : top + 66, left + 34 : left + 84] = back
+            value[top + 8 : top + 20, left + 40 : left + 78] = 0.85
+            value[top + 28 : top + 54, left + 46 : left + 72] = np.roll(back, 1) * 1.2
         value[:, left : left + 7] = (0.2, 0.21, 0.22)
     value[:8] = value[-14:] = value[int(0.72 * high) :][:5] = (0.2, 0.21, 0.22)
     return finish(value)
@@ -251,7 +254,7 @@ def make_floor(
     for cx, cy, radius in obstacles:
         np.minimum(gap, np.hypot(x - cx, y - cy) - radius, out=gap)
     shade = 1 - 0.3 * np.exp(-np.maximum(wall, 0) / 0.7)
-    shade *= 1 - 0.4 * np.exp(-np.maximum(gap, 0) / 0.2) - 0.2 * np.exp(-np.maximum(gap, 0) / 0.9)
+    shade *= 1 - 0.42 * np.exp(-np.maximum(gap, 0) / 0.22) - 0.2 * np.exp(-np.maximum(gap, 0) / 0.8)
     stain = sum(share * noise(rng, 160, cells)[: x.shape[0], : x.shape[1]] for share, cells in ((1, 11), (0.6, 50)))
     shade *= 1 + 0.05 * stain
     for path in worn:

@@ -23,7 +23,7 @@ VIEWS = (
     aimed((-13.3, 9.6, 3.3), (-12.1, 3.6, 0.7), 64.0, 0.7),
     aimed((-13.6, -2.0, 3.6), (-7.6, -6.2, 0.7), 66.0),
     aimed((-5.2, -3.3, 3.0), (-5.7, 3.2, 0.9), 60.0, -0.8),
-    aimed((14.2, -3.6, 3.7), (8.9, 1.6, 0.6), 62.0),
+    aimed((14.3, -2.6, 3.7), (9.6, 1.8, 0.6), 64.0),
     aimed((14.0, -8.2, 3.5), (7.2, -8.0, 0.7), 64.0, 0.9),
     aimed((5.6, 9.7, 3.8), (1.9, 3.6, 0.6), 60.0),
 )
@@ -100,6 +100,12 @@ def _signs(scheme: np.ndarray) -> np.ndarray:
     return interior.boards(lines)
 
 
+def _number_uv(number: int) -> np.ndarray:
+    uv = row_uv(12 + number, 16)
+    uv[:, 0] = 0.5 + 0.08 * np.sign(uv[:, 0] - 0.5)
+    return uv
+
+
 def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray) -> list[Prop]:
     metal = (0.62, 0.62, 0.6)
     props = [
@@ -115,7 +121,7 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray)
     heaps = goods.fruits(rng)
     for number, (x, y) in enumerate(((7.3, 1.5), (7.3, 5.8), (11.1, 1.5), (11.1, 5.8)), 1):
         props.append(goods.make_fruit_stand(rng, str(number), 4, heaps).placed((x, y, 0), 90))
-    pallets = ((3.4, -4.6, 8), (5.6, -4.7, -6), (-13.9, -2.4, 92), (12.4, -4.6, 20))
+    pallets = ((3.4, -4.6, 8), (5.6, -4.7, -6), (-13.9, -2.4, 92), (12.4, -4.6, 20), (14.2, -0.9, 90))
     for number, (x, y, yaw) in enumerate(pallets, 1):
         props.append(goods.make_pallet(rng, str(number), packages, int(rng.integers(3, 6))).placed((x, y, 0), yaw))
     return props
@@ -123,7 +129,7 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray)
 
 def _tills(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
     return [
-        goods.make_checkout(rng, str(number), packages, signs, row_uv(12 + number % 4, 16), 0.8 * scheme).placed((x, -6.2, 0), 0)
+        goods.make_checkout(rng, str(number), packages, signs, _number_uv(number % 4), 0.8 * scheme).placed((x, -6.2, 0), 0)
         for number, x in enumerate(CHECKOUTS_X_M)
     ]
 
@@ -179,7 +185,7 @@ def _walls(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray) -> l
     window = Solid()
     for left, right in ((-8.0, 6.0), (7.0, 13.0)):
         high = 2.7 if right < 7 else 2.6
-        uv = np.array([[0, 0], [(right - left) / 4, 0], [(right - left) / 4, 1], [0, 1]])
+        uv = np.array([[0, 0], [(right - left) / 8, 0], [(right - left) / 8, 1], [0, 1]])
         y = y0 + 0.02
         window.quad(np.array([[right, y, 0], [left, y, 0], [left, y, high], [right, y, high]]), (1.5,) * 3, uv)
     props.append(Prop((window.mesh("Window_1", interior.glazing(rng), 0.2),)))

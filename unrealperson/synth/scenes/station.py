@@ -13,6 +13,7 @@ import numpy as np
 from unrealperson.synth.scenes import concourse, interior
 from unrealperson.synth.scenes.interior import row_uv
 from unrealperson.synth.scenes.scene import Prop, Scene
+from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.view import aimed
 
 NUMBER = 5
@@ -22,11 +23,11 @@ GATES_X_M = 2.2
 COLUMNS_M = ((-12.0, -7.2), (-12.0, 7.2), (-5.0, -7.2), (-5.0, 7.2), (7.6, -7.2), (7.6, 7.2))
 VIEWS = (
     aimed((-16.2, -3.0, 5.2), (-8.4, 1.2, 0.5), 52.0, 0.8),
-    aimed((-2.6, 11.3, 6.2), (-5.4, 3.0, 0.4), 50.0),
-    aimed((9.2, 0.4, 5.0), (1.2, 0.6, 0.6), 54.0, -0.7),
+    aimed((-8.9, 11.4, 5.8), (-7.9, 3.6, 0.4), 54.0),
+    aimed((8.8, 0.5, 5.6), (1.6, 0.9, 0.5), 54.0, -0.7),
     aimed((-3.4, -11.2, 6.8), (1.8, -2.6, 0.4), 48.0),
-    aimed((16.2, 10.6, 5.6), (8.6, 5.4, 0.5), 54.0, 1.0),
-    aimed((5.2, -11.4, 4.2), (9.8, -5.0, 0.6), 58.0),
+    aimed((16.0, 11.3, 5.0), (10.6, 6.2, 0.5), 58.0, 1.0),
+    aimed((4.4, -11.5, 4.3), (4.9, -4.6, 0.6), 58.0),
 )
 
 
@@ -135,6 +136,15 @@ def _furniture(rng: np.random.Generator, line: np.ndarray, signs: np.ndarray, st
     x = GATES_X_M - 1.3
     strips = ((-16.0, -0.2, x, 0.2), (x, -6.0, x + 0.4, 6.0), (-12.2, 0.2, -11.8, 4.8), (4.0, -0.2, 8.5, 0.2), (8.5, -3.0, 8.9, 3.0))
     props.append(concourse.make_guide_strip("1", strips, ribs))
+    granite = interior.tiles(rng, (0.3, 0.29, 0.28), 4, size=256, speckle=0.12, joint=0.75)
+    bands = [(-16.9, y - 0.3, 16.9, y + 0.3) for y in (-7.2, 7.2)]
+    bands += [(x - 0.3, y0, x + 0.3, y1) for x in (-12.0, -5.0, 7.6) for y0, y1 in ((-11.9, -7.5), (-6.9, 6.9), (7.5, 11.9))]
+    inlay = Solid()
+    for x0, y0, x1, y1 in bands:
+        inlay.floor(x0, y0, x1, y1, 0.003, (1, 1, 1))
+    props.append(Prop((inlay.mesh("Inlay_1", granite, 0.4),)))
+    for number, (y, long) in enumerate(((10.2, 5.0), (10.9, 5.0)), 1):
+        props.append(concourse.make_queue(str(number), long, line).placed((-8.6, y - 0.6, 0), 0))
     return props
 
 
@@ -143,13 +153,13 @@ def _boards(rng: np.random.Generator, signs: np.ndarray) -> list[Prop]:
     table = concourse.timetable(rng)
     whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     props = []
-    for number, (x, y, yaw) in enumerate(((0.6, 0.0, 90), (7.4, 0.0, 90)), 1):
-        board = interior.make_hanging_sign(f"Timetable_{number}", (3.2, 1.6), table, whole, low_m=3.2, high_m=CEILING_M, glow=1.3)
+    for number, (x, y, yaw) in enumerate(((-0.4, 0.0, 90), (-15.6, 5.4, 90)), 1):
+        board = interior.make_hanging_sign(f"Timetable_{number}", (3.2, 1.6), table, whole, low_m=4.4, high_m=CEILING_M, glow=1.3)
         props.append(board.placed((x, y, 0), yaw))
-    hung = ((GATES_X_M, -3.6, 90, 0), (GATES_X_M, 3.6, 90, 1), (-9.0, 9.6, 0, 2), (-11.0, 0.0, 90, 4), (6.0, 9.0, 90, 5))
+    hung = ((GATES_X_M, -3.6, 90, 0), (GATES_X_M, 3.6, 90, 1), (-9.0, 9.6, 0, 2), (-13.8, -6.0, 90, 4), (13.4, 9.0, 90, 5))
     for number, (x, y, yaw, row) in enumerate(hung, 1):
         sign = interior.make_hanging_sign(
-            f"Sign_{number}", (2.8, 0.36), signs, row_uv(row, 8), low_m=2.9, high_m=CEILING_M, glow=1.2
+            f"Sign_{number}", (2.8, 0.36), signs, row_uv(row, 8), low_m=3.6, high_m=CEILING_M, glow=1.2
         )
         props.append(sign.placed((x, y, 0), yaw))
     walls = [(x, 11.98, 0) for x in (-14.6, -3.4, -1.4, 0.4, 10.4, 12.2, 14.0)]
