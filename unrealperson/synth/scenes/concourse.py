@@ -7,43 +7,26 @@ from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, paint, row_of_circles, write
+from unrealperson.synth.scenes import prints
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, row_of_circles, write
 from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
+from unrealperson.synth.scenes.surfaces import Rgb, finish, paint
 
 STEEL, DARK = (0.4, 0.41, 0.42), (0.03, 0.03, 0.035)
 GATE_M = 1.2
 STEP_M = (0.3, 0.165)
 _PLACES = ("Northgate", "Riverside", "Old Harbour", "Airport", "Hillview", "Museum", "Central Park", "Lakeside")
-_SLOGANS = ("SALE", "NEW", "SUMMER", "MUSIC LIVE", "TASTE IT", "FLY AWAY", "THE FILM", "FRESH", "OPEN LATE", "HOME")
 
 
-def posters(rng: np.random.Generator, size: int = 512) -> np.ndarray:
-    """Eight upright posters: 2 rows of 4.
+def posters(rng: np.random.Generator) -> np.ndarray:
+    """Eight upright posters, 2 rows of 4, 512 x 512 pixels.
 
     Args:
         rng: source of their pictures.
-        size: side in pixels.
     """
-    value = np.empty((size, size, 3), np.float32)
-    high, wide = size // 2, size // 4
-    y, x = np.mgrid[0:high, 0:wide].astype(np.float32)
-    for index in range(8):
-        sky, earth, thing = rng.uniform(0.08, 0.95, (3, 3))
-        part = np.clip(y / high + 0.25 * noise(rng, size, 6)[:high, :wide], 0, 1)[..., None]
-        picture = sky * (1 - part) + earth * part
-        for _ in range(int(rng.integers(2, 6))):
-            cx, cy, a, b = rng.uniform(0, wide), rng.uniform(0.25, 0.9) * high, *rng.uniform(12, 55, 2)
-            inside = ((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 < 1
-            picture[inside] = 0.3 * picture[inside] + 0.7 * np.clip(thing + rng.uniform(-0.3, 0.3, 3), 0, 1)
-        ink = (0.97, 0.97, 0.95) if sky.mean() < 0.55 else (0.1, 0.1, 0.12)
-        write(picture, str(rng.choice(_SLOGANS)), (8, int(rng.integers(14, 40))), int(rng.integers(18, 28)), ink)
-        picture[-34:] = rng.choice([[0.95, 0.95, 0.93], [0.08, 0.08, 0.1], [0.75, 0.1, 0.1]])
-        for top in (-26, -15):
-            picture[top : top + 4, 10 : int(rng.integers(50, 110))] = 0.5
-        value[index // 4 * high : (index // 4 + 1) * high, index % 4 * wide : (index % 4 + 1) * wide] = picture
-    return finish(value)
+    made = [prints.poster(rng, (128, 256)) for _ in range(8)]
+    return np.concatenate([np.concatenate(made[:4], 1), np.concatenate(made[4:], 1)])
 
 
 def timetable(rng: np.random.Generator) -> np.ndarray:
@@ -189,9 +172,9 @@ def make_machine(name: str, kind: int, fronts: np.ndarray, size_m: tuple[float, 
     body.box((0, -deep / 2, 0), (wide + 0.02, deep + 0.02, 0.08), DARK)
     y, half = -deep - 0.012, wide / 2 - 0.02
     uv = np.array([[kind / 4 + 0.005, 0.01], [kind / 4 + 0.245, 0.01], [kind / 4 + 0.245, 0.99], [kind / 4 + 0.005, 0.99]])
-    front.quad(np.array([[-half, y, 0.1], [half, y, 0.1], [half, y, high - 0.02], [-half, y, high - 0.02]]), (1.15,) * 3, uv)
+    front.quad(np.array([[-half, y, 0.1], [half, y, 0.1], [half, y, high - 0.02], [-half, y, high - 0.02]]), (0.9,) * 3, uv)
     circles = row_of_circles((-wide / 2 + 0.3, -deep / 2), (wide / 2 - 0.3, -deep / 2), max(deep / 2, 0.35))
-    return Prop((front.mesh(name, fronts, 0.2), body.mesh(f"{name}_Body", paint(), 0.1)), tuple(circles))
+    return Prop((front.mesh(name, fronts, 0.2, 0.25), body.mesh(f"{name}_Body", paint(), 0.1)), tuple(circles))
 
 
 def make_poster(name: str, index: int, texture: np.ndarray, size_m: tuple[float, float], *, low_m: float, glow: float) -> Prop:
@@ -203,13 +186,13 @@ def make_poster(name: str, index: int, texture: np.ndarray, size_m: tuple[float,
         texture: that texture.
         size_m: width and height.
         low_m: height of its lower edge.
-        glow: brightness; above 1 it is lit from inside.
+        glow: brightness of its own light.
     """
     frame, face = Solid(), Solid()
     half, top = size_m[0] / 2, low_m + size_m[1]
     frame.box((0, -0.05, low_m - 0.06), (size_m[0] + 0.12, 0.1, size_m[1] + 0.12), (0.25, 0.26, 0.27))
-    face.quad(np.array([[-half, -0.11, low_m], [half, -0.11, low_m], [half, -0.11, top], [-half, -0.11, top]]), (glow,) * 3, cell_uv(index, 4, 2))
-    return Prop((face.mesh(name, texture, 0.1), frame.mesh(f"{name}_Frame", paint())))
+    face.quad(np.array([[-half, -0.11, low_m], [half, -0.11, low_m], [half, -0.11, top], [-half, -0.11, top]]), (0.9,) * 3, cell_uv(index, 4, 2))
+    return Prop((face.mesh(name, texture, 0.1, glow), frame.mesh(f"{name}_Frame", paint())))
 
 
 def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
@@ -220,8 +203,8 @@ def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
         index: which of `posters`; the other side shows the next one.
         texture: that texture.
     """
-    one = make_poster(name, index % 8, texture, (1.15, 1.75), low_m=0.45, glow=1.25)
-    two = make_poster(f"{name}_Back", (index + 1) % 8, texture, (1.15, 1.75), low_m=0.45, glow=1.25).placed((0, 0, 0), 180)
+    one = make_poster(name, index % 8, texture, (1.15, 1.75), low_m=0.45, glow=0.5)
+    two = make_poster(f"{name}_Back", (index + 1) % 8, texture, (1.15, 1.75), low_m=0.45, glow=0.5).placed((0, 0, 0), 180)
     foot = Solid()
     foot.box((0, 0, 0), (1.3, 0.32, 0.4), (0.12, 0.13, 0.14))
     return Prop((*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", paint())), tuple(row_of_circles((-0.45, 0), (0.45, 0), 0.25)))
@@ -338,9 +321,9 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
         if rng.random() < 0.7:
             body.box((x, -1.85, 1.06), rng.uniform(0.12, 0.35, 3), rng.uniform(0.1, 0.8, 3), yaw_deg=float(rng.uniform(-10, 10)))
     y = -2.04
-    board.quad(np.array([[-half, y, 2.5], [half, y, 2.5], [half, y, 2.95], [-half, y, 2.95]]), (1.2,) * 3, uv)
+    board.quad(np.array([[-half, y, 2.5], [half, y, 2.5], [half, y, 2.95], [-half, y, 2.95]]), (0.9,) * 3, uv)
     return Prop(
-        (body.mesh(f"Kiosk_{name}", paint(), 0.1), board.mesh(f"Sign_Kiosk_{name}", sign)),
+        (body.mesh(f"Kiosk_{name}", paint(), 0.1), board.mesh(f"Sign_Kiosk_{name}", sign, 0.0, 0.5)),
         tuple(row_of_circles((-half + 0.4, -1.2), (half - 0.4, -1.2), 0.95)),
     )
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, join, paint, row_of_circles, write
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, join, row_of_circles, write
 from unrealperson.synth.scenes.scene import Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
+from unrealperson.synth.scenes.surfaces import Rgb, finish, noise, paint
 
 COLUMNS, ROWS = 8, 16
 RAIL_ROW = ROWS - 1

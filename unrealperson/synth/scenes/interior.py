@@ -14,22 +14,14 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unrealperson.synth.scenes.scene import Lamp, Mesh, Prop
+from unrealperson.synth.scenes import prints
+from unrealperson.synth.scenes.lamps import Lamp
+from unrealperson.synth.scenes.scene import Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise
+from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise, paint
 
 Rectangle = tuple[float, float, float, float]
 GLOW = 2.6
-
-
-@lru_cache(maxsize=1)
-def paint() -> np.ndarray:
-    """White paint, steel and plastic with scuffs, for everything that only its vertices colour.
-
-    Returns:
-        [128, 128, 3] uint8.
-    """
-    return finish(np.float32([0.97] * 3) * grain(np.random.default_rng(20), 128, fine=0.02, coarse=0.035))
 
 
 def tiles(
@@ -106,21 +98,12 @@ def glazing(rng: np.random.Generator, size: int = 1024) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def lettering(text: str, high: int) -> np.ndarray:
-    """Text as coverage.
-
-    Args:
-        text: one line.
-        high: height of the letters in pixels.
-
-    Returns:
-        [h, w] float32, 0 ... 1, cut to the ink.
-    """
+def _ink(text: str, high: int) -> np.ndarray:
     font = ImageFont.load_default(high * 1.35)
     left, top, right, bottom = font.getbbox(text)
     image = Image.new("L", (max(int(right - left), 1), max(int(bottom - top), 1)))
     ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font)
-    return np.asarray(image, np.float32) / 255
+    return np.asarray(image, np.float32)[..., None] / 255
 
 
 def write(value: np.ndarray, text: str, at: tuple[int, int], high: int, color: Rgb) -> None:
@@ -133,11 +116,10 @@ def write(value: np.ndarray, text: str, at: tuple[int, int], high: int, color: R
         high: height of the letters in pixels.
         color: sRGB, 0 ... 1.
     """
-    left, top = at
-    ink = lettering(text, high)[: max(value.shape[0] - top, 0), : max(value.shape[1] - left, 0), None]
-    if ink.size:
-        part = value[top : top + ink.shape[0], left : left + ink.shape[1]]
-        part += ink * (np.asarray(color) - part)
+    part = value[at[1] :, at[0] :]
+    ink = _ink(text, high)[: part.shape[0], : part.shape[1]]
+    part = part[: ink.shape[0], : ink.shape[1]]
+    part += ink * (np.asarray(color) - part)
 
 
 def boards(lines: Sequence[tuple[str, Rgb, Rgb]], *, wide: int = 512, high: int = 64) -> np.ndarray:
@@ -148,15 +130,7 @@ def boards(lines: Sequence[tuple[str, Rgb, Rgb]], *, wide: int = 512, high: int 
         wide: pixels.
         high: pixels of one board.
     """
-    value = np.zeros((high * len(lines), wide, 3), np.float32)
-    for row, (text, ground, ink) in enumerate(lines):
-        board = value[row * high : (row + 1) * high]
-        board[:] = ground
-        board[[0, -1]] *= 0.8
-        letters = lettering(text, int(high * 0.5))
-        scale = min(1.0, (wide - 40) / letters.shape[1])
-        write(board, text, (int((wide - letters.shape[1] * scale) / 2), high // 4), int(high * 0.5 * scale), ink)
-    return finish(value)
+    return np.concatenate([prints.lettering(text, (wide, high), ground, ink) for text, ground, ink in lines])
 
 
 def row_uv(row: int, rows: int) -> np.ndarray:
@@ -351,7 +325,7 @@ def make_ceiling(
     rows_m: Sequence[float],
     panel_m: tuple[float, float],
     every_m: float,
-    glow: Rgb = (1.0, 1.0, 0.96),
+    light: Rgb,
     tile_m: float = 4.8,
     color: Rgb = (1, 1, 1),
 ) -> Prop:
@@ -364,27 +338,26 @@ def make_ceiling(
         rows_m: y of each row of panels.
         panel_m: length along x and width of a panel.
         every_m: distance from panel to panel along x.
-        glow: linear colour of the light.
+        light: linear colour of one lamp a metre below it.
         tile_m: metres that the texture covers.
         color: factor on the texture.
     """
     x0, y0, x1, y1 = area
-    sheet, light, frame = Solid(), Solid(), Solid()
+    sheet, glass, frame = Solid(), Solid(), Solid()
     x, y = np.meshgrid(np.linspace(x1, x0, 21), np.linspace(y0, y1, 17), indexing="ij")
     wall = np.minimum(np.minimum(x - x0, x1 - x), np.minimum(y - y0, y1 - y))
     shade = 1 - 0.25 * np.exp(-wall / 1.2)
     sheet.sheet(np.stack([x, y, np.full_like(x, high_m)], -1), shade[..., None] * np.asarray(color), tile_m=tile_m)
     lamps = []
-    bright = GLOW * np.asarray(glow)
     half, wide = panel_m[0] / 2, panel_m[1] / 2
     for order, row in enumerate(rows_m):
         for number, cx in enumerate(np.arange(x0 + every_m / 2, x1 - half, every_m).tolist()):
-            for solid, out, z, tone in ((frame, 0.05, high_m - 0.03, (0.9,) * 3), (light, 0.0, high_m - 0.035, bright)):
+            for solid, out, z in ((frame, 0.05, high_m - 0.03), (glass, 0.0, high_m - 0.035)):
                 left, right, low, high = cx - half - out, cx + half + out, row - wide - out, row + wide + out
-                solid.quad(np.array([[left, high, z], [right, high, z], [right, low, z], [left, low, z]]), tone)
+                solid.quad(np.array([[left, high, z], [right, high, z], [right, low, z], [left, low, z]]), (0.9,) * 3)
             if order % 2 == number % 2 == 0:
-                lamps.append(Lamp((cx, row, high_m - 0.1), (6.0 * glow[0], 6.0 * glow[1], 6.0 * glow[2]), 9.0))
-    meshes = (sheet.mesh("Ceiling_1", texture), frame.mesh("Ceiling_2", paint()), light.mesh("CeilingLight_1", paint()))
+                lamps.append(Lamp((cx, row, high_m - 0.1), tuple(light), 2.2 * high_m))
+    meshes = (sheet.mesh("Ceiling_1", texture), frame.mesh("Ceiling_2", paint()), glass.mesh("CeilingLight_1", paint(), 0.0, GLOW))
     return Prop(meshes, (), tuple(lamps))
 
 
@@ -422,14 +395,14 @@ def make_hanging_sign(
         uv: [4, 2] the part of the texture that both sides show.
         low_m: height of its lower edge.
         high_m: height of the ceiling.
-        glow: brightness; above 1 it is lit from inside.
+        glow: brightness of its own light.
     """
     sign = Solid()
     half, top = size_m[0] / 2, low_m + size_m[1]
     for side in (-0.045, 0.045):
         turn = math.copysign(1.0, -side)
         corners = [[-half * turn, side, low_m], [half * turn, side, low_m], [half * turn, side, top]]
-        sign.quad(np.array([*corners, [-half * turn, side, top]]), (glow,) * 3, uv)
+        sign.quad(np.array([*corners, [-half * turn, side, top]]), (0.9,) * 3, uv)
     dark = Solid()
     dark.box((0, 0, low_m - 0.02), (2 * half + 0.04, 0.08, 0.02), (0.2,) * 3)
     dark.box((0, 0, top), (2 * half + 0.04, 0.08, 0.02), (0.2,) * 3)
@@ -437,4 +410,4 @@ def make_hanging_sign(
         dark.box((x, 0, low_m), (0.03, 0.085, size_m[1]), (0.2,) * 3)
     for x in (-0.7 * half, 0.7 * half):
         dark.tube((x, 0, top), (x, 0, high_m), 0.012, (0.3,) * 3, sides=5, cap=False)
-    return Prop((sign.mesh(name, texture), dark.mesh(f"{name}_Frame", paint())))
+    return Prop((sign.mesh(name, texture, 0.0, glow), dark.mesh(f"{name}_Frame", paint())))

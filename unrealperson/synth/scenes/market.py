@@ -58,6 +58,7 @@ def build_market(seed: int) -> Scene:
             rows_m=np.arange(-9.6, 9.7, 2.4).tolist(),
             panel_m=(2.35, 0.2),
             every_m=2.5,
+            light=(2.6, 2.6, 2.45),
         )
     ]
     return Scene(
@@ -156,7 +157,7 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
         props.append(machine.placed((x, BOUNDS[1] + 0.03, 0), 180))
     mat = Solid()
     mat.floor(7.3, -10.95, 9.7, -8.9, 0.006, (0.05, 0.05, 0.055))
-    props.append(Prop((mat.mesh("Mat_1", interior.paint()),)))
+    props.append(Prop((mat.mesh("Mat_1", surfaces.paint()),)))
     return props
 
 
@@ -166,7 +167,7 @@ def _hanging(signs: np.ndarray) -> list[Prop]:
     for x, row in places:
         for y in (-0.6, 6.8):
             sign = interior.make_hanging_sign(
-                f"Sign_{len(props) + 1}", (1.9, 0.34), signs, row_uv(row, 16), low_m=3.25, high_m=CEILING_M, glow=0.9
+                f"Sign_{len(props) + 1}", (1.9, 0.34), signs, row_uv(row, 16), low_m=3.25, high_m=CEILING_M, glow=0.2
             )
             props.append(sign.placed((x, y, 0), 0))
     return props
@@ -187,14 +188,14 @@ def _walls(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray) -> l
         high = 2.7 if right < 7 else 2.6
         uv = np.array([[0, 0], [(right - left) / 8, 0], [(right - left) / 8, 1], [0, 1]])
         y = y0 + 0.02
-        window.quad(np.array([[right, y, 0], [left, y, 0], [left, y, high], [right, y, high]]), (1.5,) * 3, uv)
-    props.append(Prop((window.mesh("Window_1", interior.glazing(rng), 0.2),)))
+        window.quad(np.array([[right, y, 0], [left, y, 0], [left, y, high], [right, y, high]]), (0.3,) * 3, uv)
+    props.append(Prop((window.mesh("Window_1", interior.glazing(rng), 0.2, 1.1),)))
     posters = concourse.posters(rng)
     for number, (x, y, yaw) in enumerate(((-14.98, -7.6, 90), (-14.98, -5.6, 90), (14.98, -3.4, -90), (14.98, -5.4, -90)), 1):
-        poster = concourse.make_poster(f"Poster_{number}", number, posters, (1.4, 1.6), low_m=1.1, glow=0.95)
+        poster = concourse.make_poster(f"Poster_{number}", number, posters, (1.4, 1.6), low_m=1.1, glow=0.25)
         props.append(poster.placed((x, y, 0), yaw))
     for number, (x, y, yaw, row) in enumerate(((8.5, y0 + 0.05, 180, 10), (-14.9, -6.6, 90, 7), (11.8, y1 - 0.05, 0, 11)), 1):
         board = Solid()
         board.quad(np.array([[-1.8, 0, 3.36], [1.8, 0, 3.36], [1.8, 0, 3.95], [-1.8, 0, 3.95]]), (0.95,) * 3, row_uv(row, 16))
-        props.append(Prop((board.mesh(f"Sign_Wall_{number}", signs),)).placed((x, y, 0), yaw))
+        props.append(Prop((board.mesh(f"Sign_Wall_{number}", signs, 0.0, 0.2),)).placed((x, y, 0), yaw))
     return props

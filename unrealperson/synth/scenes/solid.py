@@ -154,7 +154,7 @@ class Solid:
         for start, end in pairwise(points):
             self.tube(start, end, radius, color, sides=sides, cap=False)
 
-    def mesh(self, name: str, texture: np.ndarray, gloss: float = 0.0) -> Mesh:
+    def mesh(self, name: str, texture: np.ndarray, gloss: float = 0.0, glow: float = 0.0) -> Mesh:
         positions, normals, uv, colors, faces = (np.concatenate(part) for part in zip(*self._parts, strict=True))
         return Mesh(
             name,
@@ -165,4 +165,5 @@ class Solid:
             faces.astype(np.uint32),
             texture,
             gloss,
+            glow,
         )

@@ -101,7 +101,7 @@ def _shell(rng: np.random.Generator, line: np.ndarray) -> list[Prop]:
             rows_m=np.arange(-10.5, 10.6, 3.0).tolist(),
             panel_m=(3.3, 0.3),
             every_m=3.4,
-            glow=(1.0, 0.98, 0.9),
+            light=(6.5, 6.3, 5.7),
         )
     )
     return props
@@ -154,12 +154,12 @@ def _boards(rng: np.random.Generator, signs: np.ndarray) -> list[Prop]:
     whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     props = []
     for number, (x, y, yaw) in enumerate(((-0.4, 0.0, 90), (-15.6, 5.4, 90)), 1):
-        board = interior.make_hanging_sign(f"Timetable_{number}", (3.2, 1.6), table, whole, low_m=4.4, high_m=CEILING_M, glow=1.3)
+        board = interior.make_hanging_sign(f"Timetable_{number}", (3.2, 1.6), table, whole, low_m=4.4, high_m=CEILING_M, glow=0.8)
         props.append(board.placed((x, y, 0), yaw))
     hung = ((GATES_X_M, -3.6, 90, 0), (GATES_X_M, 3.6, 90, 1), (-9.0, 9.6, 0, 2), (-13.8, -6.0, 90, 4), (13.4, 9.0, 90, 5))
     for number, (x, y, yaw, row) in enumerate(hung, 1):
         sign = interior.make_hanging_sign(
-            f"Sign_{number}", (2.8, 0.36), signs, row_uv(row, 8), low_m=3.6, high_m=CEILING_M, glow=1.2
+            f"Sign_{number}", (2.8, 0.36), signs, row_uv(row, 8), low_m=3.6, high_m=CEILING_M, glow=0.5
         )
         props.append(sign.placed((x, y, 0), yaw))
     walls = [(x, 11.98, 0) for x in (-14.6, -3.4, -1.4, 0.4, 10.4, 12.2, 14.0)]
@@ -167,7 +167,7 @@ def _boards(rng: np.random.Generator, signs: np.ndarray) -> list[Prop]:
     walls += [(-16.98, y, 90) for y in (-9.4, -7.6, 8.0, 9.8)] + [(16.98, y, -90) for y in (-8.6, -6.6, 6.6, 8.6)]
     for number, (x, y, yaw) in enumerate(walls, 1):
         poster = concourse.make_poster(
-            f"Poster_{number}", int(rng.integers(8)), posters, (1.25, 1.85), low_m=1.0, glow=1.3 if number % 3 else 0.9
+            f"Poster_{number}", int(rng.integers(8)), posters, (1.25, 1.85), low_m=1.0, glow=0.5 if number % 3 else 0.0
         )
         props.append(poster.placed((x, y, 0), yaw))
     for number, (x, y, yaw) in enumerate(((-5.0, 8.4, 30), (4.2, -8.0, 90), (13.0, 3.9, 0)), 1):
