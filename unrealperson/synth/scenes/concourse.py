@@ -112,7 +112,12 @@ def make_gates(name: str, passages: int) -> Prop:
         if number < passages and number % 3 != 1:
             for side in (-1, 1):
                 edge = x + (0.13 if side < 0 else GATE_M - 0.13)
-                gates.box((edge - side * 0.17, 0.04 * side, 0.28), (0.34, 0.02, 0.55), (0.35, 0.42, 0.42), yaw_deg=-55.0 * side)
+                gates.box(
+                    (edge - side * 0.17, 0.04 * side, 0.28),
+                    (0.34, 0.02, 0.55),
+                    (0.35, 0.42, 0.42),
+                    yaw_deg=-55.0 * side,
+                )
     return Prop((gates.mesh(f"Gate_{name}", paint(), 0.25),), tuple(circles))
 
 
@@ -151,10 +156,16 @@ def make_bench(name: str, seats: int, tone: Rgb) -> Prop:
     for seat in range(seats):
         x = -half + 0.3 + 0.6 * seat
         bench.box((x, 0, 0.42), (0.52, 0.46, 0.03), tone)
-        bench.quad(np.array([[x - 0.26, 0.22, 0.45], [x + 0.26, 0.22, 0.45], [x + 0.26, 0.32, 0.86], [x - 0.26, 0.32, 0.86]]), tone)
+        bench.quad(
+            np.array([[x - 0.26, 0.22, 0.45], [x + 0.26, 0.22, 0.45], [x + 0.26, 0.32, 0.86], [x - 0.26, 0.32, 0.86]]),
+            tone,
+        )
         for side in (-0.29, 0.29):
             bench.box((x + side, 0, 0.62), (0.03, 0.4, 0.03), DARK)
-    return Prop((bench.mesh(f"Bench_{name}", paint(), 0.2),), tuple(row_of_circles((-half + 0.3, 0.05), (half - 0.3, 0.05), 0.4)))
+    return Prop(
+        (bench.mesh(f"Bench_{name}", paint(), 0.2),),
+        tuple(row_of_circles((-half + 0.3, 0.05), (half - 0.3, 0.05), 0.4)),
+    )
 
 
 def make_machine(name: str, kind: int, fronts: np.ndarray, size_m: tuple[float, float, float]) -> Prop:
@@ -171,13 +182,19 @@ def make_machine(name: str, kind: int, fronts: np.ndarray, size_m: tuple[float, 
     body.box((0, -deep / 2, 0), (wide, deep, high), (0.2, 0.21, 0.23))
     body.box((0, -deep / 2, 0), (wide + 0.02, deep + 0.02, 0.08), DARK)
     y, half = -deep - 0.012, wide / 2 - 0.02
-    uv = np.array([[kind / 4 + 0.005, 0.01], [kind / 4 + 0.245, 0.01], [kind / 4 + 0.245, 0.99], [kind / 4 + 0.005, 0.99]])
-    front.quad(np.array([[-half, y, 0.1], [half, y, 0.1], [half, y, high - 0.02], [-half, y, high - 0.02]]), (0.9,) * 3, uv)
+    uv = np.array(
+        [[kind / 4 + 0.005, 0.01], [kind / 4 + 0.245, 0.01], [kind / 4 + 0.245, 0.99], [kind / 4 + 0.005, 0.99]]
+    )
+    front.quad(
+        np.array([[-half, y, 0.1], [half, y, 0.1], [half, y, high - 0.02], [-half, y, high - 0.02]]), (0.9,) * 3, uv
+    )
     circles = row_of_circles((-wide / 2 + 0.3, -deep / 2), (wide / 2 - 0.3, -deep / 2), max(deep / 2, 0.35))
     return Prop((front.mesh(name, fronts, 0.2, 0.25), body.mesh(f"{name}_Body", paint(), 0.1)), tuple(circles))
 
 
-def make_poster(name: str, index: int, texture: np.ndarray, size_m: tuple[float, float], *, low_m: float, glow: float) -> Prop:
+def make_poster(
+    name: str, index: int, texture: np.ndarray, size_m: tuple[float, float], *, low_m: float, glow: float
+) -> Prop:
     """A framed poster or light box on a wall, seen from -Y, its back in y = 0.
 
     Args:
@@ -191,7 +208,11 @@ def make_poster(name: str, index: int, texture: np.ndarray, size_m: tuple[float,
     frame, face = Solid(), Solid()
     half, top = size_m[0] / 2, low_m + size_m[1]
     frame.box((0, -0.05, low_m - 0.06), (size_m[0] + 0.12, 0.1, size_m[1] + 0.12), (0.25, 0.26, 0.27))
-    face.quad(np.array([[-half, -0.11, low_m], [half, -0.11, low_m], [half, -0.11, top], [-half, -0.11, top]]), (0.9,) * 3, cell_uv(index, 4, 2))
+    face.quad(
+        np.array([[-half, -0.11, low_m], [half, -0.11, low_m], [half, -0.11, top], [-half, -0.11, top]]),
+        (0.9,) * 3,
+        cell_uv(index, 4, 2),
+    )
     return Prop((face.mesh(name, texture, 0.1, glow), frame.mesh(f"{name}_Frame", paint())))
 
 
@@ -204,10 +225,15 @@ def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
         texture: that texture.
     """
     one = make_poster(name, index % 8, texture, (1.15, 1.75), low_m=0.45, glow=0.5)
-    two = make_poster(f"{name}_Back", (index + 1) % 8, texture, (1.15, 1.75), low_m=0.45, glow=0.5).placed((0, 0, 0), 180)
+    two = make_poster(f"{name}_Back", (index + 1) % 8, texture, (1.15, 1.75), low_m=0.45, glow=0.5).placed(
+        (0, 0, 0), 180
+    )
     foot = Solid()
     foot.box((0, 0, 0), (1.3, 0.32, 0.4), (0.12, 0.13, 0.14))
-    return Prop((*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", paint())), tuple(row_of_circles((-0.45, 0), (0.45, 0), 0.25)))
+    return Prop(
+        (*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", paint())),
+        tuple(row_of_circles((-0.45, 0), (0.45, 0), 0.25)),
+    )
 
 
 def make_bin(name: str) -> Prop:
@@ -242,7 +268,17 @@ def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Pro
         stone.quad(np.array([[x, half, z], [x, -half, z], [x, -half, z + rise], [x, half, z + rise]]), (0.55,) * 3)
         top = [[x, -half, z + rise], [x + run, -half, z + rise], [x + run, half, z + rise], [x, half, z + rise]]
         stone.quad(np.array(top), tone, np.array(top)[:, :2] / 2)
-        stone.quad(np.array([*[[a, b, c + 0.003] for a, b, c in (top[0], (x + 0.05, -half, z + rise), (x + 0.05, half, z + rise), top[3])]]), (0.12,) * 3)
+        stone.quad(
+            np.array(
+                [
+                    *[
+                        [a, b, c + 0.003]
+                        for a, b, c in (top[0], (x + 0.05, -half, z + rise), (x + 0.05, half, z + rise), top[3])
+                    ]
+                ]
+            ),
+            (0.12,) * 3,
+        )
     far, up = run * steps, rise * steps
     for y in (-half, half):
         turn = -1 if y < 0 else 1
@@ -250,8 +286,13 @@ def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Pro
         stone.quad(np.array(corners[::turn]), (0.6,) * 3)
         rail.rod([(-0.25, y, 0.9), (0, y, 0.95), (far, y, up + 0.95)], 0.025, STEEL)
         for share in np.linspace(0, 1, 8).tolist():
-            rail.tube((far * share, y, up * share), (far * share, y, up * share + 0.95), 0.018, STEEL, sides=5, cap=False)
-    return Prop((stone.mesh(f"Stairs_{name}", treads), rail.mesh(f"Handrail_{name}", paint(), 0.3)), tuple(row_of_circles((0.5, 0), (far - 0.5, 0), half)))
+            rail.tube(
+                (far * share, y, up * share), (far * share, y, up * share + 0.95), 0.018, STEEL, sides=5, cap=False
+            )
+    return Prop(
+        (stone.mesh(f"Stairs_{name}", treads), rail.mesh(f"Handrail_{name}", paint(), 0.3)),
+        tuple(row_of_circles((0.5, 0), (far - 0.5, 0), half)),
+    )
 
 
 def make_escalator(name: str, rise_m: float) -> Prop:
@@ -277,7 +318,17 @@ def make_escalator(name: str, rise_m: float) -> Prop:
                 else [[x, 0.5, z], [x, -0.5, z], [x, -0.5, z + rise], [x, 0.5, z + rise]]
             )
             stairs.quad(np.array(points), (tone,) * 3 if low or step else (0.4, 0.33, 0.03))
-        stairs.quad(np.array([[x, -0.5, z + rise + 0.003], [x + 0.03, -0.5, z + rise + 0.003], [x + 0.03, 0.5, z + rise + 0.003], [x, 0.5, z + rise + 0.003]]), (0.5, 0.42, 0.05))
+        stairs.quad(
+            np.array(
+                [
+                    [x, -0.5, z + rise + 0.003],
+                    [x + 0.03, -0.5, z + rise + 0.003],
+                    [x + 0.03, 0.5, z + rise + 0.003],
+                    [x, 0.5, z + rise + 0.003],
+                ]
+            ),
+            (0.5, 0.42, 0.05),
+        )
     far, up = landing + run * count, rise * count
     for y in (-0.62, 0.62):
         line = np.array([[-0.3, y, 0.0], [landing, y, 0.0], [far, y, up]])
@@ -288,8 +339,12 @@ def make_escalator(name: str, rise_m: float) -> Prop:
                     stairs.quad(quad if side < 0 else quad[::-1], tone)
             quad = np.array([a + (0, -0.12, 0.42), b + (0, -0.12, 0.42), b + (0, 0.12, 0.42), a + (0, 0.12, 0.42)])
             stairs.quad(quad, (0.5, 0.51, 0.52))
-        stairs.rod([(-0.35, y, 0.55), (-0.45, y, 0.8), (-0.3, y, 0.97), (landing, y, 0.97), (far, y, up + 0.97)], 0.045, DARK)
-    return Prop((stairs.mesh(f"Escalator_{name}", paint(), 0.15),), tuple(row_of_circles((0.1, 0), (far - 0.6, 0), 0.75)))
+        stairs.rod(
+            [(-0.35, y, 0.55), (-0.45, y, 0.8), (-0.3, y, 0.97), (landing, y, 0.97), (far, y, up + 0.97)], 0.045, DARK
+        )
+    return Prop(
+        (stairs.mesh(f"Escalator_{name}", paint(), 0.15),), tuple(row_of_circles((0.1, 0), (far - 0.6, 0), 0.75))
+    )
 
 
 def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndarray, uv: np.ndarray, tone: Rgb) -> Prop:
@@ -312,18 +367,24 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
     body.box((0, -1.0, 2.58), (wide_m - 0.6, 0.3, 0.02), (GLOW, GLOW, 0.85 * GLOW))
     for x in (-half, half):
         body.box((x, -1.0, 0), (0.08, 2.0, 2.6), (0.22, 0.22, 0.23))
-    for z in (1.0, 1.4, 1.8):
-        body.box((0, -0.2, z), (wide_m - 0.2, 0.3, 0.03), (0.4, 0.34, 0.27))
-        for x in np.arange(-half + 0.2, half - 0.2, 0.13).tolist():
-            if rng.random() < 0.85:
-                body.box((x, -0.22, z + 0.03), (0.1, 0.12, float(rng.uniform(0.12, 0.3))), rng.uniform(0.05, 0.8, 3))
-    for x in np.arange(-half + 0.4, half - 0.3, 0.55).tolist():
+    for x in np.arange(-half + 0.4, half - 0.3, 0.45).tolist():
         if rng.random() < 0.7:
-            body.box((x, -1.85, 1.06), rng.uniform(0.12, 0.35, 3), rng.uniform(0.1, 0.8, 3), yaw_deg=float(rng.uniform(-10, 10)))
+            tone = rng.uniform(0.1, 0.7, 3)
+            body.box((x, -1.85, 1.06), rng.uniform(0.12, 0.35, 3), tone, yaw_deg=float(rng.uniform(-10, 10)))
+    body.box((half - 0.5, -1.85, 1.06), (0.3, 0.3, 0.35), DARK)
+    back, front = Solid(), Solid()
+    for solid, y, low, high, out in ((back, -0.07, 0.9, 2.4, 0.1), (front, -2.04, 0.1, 0.95, 0.05)):
+        a, b = -half + out, half - out
+        solid.quad(np.array([[a, y, low], [b, y, low], [b, y, high], [a, y, high]]))
     y = -2.04
     board.quad(np.array([[-half, y, 2.5], [half, y, 2.5], [half, y, 2.95], [-half, y, 2.95]]), (0.9,) * 3, uv)
     return Prop(
-        (body.mesh(f"Kiosk_{name}", paint(), 0.1), board.mesh(f"Sign_Kiosk_{name}", sign, 0.0, 0.5)),
+        (
+            body.mesh(f"Kiosk_{name}", paint(), 0.1),
+            back.mesh(f"Goods_Kiosk_{name}", prints.shelf_goods(rng, (256, 96), 4), 0.1, 0.3),
+            front.mesh(f"Counter_Kiosk_{name}", prints.shelf_goods(rng, (256, 64), 2), 0.4, 0.15),
+            board.mesh(f"Sign_Kiosk_{name}", sign, 0.0, 0.5),
+        ),
         tuple(row_of_circles((-half + 0.4, -1.2), (half - 0.4, -1.2), 0.95)),
     )
 

@@ -20,7 +20,7 @@ _HUES = np.array(
     [
         [0.72, 0.1, 0.1], [0.85, 0.45, 0.1], [0.88, 0.75, 0.2], [0.2, 0.45, 0.18], [0.1, 0.3, 0.6],
         [0.85, 0.84, 0.8], [0.35, 0.18, 0.1], [0.5, 0.15, 0.4], [0.55, 0.72, 0.8], [0.15, 0.15, 0.17],
-        [0.8, 0.65, 0.5], [0.85, 0.84, 0.8],
+        [0.8, 0.65, 0.5], [0.45, 0.5, 0.3],
     ]
 )  # fmt: skip
 _WORDS = ("RICE", "TEA", "COFFEE", "MILK", "PASTA", "OATS", "SOAP", "JUICE", "SALT", "HONEY", "NUTS", "SODA", "CRISPS")
@@ -55,7 +55,7 @@ def _facings(rng: np.random.Generator, cell: np.ndarray, kind: str) -> None:
     count = int(rng.integers(2, 5)) if kind in ("carton", "bag") else int(rng.integers(4, 7))
     side = wide // count
     tall = int(high * rng.uniform(0.78, 0.98))
-    main, second = _HUES[rng.integers(len(_HUES), size=2)] * rng.uniform(0.75, 1.0, (2, 1))
+    main, second = _HUES[rng.choice(len(_HUES), 2, replace=False)] * rng.uniform(0.75, 1.0, (2, 1))
     item = np.ones((tall, side - 1, 3), np.float32) * main
     x = np.linspace(-1, 1, side - 1)[None]
     y = np.linspace(0, 1, tall)[:, None]
@@ -267,7 +267,12 @@ def make_freezer(rng: np.random.Generator, name: str, length_m: float, goods: np
         for x in np.arange(-half + 0.35, half - 0.2, 0.5).tolist():
             z = 0.62 + float(rng.uniform(0, 0.14))
             cell = int(rng.choice([2, 7, 12, 0, 3])) * COLUMNS + int(rng.integers(COLUMNS))
-            corners = [[x - 0.25, y - 0.31, z], [x + 0.25, y - 0.31, z], [x + 0.25, y + 0.31, z], [x - 0.25, y + 0.31, z]]
+            corners = [
+                [x - 0.25, y - 0.31, z],
+                [x + 0.25, y - 0.31, z],
+                [x + 0.25, y + 0.31, z],
+                [x - 0.25, y + 0.31, z],
+            ]
             stock.quad(np.array(corners), (0.85, 0.9, 0.95), cell_uv(cell, COLUMNS, ROWS))
     return Prop(
         (body.mesh(f"Freezer_{name}", paint(), 0.15), stock.mesh(f"Frozen_{name}", goods)),
@@ -315,7 +320,12 @@ def make_checkout(
         c, s = math.cos(normal * math.pi / 2), math.sin(normal * math.pi / 2)
         w = 0.15 if normal % 2 == 0 else 0.11
         at = np.array([-0.25 + dx, 1.75 + dy, 2.2])
-        corners = [at + (-w * c, -w * s, 0), at + (w * c, w * s, 0), at + (w * c, w * s, 0.3), at + (-w * c, -w * s, 0.3)]
+        corners = [
+            at + (-w * c, -w * s, 0),
+            at + (w * c, w * s, 0),
+            at + (w * c, w * s, 0.3),
+            at + (-w * c, -w * s, 0.3),
+        ]
         sign.quad(np.array(corners), (0.95,) * 3, uv)
     for _ in range(int(rng.integers(3, 9))):
         tone = _HUES[rng.integers(len(_HUES))] ** 2
@@ -324,7 +334,9 @@ def make_checkout(
     for z in (0.6, 0.8, 1.0, 1.2):
         body.box((0.1, 2.0, z), (0.7, 0.3, 0.02), steel)
     body.box((0.1, 1.88, 0), (0.7, 0.04, 1.4), steel)
-    rack = Prop((_stock(rng, 0.7, goods, levels_m=((0.35, 0.2), (0.62, 0.16), (0.82, 0.16), (1.02, 0.16), (1.22, 0.14))),))
+    rack = Prop(
+        (_stock(rng, 0.7, goods, levels_m=((0.35, 0.2), (0.62, 0.16), (0.82, 0.16), (1.02, 0.16), (1.22, 0.14))),)
+    )
     sweets = rack.placed((0.1, 2.16, 0), 180)
     meshes = (
         body.mesh(f"Checkout_{name}", paint(), 0.15),
@@ -362,7 +374,12 @@ def make_trolley(name: str, accent: Rgb, nested: int = 1) -> Prop:
             cart.tube(a, b + share * (ring[0.48][2] - b), 0.005, steel, sides=4, cap=False)
         cart.tube((at - 0.52, -0.26, 1.03), (at - 0.52, 0.26, 1.03), 0.019, accent, sides=6)
         for y in (-0.2, 0.2):
-            cart.rod([(at - 0.52, y, 1.03), (at - 0.4, y, 0.9), (at - 0.42, y, 0.2), (at + 0.4, y, 0.16)], 0.013, steel, sides=4)
+            cart.rod(
+                [(at - 0.52, y, 1.03), (at - 0.4, y, 0.9), (at - 0.42, y, 0.2), (at + 0.4, y, 0.16)],
+                0.013,
+                steel,
+                sides=4,
+            )
             for x in (-0.38, 0.38):
                 cart.tube((at + x, y - 0.015, 0.06), (at + x, y + 0.015, 0.06), 0.06, (0.02,) * 3, sides=8)
     far = 0.27 * (nested - 1)
@@ -393,14 +410,31 @@ def make_fruit_stand(rng: np.random.Generator, name: str, columns: int, texture:
                 near, far = y + 0.2, y - 0.2
                 left, right = (x - 0.29, x + 0.29) if side < 0 else (x + 0.29, x - 0.29)
                 corners = np.array(
-                    [[left, side * near, z], [right, side * near, z], [right, side * far, z + 0.14], [left, side * far, z + 0.14]]
+                    [
+                        [left, side * near, z],
+                        [right, side * near, z],
+                        [right, side * far, z + 0.14],
+                        [left, side * far, z + 0.14],
+                    ]
                 )
                 fruit.quad(corners, (0.95 - 0.1 * row,) * 3, cell_uv(kind, 4, 4))
-                lip = corners[[0, 1, 1, 0]] + [[0, side * 0.02, -0.16], [0, side * 0.02, -0.16], [0, side * 0.02, 0.04], [0, side * 0.02, 0.04]]
+                lip = corners[[0, 1, 1, 0]] + [
+                    [0, side * 0.02, -0.16],
+                    [0, side * 0.02, -0.16],
+                    [0, side * 0.02, 0.04],
+                    [0, side * 0.02, 0.04],
+                ]
                 table.quad(lip, rim)
                 for edge in (left, right):
                     table.quad(
-                        np.array([[edge, side * near, z - 0.15], [edge, side * far, z - 0.02], [edge, side * far, z + 0.18], [edge, side * near, z + 0.04]]),
+                        np.array(
+                            [
+                                [edge, side * near, z - 0.15],
+                                [edge, side * far, z - 0.02],
+                                [edge, side * far, z + 0.18],
+                                [edge, side * near, z + 0.04],
+                            ]
+                        ),
                         0.8 * rim,
                     )
                 if rng.random() < 0.4:
@@ -436,12 +470,21 @@ def make_pallet(rng: np.random.Generator, name: str, goods: np.ndarray, layers: 
                 for turn in range(4):
                     c, s = (1, 0, -1, 0)[turn], (0, 1, 0, -1)[turn]
                     w, d = (0.19, 0.185) if turn % 2 == 0 else (0.185, 0.19)
-                    points = [[x + c * u + s * d, y + s * u - c * d, z + v] for u, v in ((-w, 0), (w, 0), (w, 0.26), (-w, 0.26))]
+                    points = [
+                        [x + c * u + s * d, y + s * u - c * d, z + v]
+                        for u, v in ((-w, 0), (w, 0), (w, 0.26), (-w, 0.26))
+                    ]
                     cartons.quad(np.array(points), tone, uv)
-                top = [[x - 0.19, y - 0.185, z + 0.26], [x + 0.19, y - 0.185, z + 0.26], [x + 0.19, y + 0.185, z + 0.26], [x - 0.19, y + 0.185, z + 0.26]]
+                top = [
+                    [x - 0.19, y - 0.185, z + 0.26],
+                    [x + 0.19, y - 0.185, z + 0.26],
+                    [x + 0.19, y + 0.185, z + 0.26],
+                    [x - 0.19, y + 0.185, z + 0.26],
+                ]
                 cartons.quad(np.array(top), tone, np.repeat(uv.mean(0, keepdims=True), 4, 0))
     return Prop(
-        (wood.mesh(f"Pallet_{name}", paint()), cartons.mesh(f"Cartons_{name}", goods)), ((-0.3, 0, 0.45), (0.3, 0, 0.45))
+        (wood.mesh(f"Pallet_{name}", paint()), cartons.mesh(f"Cartons_{name}", goods)),
+        ((-0.3, 0, 0.45), (0.3, 0, 0.45)),
     )
 
 
@@ -490,7 +533,10 @@ def make_promotion(
     for side in (-1, 1):
         corners = [[side * x, side * 0.03, z] for x, z in ((0.37, 1.3), (-0.37, 1.3), (-0.37, 1.62), (0.37, 1.62))]
         board.quad(np.array(corners), (0.9,) * 3, uv)
-    sides = [Prop((_stock(rng, 0.7, goods, levels_m=levels),)).placed((0, 0.29 * side, 0), 90 + 90 * side) for side in (-1, 1)]
+    sides = [
+        Prop((_stock(rng, 0.7, goods, levels_m=levels),)).placed((0, 0.29 * side, 0), 90 + 90 * side)
+        for side in (-1, 1)
+    ]
     return Prop(
         (
             body.mesh(f"Promotion_{name}", paint()),

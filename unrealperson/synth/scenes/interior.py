@@ -329,7 +329,7 @@ def make_ceiling(
     tile_m: float = 4.8,
     color: Rgb = (1, 1, 1),
 ) -> Prop:
-    """A ceiling with rows of light panels; every fourth one is a lamp that stands for its neighbours.
+    """A ceiling with rows of light panels.
 
     Args:
         area: x0, y0, x1, y1 in metres.
@@ -350,14 +350,17 @@ def make_ceiling(
     sheet.sheet(np.stack([x, y, np.full_like(x, high_m)], -1), shade[..., None] * np.asarray(color), tile_m=tile_m)
     lamps = []
     half, wide = panel_m[0] / 2, panel_m[1] / 2
-    for order, row in enumerate(rows_m):
-        for number, cx in enumerate(np.arange(x0 + every_m / 2, x1 - half, every_m).tolist()):
+    for row in rows_m:
+        for cx in np.arange(x0 + every_m / 2, x1 - half, every_m).tolist():
             for solid, out, z in ((frame, 0.05, high_m - 0.03), (glass, 0.0, high_m - 0.035)):
                 left, right, low, high = cx - half - out, cx + half + out, row - wide - out, row + wide + out
                 solid.quad(np.array([[left, high, z], [right, high, z], [right, low, z], [left, low, z]]), (0.9,) * 3)
-            if order % 2 == number % 2 == 0:
-                lamps.append(Lamp((cx, row, high_m - 0.1), tuple(light), 2.2 * high_m))
-    meshes = (sheet.mesh("Ceiling_1", texture), frame.mesh("Ceiling_2", paint()), glass.mesh("CeilingLight_1", paint(), 0.0, GLOW))
+            lamps.append(Lamp((cx, row, high_m - 0.1), tuple(light), 2.2 * high_m))
+    meshes = (
+        sheet.mesh("Ceiling_1", texture),
+        frame.mesh("Ceiling_2", paint()),
+        glass.mesh("CeilingLight_1", paint(), 0.0, GLOW),
+    )
     return Prop(meshes, (), tuple(lamps))
 
 
@@ -384,7 +387,14 @@ def make_column(
 
 
 def make_hanging_sign(
-    name: str, size_m: tuple[float, float], texture: np.ndarray, uv: np.ndarray, *, low_m: float, high_m: float, glow: float
+    name: str,
+    size_m: tuple[float, float],
+    texture: np.ndarray,
+    uv: np.ndarray,
+    *,
+    low_m: float,
+    high_m: float,
+    glow: float,
 ) -> Prop:
     """A two-sided board on two rods under the ceiling.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.synth.scenes import concourse, goods, interior, surfaces
+from unrealperson.synth.scenes import concourse, furniture, goods, interior, roadside, surfaces
 from unrealperson.synth.scenes.interior import row_uv
 from unrealperson.synth.scenes.scene import Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
@@ -27,7 +27,14 @@ VIEWS = (
     aimed((14.0, -8.2, 3.5), (7.2, -8.0, 0.7), 64.0, 0.9),
     aimed((5.6, 9.7, 3.8), (1.9, 3.6, 0.6), 60.0),
 )
-_AISLES = ("Dairy  Cheese", "Coffee  Tea  Sugar", "Pasta  Rice  Oil", "Drinks  Juice", "Frozen food", "Fruit  Vegetables")
+_AISLES = (
+    "Dairy  Cheese",
+    "Coffee  Tea  Sugar",
+    "Pasta  Rice  Oil",
+    "Drinks  Juice",
+    "Frozen food",
+    "Fruit  Vegetables",
+)
 _OTHERS = ("ENTRANCE", "CUSTOMER SERVICE", "FRESH BREAD", "WEEKLY OFFERS", "EXIT", "MEAT & FISH")
 
 
@@ -47,9 +54,7 @@ def build_market(seed: int) -> Scene:
     obstacles = np.array([circle for prop in props for circle in prop.obstacles])
     tile = rng.choice([[0.66, 0.625, 0.56], [0.61, 0.61, 0.6], [0.68, 0.66, 0.6]])
     texture = interior.tiles(rng, tile, 8, speckle=0.025, joint=0.88)
-    floor = interior.make_floor(
-        rng, BOUNDS, texture, tile_m=4.0, obstacles=obstacles, gloss=0.5, worn=_paths()
-    )
+    floor = interior.make_floor(rng, BOUNDS, texture, tile_m=4.0, obstacles=obstacles, gloss=0.5, worn=_paths())
     shell = _walls(rng, scheme, signs) + [
         interior.make_ceiling(
             BOUNDS,
@@ -58,7 +63,7 @@ def build_market(seed: int) -> Scene:
             rows_m=np.arange(-9.6, 9.7, 2.4).tolist(),
             panel_m=(2.35, 0.2),
             every_m=2.5,
-            light=(2.6, 2.6, 2.45),
+            light=(1.4, 1.4, 1.32),
         )
     ]
     return Scene(
@@ -113,7 +118,13 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray)
         goods.make_gondola(rng, str(number), 8.0, packages, metal).placed((x, 3.2, 0), 90)
         for number, x in enumerate(SHELVES_X_M, 1)
     ]
-    walls = ((-10.6, 10.2, 0, 7.6), (-2.9, 10.2, 0, 7.6), (4.8, 10.2, 0, 7.6), (-14.2, 3.4, 90, 8.4), (14.2, 4.2, -90, 7.6))
+    walls = (
+        (-10.6, 10.2, 0, 7.6),
+        (-2.9, 10.2, 0, 7.6),
+        (4.8, 10.2, 0, 7.6),
+        (-14.2, 3.4, 90, 8.4),
+        (14.2, 4.2, -90, 7.6),
+    )
     for number, (x, y, yaw, length) in enumerate(walls, 1):
         fridge = goods.make_wall_fridge(rng, str(number), length, packages, scheme, doors=number in (2, 4))
         props.append(fridge.placed((x, y, 0), yaw))
@@ -130,13 +141,22 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray)
 
 def _tills(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
     return [
-        goods.make_checkout(rng, str(number), packages, signs, _number_uv(number % 4), 0.8 * scheme).placed((x, -6.2, 0), 0)
+        goods.make_checkout(rng, str(number), packages, signs, _number_uv(number % 4), 0.8 * scheme).placed(
+            (x, -6.2, 0), 0
+        )
         for number, x in enumerate(CHECKOUTS_X_M)
     ]
 
 
 def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
-    trolleys = ((14.3, -9.9, 90, 7), (13.4, -9.9, 90, 5), (-3.3, -3.7, 100, 1), (-12.6, -8.7, 80, 1), (2.0, 8.2, 15, 1), (3.0, -9.0, 30, 1))
+    trolleys = (
+        (14.3, -9.9, 90, 7),
+        (13.4, -9.9, 90, 5),
+        (-3.3, -3.7, 100, 1),
+        (-12.6, -8.7, 80, 1),
+        (2.0, 8.2, 15, 1),
+        (3.0, -9.0, 30, 1),
+    )
     props = [
         goods.make_trolley(str(number), scheme, nested).placed((x, y, 0), yaw)
         for number, (x, y, yaw, nested) in enumerate(trolleys, 1)
@@ -155,6 +175,9 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
     for number, (x, kind) in enumerate(((-13.2, 3), (-12.2, 3), (-10.6, 1), (1.4, 2)), 1):
         machine = concourse.make_machine(f"Machine_{number}", kind, fronts, (0.98, 0.75, 1.9))
         props.append(machine.placed((x, BOUNDS[1] + 0.03, 0), 180))
+    for number, (x, y) in enumerate(((12.9, -0.6), (10.4, -1.0)), 1):
+        props.append(furniture.make_planter(number, (x, y, 0.0), 90.0 * number, rng))
+    props.append(roadside.make_cone(1, (-7.9, -9.3, 0.0), 0.0, rng))
     mat = Solid()
     mat.floor(7.3, -10.95, 9.7, -8.9, 0.006, (0.05, 0.05, 0.055))
     props.append(Prop((mat.mesh("Mat_1", surfaces.paint()),)))
@@ -163,9 +186,15 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
 
 def _hanging(signs: np.ndarray) -> list[Prop]:
     props = []
-    places = ((-12.8, 0), (-9.2, 1), (-5.6, 2), (-2.0, 3), (1.6, 4), (9.2, 5))
-    for x, row in places:
-        for y in (-0.6, 6.8):
+    for x, row, ends in (
+        (-12.8, 0, (1.6,)),
+        (-9.2, 1, (0.6, 6.4)),
+        (-5.6, 2, (2.2,)),
+        (-2.0, 3, (0.6, 6.4)),
+        (1.6, 4, (0.2, 4.6)),
+        (9.2, 5, (3.7,)),
+    ):
+        for y in ends:
             sign = interior.make_hanging_sign(
                 f"Sign_{len(props) + 1}", (1.9, 0.34), signs, row_uv(row, 16), low_m=3.25, high_m=CEILING_M, glow=0.2
             )
@@ -191,11 +220,17 @@ def _walls(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray) -> l
         window.quad(np.array([[right, y, 0], [left, y, 0], [left, y, high], [right, y, high]]), (0.3,) * 3, uv)
     props.append(Prop((window.mesh("Window_1", interior.glazing(rng), 0.2, 1.1),)))
     posters = concourse.posters(rng)
-    for number, (x, y, yaw) in enumerate(((-14.98, -7.6, 90), (-14.98, -5.6, 90), (14.98, -3.4, -90), (14.98, -5.4, -90)), 1):
+    for number, (x, y, yaw) in enumerate(
+        ((-14.98, -7.6, 90), (-14.98, -5.6, 90), (14.98, -3.4, -90), (14.98, -5.4, -90)), 1
+    ):
         poster = concourse.make_poster(f"Poster_{number}", number, posters, (1.4, 1.6), low_m=1.1, glow=0.25)
         props.append(poster.placed((x, y, 0), yaw))
-    for number, (x, y, yaw, row) in enumerate(((8.5, y0 + 0.05, 180, 10), (-14.9, -6.6, 90, 7), (11.8, y1 - 0.05, 0, 11)), 1):
+    for number, (x, y, yaw, row) in enumerate(
+        ((8.5, y0 + 0.05, 180, 10), (-14.9, -6.6, 90, 7), (11.8, y1 - 0.05, 0, 11)), 1
+    ):
         board = Solid()
-        board.quad(np.array([[-1.8, 0, 3.36], [1.8, 0, 3.36], [1.8, 0, 3.95], [-1.8, 0, 3.95]]), (0.95,) * 3, row_uv(row, 16))
+        board.quad(
+            np.array([[-1.8, 0, 3.36], [1.8, 0, 3.36], [1.8, 0, 3.95], [-1.8, 0, 3.95]]), (0.95,) * 3, row_uv(row, 16)
+        )
         props.append(Prop((board.mesh(f"Sign_Wall_{number}", signs, 0.0, 0.2),)).placed((x, y, 0), yaw))
     return props

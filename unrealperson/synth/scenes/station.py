@@ -22,7 +22,7 @@ CEILING_M = 7.8
 GATES_X_M = 2.2
 COLUMNS_M = ((-12.0, -7.2), (-12.0, 7.2), (-5.0, -7.2), (-5.0, 7.2), (7.6, -7.2), (7.6, 7.2))
 VIEWS = (
-    aimed((-16.2, -3.0, 5.2), (-8.4, 1.2, 0.5), 52.0, 0.8),
+    aimed((-16.3, 3.9, 5.0), (-10.4, -4.6, 0.5), 56.0, 0.8),
     aimed((-8.9, 11.4, 5.8), (-7.9, 3.6, 0.4), 54.0),
     aimed((8.8, 0.5, 5.6), (1.6, 0.9, 0.5), 54.0, -0.7),
     aimed((-3.4, -11.2, 6.8), (1.8, -2.6, 0.4), 48.0),
@@ -40,7 +40,9 @@ def build_station(seed: int) -> Scene:
     rng = np.random.default_rng([seed, NUMBER, 10])
     line = np.array(rng.choice([[0.65, 0.07, 0.06], [0.05, 0.2, 0.5], [0.05, 0.35, 0.2], [0.75, 0.45, 0.03]]))
     signs = _signs(np.sqrt(line))
-    terrazzo = interior.tiles(rng, rng.choice([[0.56, 0.54, 0.51], [0.5, 0.5, 0.5], [0.62, 0.59, 0.54]]), 6, speckle=0.1)
+    terrazzo = interior.tiles(
+        rng, rng.choice([[0.56, 0.54, 0.51], [0.5, 0.5, 0.5], [0.62, 0.59, 0.54]]), 6, speckle=0.1
+    )
     props = [interior.settle(prop) for prop in _furniture(rng, line, signs, terrazzo) + _boards(rng, signs)]
     obstacles = np.array([circle for prop in props for circle in prop.obstacles])
     floor = interior.make_floor(rng, BOUNDS, terrazzo, tile_m=5.4, obstacles=obstacles, gloss=0.4, worn=_paths())
@@ -101,7 +103,7 @@ def _shell(rng: np.random.Generator, line: np.ndarray) -> list[Prop]:
             rows_m=np.arange(-10.5, 10.6, 3.0).tolist(),
             panel_m=(3.3, 0.3),
             every_m=3.4,
-            light=(6.5, 6.3, 5.7),
+            light=(3.8, 3.7, 3.35),
         )
     )
     return props
@@ -116,7 +118,9 @@ def _furniture(rng: np.random.Generator, line: np.ndarray, signs: np.ndarray, st
     props.append(concourse.make_gates("1", 10).placed((GATES_X_M, 0, 0), 90))
     for number, y in enumerate((-9.05, 9.05), 1):
         props.append(concourse.make_railing(str(number), 5.9).placed((GATES_X_M, y, 0), 90))
-    for number, (x, y, yaw) in enumerate(((-5.0, 0.1, 90), (-4.3, 0.1, -90), (11.6, 7.4, 0), (11.6, -7.2, 180), (11.6, -7.9, 0)), 3):
+    for number, (x, y, yaw) in enumerate(
+        ((-5.0, 0.1, 90), (-4.3, 0.1, -90), (11.6, 7.4, 0), (11.6, -7.2, 180), (11.6, -7.9, 0)), 3
+    ):
         props.append(concourse.make_bench(str(number), 4, (0.3, 0.31, 0.32)).placed((x, y, 0), yaw))
     fronts = concourse.machine_fronts(rng)
     for number in range(6):
@@ -125,20 +129,32 @@ def _furniture(rng: np.random.Generator, line: np.ndarray, signs: np.ndarray, st
     for number, (x, kind) in enumerate(((-2.6, 1), (-1.5, 2), (5.0, 3), (6.0, 3), (7.0, 3), (8.0, 3)), 1):
         machine = concourse.make_machine(f"Machine_{number}", kind, fronts, (0.98, 0.75, 1.9))
         props.append(machine.placed((x, -11.95 if x < 0 else 11.95, 0), 180 if x < 0 else 0))
-    props.append(concourse.make_kiosk(rng, "1", 4.6, signs, row_uv(6, 8), (0.3, 0.17, 0.09)).placed((-12.6, -11.95, 0), 180))
+    props.append(
+        concourse.make_kiosk(rng, "1", 4.6, signs, row_uv(6, 8), (0.3, 0.17, 0.09)).placed((-12.6, -11.95, 0), 180)
+    )
     props.append(concourse.make_kiosk(rng, "2", 4.0, signs, row_uv(7, 8), 0.6 * line).placed((-6.8, -11.95, 0), 180))
     for number, y in enumerate((-2.25, 2.25), 1):
         props.append(concourse.make_escalator(str(number), 4.2).placed((9.0, y, 0), 0))
     props.append(concourse.make_stairs("1", 2.6, 24, stone).placed((9.9, 0, 0), 0))
-    for number, (x, y, yaw) in enumerate(((-11.9, 5.9, 0), (-3.7, -7.2, 90), (8.9, 7.2, 90), (15.9, -11.4, 180), (-16.5, 5.0, 90)), 1):
+    for number, (x, y, yaw) in enumerate(
+        ((-11.9, 5.9, 0), (-3.7, -7.2, 90), (8.9, 7.2, 90), (15.9, -11.4, 180), (-16.5, 5.0, 90)), 1
+    ):
         props.append(concourse.make_bin(str(number)).placed((x, y, 0), yaw))
     ribs = interior.tiles(rng, (0.8, 0.66, 0.2), 8, size=128, joint=0.6)
     x = GATES_X_M - 1.3
-    strips = ((-16.0, -0.2, x, 0.2), (x, -6.0, x + 0.4, 6.0), (-12.2, 0.2, -11.8, 4.8), (4.0, -0.2, 8.5, 0.2), (8.5, -3.0, 8.9, 3.0))
+    strips = (
+        (-16.0, -0.2, x, 0.2),
+        (x, -6.0, x + 0.4, 6.0),
+        (-12.2, 0.2, -11.8, 4.8),
+        (4.0, -0.2, 8.5, 0.2),
+        (8.5, -3.0, 8.9, 3.0),
+    )
     props.append(concourse.make_guide_strip("1", strips, ribs))
     granite = interior.tiles(rng, (0.3, 0.29, 0.28), 4, size=256, speckle=0.12, joint=0.75)
     bands = [(-16.9, y - 0.3, 16.9, y + 0.3) for y in (-7.2, 7.2)]
-    bands += [(x - 0.3, y0, x + 0.3, y1) for x in (-12.0, -5.0, 7.6) for y0, y1 in ((-11.9, -7.5), (-6.9, 6.9), (7.5, 11.9))]
+    bands += [
+        (x - 0.3, y0, x + 0.3, y1) for x in (-12.0, -5.0, 7.6) for y0, y1 in ((-11.9, -7.5), (-6.9, 6.9), (7.5, 11.9))
+    ]
     inlay = Solid()
     for x0, y0, x1, y1 in bands:
         inlay.floor(x0, y0, x1, y1, 0.003, (1, 1, 1))
@@ -154,9 +170,17 @@ def _boards(rng: np.random.Generator, signs: np.ndarray) -> list[Prop]:
     whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     props = []
     for number, (x, y, yaw) in enumerate(((-0.4, 0.0, 90), (-15.6, 5.4, 90)), 1):
-        board = interior.make_hanging_sign(f"Timetable_{number}", (3.2, 1.6), table, whole, low_m=4.4, high_m=CEILING_M, glow=0.8)
+        board = interior.make_hanging_sign(
+            f"Timetable_{number}", (3.2, 1.6), table, whole, low_m=4.4, high_m=CEILING_M, glow=0.8
+        )
         props.append(board.placed((x, y, 0), yaw))
-    hung = ((GATES_X_M, -3.6, 90, 0), (GATES_X_M, 3.6, 90, 1), (-9.0, 9.6, 0, 2), (-13.8, -6.0, 90, 4), (13.4, 9.0, 90, 5))
+    hung = (
+        (GATES_X_M, -3.6, 90, 0),
+        (GATES_X_M, 3.6, 90, 1),
+        (-4.0, 10.8, 0, 2),
+        (-13.8, 7.0, 90, 4),
+        (8.8, 9.6, 90, 5),
+    )
     for number, (x, y, yaw, row) in enumerate(hung, 1):
         sign = interior.make_hanging_sign(
             f"Sign_{number}", (2.8, 0.36), signs, row_uv(row, 8), low_m=3.6, high_m=CEILING_M, glow=0.5
@@ -170,6 +194,6 @@ def _boards(rng: np.random.Generator, signs: np.ndarray) -> list[Prop]:
             f"Poster_{number}", int(rng.integers(8)), posters, (1.25, 1.85), low_m=1.0, glow=0.5 if number % 3 else 0.0
         )
         props.append(poster.placed((x, y, 0), yaw))
-    for number, (x, y, yaw) in enumerate(((-5.0, 8.4, 30), (4.2, -8.0, 90), (13.0, 3.9, 0)), 1):
+    for number, (x, y, yaw) in enumerate(((-5.0, 8.4, 30), (6.7, -8.1, 60), (13.0, 3.9, 0)), 1):
         props.append(concourse.make_totem(f"LightBox_{number}", int(rng.integers(8)), posters).placed((x, y, 0), yaw))
     return props
