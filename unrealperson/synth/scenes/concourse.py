@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from unrealperson.synth.scenes import prints
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, row_of_circles, write
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, enamel, row_of_circles, write
 from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, paint
+from unrealperson.synth.scenes.surfaces import Rgb, finish
 
 STEEL, DARK = (0.4, 0.41, 0.42), (0.03, 0.03, 0.035)
 GATE_M = 1.2
@@ -118,7 +118,7 @@ def make_gates(name: str, passages: int) -> Prop:
                     (0.35, 0.42, 0.42),
                     yaw_deg=-55.0 * side,
                 )
-    return Prop((gates.mesh(f"Gate_{name}", paint(), 0.25),), tuple(circles))
+    return Prop((gates.mesh(f"Gate_{name}", enamel(), 0.25),), tuple(circles))
 
 
 def make_railing(name: str, length_m: float, tint: Rgb = (0.3, 0.36, 0.36)) -> Prop:
@@ -136,7 +136,7 @@ def make_railing(name: str, length_m: float, tint: Rgb = (0.3, 0.36, 0.36)) -> P
     rail.rod([(-half, 0, 1.1), (half, 0, 1.1)], 0.03, STEEL)
     rail.rod([(-half, 0, 0.14), (half, 0, 0.14)], 0.015, STEEL)
     rail.box((0, 0, 0.18), (length_m, 0.012, 0.78), tint)
-    return Prop((rail.mesh(f"Railing_{name}", paint(), 0.3),), tuple(row_of_circles((-half, 0), (half, 0), 0.15)))
+    return Prop((rail.mesh(f"Railing_{name}", enamel(), 0.3),), tuple(row_of_circles((-half, 0), (half, 0), 0.15)))
 
 
 def make_bench(name: str, seats: int, tone: Rgb) -> Prop:
@@ -163,7 +163,7 @@ def make_bench(name: str, seats: int, tone: Rgb) -> Prop:
         for side in (-0.29, 0.29):
             bench.box((x + side, 0, 0.62), (0.03, 0.4, 0.03), DARK)
     return Prop(
-        (bench.mesh(f"Bench_{name}", paint(), 0.2),),
+        (bench.mesh(f"Bench_{name}", enamel(), 0.2),),
         tuple(row_of_circles((-half + 0.3, 0.05), (half - 0.3, 0.05), 0.4)),
     )
 
@@ -189,7 +189,7 @@ def make_machine(name: str, kind: int, fronts: np.ndarray, size_m: tuple[float, 
         np.array([[-half, y, 0.1], [half, y, 0.1], [half, y, high - 0.02], [-half, y, high - 0.02]]), (0.9,) * 3, uv
     )
     circles = row_of_circles((-wide / 2 + 0.3, -deep / 2), (wide / 2 - 0.3, -deep / 2), max(deep / 2, 0.35))
-    return Prop((front.mesh(name, fronts, 0.2, 0.25), body.mesh(f"{name}_Body", paint(), 0.1)), tuple(circles))
+    return Prop((front.mesh(name, fronts, 0.2, 0.25), body.mesh(f"{name}_Body", enamel(), 0.1)), tuple(circles))
 
 
 def make_poster(
@@ -213,7 +213,7 @@ def make_poster(
         (0.9,) * 3,
         cell_uv(index, 4, 2),
     )
-    return Prop((face.mesh(name, texture, 0.1, glow), frame.mesh(f"{name}_Frame", paint())))
+    return Prop((face.mesh(name, texture, 0.1, glow), frame.mesh(f"{name}_Frame", enamel())))
 
 
 def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
@@ -231,7 +231,7 @@ def make_totem(name: str, index: int, texture: np.ndarray) -> Prop:
     foot = Solid()
     foot.box((0, 0, 0), (1.3, 0.32, 0.4), (0.12, 0.13, 0.14))
     return Prop(
-        (*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", paint())),
+        (*one.meshes, *two.meshes, foot.mesh(f"{name}_Foot", enamel())),
         tuple(row_of_circles((-0.45, 0), (0.45, 0), 0.25)),
     )
 
@@ -247,7 +247,7 @@ def make_bin(name: str) -> Prop:
         bins.box((x, 0, 0), (0.38, 0.4, 0.85), (0.36, 0.37, 0.38))
         bins.box((x, 0, 0.85), (0.39, 0.41, 0.12), lid)
         bins.box((x, -0.21, 0.66), (0.22, 0.012, 0.1), DARK)
-    return Prop((bins.mesh(f"Bin_{name}", paint(), 0.2),), tuple(row_of_circles((-0.4, 0), (0.4, 0), 0.3)))
+    return Prop((bins.mesh(f"Bin_{name}", enamel(), 0.2),), tuple(row_of_circles((-0.4, 0), (0.4, 0), 0.3)))
 
 
 def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Prop:
@@ -290,7 +290,7 @@ def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Pro
                 (far * share, y, up * share), (far * share, y, up * share + 0.95), 0.018, STEEL, sides=5, cap=False
             )
     return Prop(
-        (stone.mesh(f"Stairs_{name}", treads), rail.mesh(f"Handrail_{name}", paint(), 0.3)),
+        (stone.mesh(f"Stairs_{name}", treads), rail.mesh(f"Handrail_{name}", enamel(), 0.3)),
         tuple(row_of_circles((0.5, 0), (far - 0.5, 0), half)),
     )
 
@@ -343,7 +343,7 @@ def make_escalator(name: str, rise_m: float) -> Prop:
             [(-0.35, y, 0.55), (-0.45, y, 0.8), (-0.3, y, 0.97), (landing, y, 0.97), (far, y, up + 0.97)], 0.045, DARK
         )
     return Prop(
-        (stairs.mesh(f"Escalator_{name}", paint(), 0.15),), tuple(row_of_circles((0.1, 0), (far - 0.6, 0), 0.75))
+        (stairs.mesh(f"Escalator_{name}", enamel(), 0.15),), tuple(row_of_circles((0.1, 0), (far - 0.6, 0), 0.75))
     )
 
 
@@ -375,14 +375,14 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
     back, front = Solid(), Solid()
     for solid, y, low, high, out in ((back, -0.07, 0.9, 2.4, 0.1), (front, -2.04, 0.1, 0.95, 0.05)):
         a, b = -half + out, half - out
-        solid.quad(np.array([[a, y, low], [b, y, low], [b, y, high], [a, y, high]]))
+        solid.quad(np.array([[a, y, low], [b, y, low], [b, y, high], [a, y, high]]), (0.6,) * 3)
     y = -2.04
     board.quad(np.array([[-half, y, 2.5], [half, y, 2.5], [half, y, 2.95], [-half, y, 2.95]]), (0.9,) * 3, uv)
     return Prop(
         (
-            body.mesh(f"Kiosk_{name}", paint(), 0.1),
-            back.mesh(f"Goods_Kiosk_{name}", prints.shelf_goods(rng, (256, 96), 4), 0.1, 0.3),
-            front.mesh(f"Counter_Kiosk_{name}", prints.shelf_goods(rng, (256, 64), 2), 0.4, 0.15),
+            body.mesh(f"Kiosk_{name}", enamel(), 0.1),
+            back.mesh(f"Goods_Kiosk_{name}", prints.shelf_goods(rng, (256, 96), 4), 0.1, 0.12),
+            front.mesh(f"Counter_Kiosk_{name}", prints.shelf_goods(rng, (256, 64), 2), 0.4, 0.1),
             board.mesh(f"Sign_Kiosk_{name}", sign, 0.0, 0.5),
         ),
         tuple(row_of_circles((-half + 0.4, -1.2), (half - 0.4, -1.2), 0.95)),
@@ -404,7 +404,7 @@ def make_queue(name: str, length_m: float, tone: Rgb) -> Prop:
         posts.tube((x, 0, 0.03), (x, 0, 0.97), 0.032, (0.1, 0.1, 0.11), sides=8)
     for a, b in pairwise(at):
         posts.box(((a + b) / 2, 0, 0.88), (b - a, 0.008, 0.055), tone)
-    return Prop((posts.mesh(f"Queue_{name}", paint(), 0.2),), tuple(row_of_circles((at[0], 0), (at[-1], 0), 0.17)))
+    return Prop((posts.mesh(f"Queue_{name}", enamel(), 0.2),), tuple(row_of_circles((at[0], 0), (at[-1], 0), 0.17)))
 
 
 def make_guide_strip(name: str, lines: Sequence[tuple[float, float, float, float]], texture: np.ndarray) -> Prop:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, join, row_of_circles, write
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, enamel, join, row_of_circles, write
 from unrealperson.synth.scenes.scene import Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, noise, paint
+from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
 
 COLUMNS, ROWS = 8, 16
 RAIL_ROW = ROWS - 1
@@ -149,7 +149,7 @@ def _stock(
                 low.append(z)
                 tall.append(room * float(rng.uniform(0.68, 0.96)))
                 cell.append(kind * COLUMNS + int(rng.integers(COLUMNS)))
-                tone.append(light * (0.62 + 0.09 * level) * float(rng.uniform(0.9, 1.05)))
+                tone.append(light * (0.8 + 0.1 * level) * float(rng.uniform(0.9, 1.05)))
             x += span + 0.012
     x, d, z, w, h, t = (np.array(values) for values in (left, deep, low, wide, tall, tone))
     uv = np.stack([cell_uv(index, COLUMNS, ROWS) for index in cell])
@@ -184,14 +184,14 @@ def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np
     frame.box((0, 0, 0), (length_m + 0.9, 0.94, 0.1), dark)
     frame.box((0, 0, 0.1), (length_m, 0.06, 1.75), dark)
     for z, _ in LEVELS_M:
-        tone = 0.55 + 0.25 * z
-        frame.box((0, 0, z - 0.04), (length_m, 0.99, 0.035), tuple(tone * value for value in metal))
+        tone = 0.2 if z < 1.4 else 0.5
+        frame.box((0, 0, z - 0.04), (length_m, 0.98, 0.035), tuple(tone * value for value in metal))
     for x in (-half - 0.015, half + 0.015):
         frame.box((x, 0, 0.1), (0.03, 1.0, 1.8), metal)
     for x in (-half - 0.24, half + 0.24):
         for z, _ in LEVELS_M[:4]:
-            frame.box((x, 0, z - 0.04), (0.42, 0.9, 0.035), metal)
-    shelf = Prop((frame.mesh("Shelf", paint(), 0.05),))
+            frame.box((x, 0, z - 0.04), (0.42, 0.9, 0.035), dark)
+    shelf = Prop((frame.mesh("Shelf", enamel(), 0.05),))
     parts = [Prop((_stock(rng, length_m, goods),)).placed((0, side * 0.5, 0), 90 + side * 90) for side in (-1, 1)]
     ends = [
         Prop((_stock(rng, 0.9, goods, levels_m=LEVELS_M[:4], light=1.1),)).placed((x, 0, 0), yaw)
@@ -228,7 +228,7 @@ def make_wall_fridge(
         body.box((x, 0.4, 0.3), (0.04, 0.8, 1.7), (0.66,) * 3)
     levels = ((0.4, 0.34), (0.8, 0.29), (1.15, 0.28), (1.48, 0.3))
     for z, _ in levels:
-        body.box((0, 0.42, z - 0.04), (length_m - 0.08, 0.7, 0.03), (0.7,) * 3)
+        body.box((0, 0.42, z - 0.04), (length_m - 0.08, 0.66, 0.03), (0.25,) * 3)
     if doors:
         for x in np.arange(-half, half + 0.01, 0.78).tolist():
             body.box((x, 0.0, 0.34), (0.05, 0.03, 1.6), (0.12,) * 3)
@@ -237,7 +237,7 @@ def make_wall_fridge(
             body.box((0, 0.0, z), (length_m, 0.03, 0.05), (0.12,) * 3)
     stock = Prop((_stock(rng, length_m - 0.1, goods, levels_m=levels, light=1.25),)).placed((0, 0.1, 0), 0)
     return Prop(
-        (body.mesh(f"Fridge_{name}", paint(), 0.1), join(f"Chilled_{name}", stock.meshes)),
+        (body.mesh(f"Fridge_{name}", enamel(), 0.1), join(f"Chilled_{name}", stock.meshes)),
         tuple(row_of_circles((-half + 0.3, 0.45), (half - 0.3, 0.45), 0.5)),
     )
 
@@ -275,7 +275,7 @@ def make_freezer(rng: np.random.Generator, name: str, length_m: float, goods: np
             ]
             stock.quad(np.array(corners), (0.85, 0.9, 0.95), cell_uv(cell, COLUMNS, ROWS))
     return Prop(
-        (body.mesh(f"Freezer_{name}", paint(), 0.15), stock.mesh(f"Frozen_{name}", goods)),
+        (body.mesh(f"Freezer_{name}", enamel(), 0.15), stock.mesh(f"Frozen_{name}", goods)),
         tuple(row_of_circles((-half + 0.5, 0), (half - 0.5, 0), 0.75)),
     )
 
@@ -339,7 +339,7 @@ def make_checkout(
     )
     sweets = rack.placed((0.1, 2.16, 0), 180)
     meshes = (
-        body.mesh(f"Checkout_{name}", paint(), 0.15),
+        body.mesh(f"Checkout_{name}", enamel(), 0.15),
         sign.mesh(f"Sign_Checkout_{name}", signs),
         join(f"Goods_Checkout_{name}", sweets.meshes),
     )
@@ -383,7 +383,7 @@ def make_trolley(name: str, accent: Rgb, nested: int = 1) -> Prop:
             for x in (-0.38, 0.38):
                 cart.tube((at + x, y - 0.015, 0.06), (at + x, y + 0.015, 0.06), 0.06, (0.02,) * 3, sides=8)
     far = 0.27 * (nested - 1)
-    return Prop((cart.mesh(f"Trolley_{name}", paint(), 0.2),), tuple(row_of_circles((-0.25, 0), (far + 0.2, 0), 0.38)))
+    return Prop((cart.mesh(f"Trolley_{name}", enamel(), 0.2),), tuple(row_of_circles((-0.25, 0), (far + 0.2, 0), 0.38)))
 
 
 def make_fruit_stand(rng: np.random.Generator, name: str, columns: int, texture: np.ndarray) -> Prop:
@@ -440,7 +440,7 @@ def make_fruit_stand(rng: np.random.Generator, name: str, columns: int, texture:
                 if rng.random() < 0.4:
                     table.box((x, side * (far - 0.0), z + 0.16), (0.2, 0.012, 0.13), (0.85, 0.8, 0.2))
     return Prop(
-        (table.mesh(f"Stand_{name}", paint()), fruit.mesh(f"Fruit_{name}", texture)),
+        (table.mesh(f"Stand_{name}", enamel()), fruit.mesh(f"Fruit_{name}", texture)),
         tuple(row_of_circles((-half + 0.5, 0), (half - 0.5, 0), 0.85)),
     )
 
@@ -483,7 +483,7 @@ def make_pallet(rng: np.random.Generator, name: str, goods: np.ndarray, layers: 
                 ]
                 cartons.quad(np.array(top), tone, np.repeat(uv.mean(0, keepdims=True), 4, 0))
     return Prop(
-        (wood.mesh(f"Pallet_{name}", paint()), cartons.mesh(f"Cartons_{name}", goods)),
+        (wood.mesh(f"Pallet_{name}", enamel()), cartons.mesh(f"Cartons_{name}", goods)),
         ((-0.3, 0, 0.45), (0.3, 0, 0.45)),
     )
 
@@ -506,7 +506,7 @@ def make_baskets(name: str, tone: Rgb) -> Prop:
         stack.box((x, 0, top), (0.38, 0.27, 0.01), tuple(0.3 * value for value in tone))
         for y in (-0.1, 0.1):
             stack.rod([(x - 0.2, y, top), (x, y * 0.6, top + 0.12), (x + 0.2, y, top)], 0.01, (0.05,) * 3, sides=4)
-    return Prop((stack.mesh(f"Basket_{name}", paint()),), ((-0.25, 0, 0.3), (0.25, 0, 0.3)))
+    return Prop((stack.mesh(f"Basket_{name}", enamel()),), ((-0.25, 0, 0.3), (0.25, 0, 0.3)))
 
 
 def make_promotion(
@@ -539,7 +539,7 @@ def make_promotion(
     ]
     return Prop(
         (
-            body.mesh(f"Promotion_{name}", paint()),
+            body.mesh(f"Promotion_{name}", enamel()),
             board.mesh(f"Sign_Promotion_{name}", signs),
             join(f"Goods_Promotion_{name}", [side.meshes[0] for side in sides]),
         ),
@@ -558,4 +558,4 @@ def make_antenna(name: str) -> Prop:
         posts.box((x, 0, 0), (0.1, 0.5, 0.05), (0.08,) * 3)
         posts.rod([(x, -0.2, 0.05), (x, -0.2, 1.4), (x, 0.2, 1.4), (x, 0.2, 0.05)], 0.028, (0.6, 0.61, 0.6), sides=8)
         posts.box((x, 0, 0.3), (0.02, 0.34, 0.9), (0.5, 0.52, 0.53))
-    return Prop((posts.mesh(f"Antenna_{name}", paint(), 0.1),), ((-0.65, 0, 0.22), (0.65, 0, 0.22)))
+    return Prop((posts.mesh(f"Antenna_{name}", enamel(), 0.1),), ((-0.65, 0, 0.22), (0.65, 0, 0.22)))

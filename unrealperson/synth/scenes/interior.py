@@ -18,10 +18,20 @@ from unrealperson.synth.scenes import prints
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.scene import Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise, paint
+from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise
 
 Rectangle = tuple[float, float, float, float]
 GLOW = 2.6
+
+
+@lru_cache(maxsize=1)
+def enamel() -> np.ndarray:
+    """The texture that smooth things of steel and plastic share; their vertices carry the colour.
+
+    Returns:
+        [128, 128, 3] uint8.
+    """
+    return finish(np.full((128, 128, 3), 0.96) * grain(np.random.default_rng(2), 128, fine=0.012, coarse=0.025))
 
 
 def tiles(
@@ -84,8 +94,9 @@ def glazing(rng: np.random.Generator, size: int = 1024) -> np.ndarray:
         left, wide = int(rng.integers(0, size)), int(rng.integers(15, 110))
         top, tall = int(rng.uniform(0.2, 0.62) * high), int(rng.integers(15, 90))
         value[top : top + tall, left : left + wide] = rng.uniform(0.3, 0.75) + rng.uniform(-0.05, 0.05, 3)
-    for shift in (3, 5, 8):
-        value = 0.25 * (2 * value + np.roll(value, shift, 1) + np.roll(value, -shift, 1))
+    for shift in (3, 5, 8, 13):
+        for axis in (0, 1):
+            value = 0.25 * (2 * value + np.roll(value, shift, axis) + np.roll(value, -shift, axis))
     for left in range(0, size, side):
         if rng.random() < 0.25:
             top, back = high // 3 + int(rng.integers(0, 20)), rng.uniform(0.25, 0.6) + rng.uniform(-0.12, 0.12, 3)
@@ -300,7 +311,7 @@ def make_band(name: str, area: Rectangle, stripes: Sequence[tuple[float, float, 
         for low, high, color in stripes:
             uv = np.array([[0, low], [length, low], [length, high], [0, high]])
             band.quad(np.array([[ax, ay, low], [bx, by, low], [bx, by, high], [ax, ay, high]]), color, uv)
-    return Prop((band.mesh(name, paint()),))
+    return Prop((band.mesh(name, enamel()),))
 
 
 def settle(prop: Prop) -> Prop:
@@ -358,8 +369,8 @@ def make_ceiling(
             lamps.append(Lamp((cx, row, high_m - 0.1), tuple(light), 2.2 * high_m))
     meshes = (
         sheet.mesh("Ceiling_1", texture),
-        frame.mesh("Ceiling_2", paint()),
-        glass.mesh("CeilingLight_1", paint(), 0.0, GLOW),
+        frame.mesh("Ceiling_2", enamel()),
+        glass.mesh("CeilingLight_1", enamel(), 0.0, GLOW),
     )
     return Prop(meshes, (), tuple(lamps))
 
@@ -420,4 +431,4 @@ def make_hanging_sign(
         dark.box((x, 0, low_m), (0.03, 0.085, size_m[1]), (0.2,) * 3)
     for x in (-0.7 * half, 0.7 * half):
         dark.tube((x, 0, top), (x, 0, high_m), 0.012, (0.3,) * 3, sides=5, cap=False)
-    return Prop((sign.mesh(name, texture, 0.0, glow), dark.mesh(f"{name}_Frame", paint())))
+    return Prop((sign.mesh(name, texture, 0.0, glow), dark.mesh(f"{name}_Frame", enamel())))

@@ -45,7 +45,7 @@ def build_market(seed: int) -> Scene:
         seed: chooses textures, packages and clutter.
     """
     rng = np.random.default_rng([seed, NUMBER, 10])
-    scheme = np.array(rng.choice([[0.1, 0.35, 0.2], [0.55, 0.08, 0.08], [0.08, 0.2, 0.45], [0.7, 0.4, 0.08]]))
+    scheme = np.array(rng.choice([[0.1, 0.35, 0.2], [0.55, 0.08, 0.08], [0.08, 0.2, 0.45], [0.55, 0.2, 0.03]]))
     signs = _signs(scheme)
     packages = goods.packages(rng)
     props = _shelves(rng, scheme, packages) + _tills(rng, scheme, signs, packages)
@@ -161,7 +161,7 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
         goods.make_trolley(str(number), scheme, nested).placed((x, y, 0), yaw)
         for number, (x, y, yaw, nested) in enumerate(trolleys, 1)
     ]
-    stands = ((6.8, -5.0, 20), (11.4, -5.6, -35), (-13.6, -4.6, 90), (1.7, -1.9, 0), (-4.2, 8.9, 90))
+    stands = ((6.8, -5.0, 20), (11.4, -5.6, -35), (-13.6, -4.6, 90), (1.7, -1.9, 0), (-14.5, 8.9, 90))
     for number, (x, y, yaw) in enumerate(stands, 1):
         row = 9 if number < 4 else 6 + number % 4
         promotion = goods.make_promotion(rng, str(number), packages, signs, row_uv(row, 16), scheme)
@@ -180,7 +180,7 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
     props.append(roadside.make_cone(1, (-7.9, -9.3, 0.0), 0.0, rng))
     mat = Solid()
     mat.floor(7.3, -10.95, 9.7, -8.9, 0.006, (0.05, 0.05, 0.055))
-    props.append(Prop((mat.mesh("Mat_1", surfaces.paint()),)))
+    props.append(Prop((mat.mesh("Mat_1", interior.enamel()),)))
     return props
 
 

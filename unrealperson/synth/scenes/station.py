@@ -38,14 +38,14 @@ def build_station(seed: int) -> Scene:
         seed: chooses textures, posters and clutter.
     """
     rng = np.random.default_rng([seed, NUMBER, 10])
-    line = np.array(rng.choice([[0.65, 0.07, 0.06], [0.05, 0.2, 0.5], [0.05, 0.35, 0.2], [0.75, 0.45, 0.03]]))
+    line = np.array(rng.choice([[0.65, 0.07, 0.06], [0.05, 0.2, 0.5], [0.05, 0.35, 0.2], [0.5, 0.2, 0.03]]))
     signs = _signs(np.sqrt(line))
     terrazzo = interior.tiles(
         rng, rng.choice([[0.56, 0.54, 0.51], [0.5, 0.5, 0.5], [0.62, 0.59, 0.54]]), 6, speckle=0.1
     )
     props = [interior.settle(prop) for prop in _furniture(rng, line, signs, terrazzo) + _boards(rng, signs)]
     obstacles = np.array([circle for prop in props for circle in prop.obstacles])
-    floor = interior.make_floor(rng, BOUNDS, terrazzo, tile_m=5.4, obstacles=obstacles, gloss=0.4, worn=_paths())
+    floor = interior.make_floor(rng, BOUNDS, terrazzo, tile_m=5.4, obstacles=obstacles, gloss=0.6, worn=_paths())
     shell = _shell(rng, line)
     return Scene(
         NUMBER,
@@ -194,6 +194,6 @@ def _boards(rng: np.random.Generator, signs: np.ndarray) -> list[Prop]:
             f"Poster_{number}", int(rng.integers(8)), posters, (1.25, 1.85), low_m=1.0, glow=0.5 if number % 3 else 0.0
         )
         props.append(poster.placed((x, y, 0), yaw))
-    for number, (x, y, yaw) in enumerate(((-5.0, 8.4, 30), (6.7, -8.1, 60), (13.0, 3.9, 0)), 1):
+    for number, (x, y, yaw) in enumerate(((-3.3, 7.3, 30), (6.7, -8.1, 60), (13.0, 3.9, 0)), 1):
         props.append(concourse.make_totem(f"LightBox_{number}", int(rng.integers(8)), posters).placed((x, y, 0), yaw))
     return props
