@@ -373,16 +373,22 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
             body.box((x, -1.85, 1.06), rng.uniform(0.12, 0.35, 3), tone, yaw_deg=float(rng.uniform(-10, 10)))
     body.box((half - 0.5, -1.85, 1.06), (0.3, 0.3, 0.35), DARK)
     back, front = Solid(), Solid()
-    for solid, y, low, high, out in ((back, -0.07, 0.9, 2.4, 0.1), (front, -2.04, 0.1, 0.95, 0.05)):
+    shelves = prints.shelf_goods(rng, (256, 128), 5)
+    shelves = (0.45 * shelves + 0.55 * shelves.mean(-1, keepdims=True)).astype(np.uint8)
+    for solid, y, low, high, out, share in ((back, -0.07, 0.9, 2.4, 0.1, 1.0), (front, -2.04, 0.1, 0.95, 0.05, 0.4)):
         a, b = -half + out, half - out
-        solid.quad(np.array([[a, y, low], [b, y, low], [b, y, high], [a, y, high]]), (0.6,) * 3)
+        solid.quad(
+            np.array([[a, y, low], [b, y, low], [b, y, high], [a, y, high]]),
+            (0.7,) * 3,
+            np.array([[0, 0], [1, 0], [1, share], [0, share]]),
+        )
     y = -2.04
     board.quad(np.array([[-half, y, 2.5], [half, y, 2.5], [half, y, 2.95], [-half, y, 2.95]]), (0.9,) * 3, uv)
     return Prop(
         (
             body.mesh(f"Kiosk_{name}", enamel(), 0.1),
-            back.mesh(f"Goods_Kiosk_{name}", prints.shelf_goods(rng, (256, 96), 4), 0.1, 0.12),
-            front.mesh(f"Counter_Kiosk_{name}", prints.shelf_goods(rng, (256, 64), 2), 0.4, 0.1),
+            back.mesh(f"Goods_Kiosk_{name}", shelves, 0.1, 0.15),
+            front.mesh(f"Counter_Kiosk_{name}", shelves, 0.4, 0.1),
             board.mesh(f"Sign_Kiosk_{name}", sign, 0.0, 0.5),
         ),
         tuple(row_of_circles((-half + 0.4, -1.2), (half - 0.4, -1.2), 0.95)),

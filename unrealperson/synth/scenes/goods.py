@@ -102,18 +102,18 @@ def fruits(rng: np.random.Generator, size: int = 512) -> np.ndarray:
     )  # fmt: skip
     side = size // 4
     value = np.empty((size, size, 3), np.float32)
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     for index, tone in enumerate(tones):
-        cell = np.zeros((side, side, 3), np.float32) + np.array(tone) * 0.25
+        cell = value[index // 4 * side : (index // 4 + 1) * side, index % 4 * side : (index % 4 + 1) * side]
+        cell[:] = 0.25 * np.array(tone)
         radius = rng.uniform(6, 13)
-        for _ in range(int(1.9 * (side / radius) ** 2 / 2)):
-            cx, cy = rng.uniform(0, side, 2)
-            away = np.hypot(x - cx, y - cy) / radius
-            bulge = np.sqrt(np.clip(1 - away * away, 0, 1))[..., None]
+        reach = int(radius)
+        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / radius
+        away = np.hypot(x, y)
+        light = 0.35 + 0.75 * np.sqrt(np.clip(1 - away**2, 0, 1)) + 0.25 * np.clip(-x - y, 0, 1)
+        for cx, cy in rng.integers(reach, side - reach, (int((side / radius) ** 2), 2)):
             color = np.array(tone) * rng.uniform(0.75, 1.1) * (1 + 0.1 * rng.standard_normal(3))
-            light = 0.35 + 0.75 * bulge + 0.25 * np.clip((cx - x) + (cy - y), 0, radius)[..., None] / radius
-            cell = np.where((away < 1)[..., None], color * light, cell)
-        value[index // 4 * side : (index // 4 + 1) * side, index % 4 * side : (index % 4 + 1) * side] = cell
+            part = cell[cy - reach : cy + reach + 1, cx - reach : cx + reach + 1]
+            part[away < 1] = (light[..., None] * color)[away < 1]
     return finish(value)
 
 
@@ -222,7 +222,7 @@ def make_wall_fridge(
     body.box((0, 0.76, 0.34), (length_m, 0.06, 1.7), (0.62,) * 3)
     body.box((0, 0.4, 1.95), (length_m, 0.8, 0.12), (0.6,) * 3)
     body.box((0, 0.42, 2.07), (length_m, 0.7, 0.16), (0.32,) * 3)
-    body.box((0, 0.03, 2.02), (length_m, 0.06, 0.26), header)
+    body.box((0, 0.02, 2.02), (length_m, 0.06, 0.26), header)
     body.box((0, 0.06, 1.93), (length_m - 0.1, 0.06, 0.02), (GLOW,) * 3)
     for x in (-half + 0.02, half - 0.02):
         body.box((x, 0.4, 0.3), (0.04, 0.8, 1.7), (0.66,) * 3)

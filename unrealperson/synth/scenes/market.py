@@ -152,21 +152,21 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
     trolleys = (
         (14.3, -9.9, 90, 7),
         (13.4, -9.9, 90, 5),
-        (-3.3, -3.7, 100, 1),
+        (-0.5, -4.6, 95, 1),
         (-12.6, -8.7, 80, 1),
-        (2.0, 8.2, 15, 1),
-        (3.0, -9.0, 30, 1),
+        (3.5, 8.0, 15, 1),
+        (2.3, -8.6, 30, 1),
     )
     props = [
         goods.make_trolley(str(number), scheme, nested).placed((x, y, 0), yaw)
         for number, (x, y, yaw, nested) in enumerate(trolleys, 1)
     ]
-    stands = ((6.8, -5.0, 20), (11.4, -5.6, -35), (-13.6, -4.6, 90), (1.7, -1.9, 0), (-14.5, 8.9, 90))
+    stands = ((6.8, -5.0, 20), (11.4, -5.6, -35), (-13.6, -4.6, 90), (-0.2, -1.85, 0), (-14.5, 8.9, 90))
     for number, (x, y, yaw) in enumerate(stands, 1):
         row = 9 if number < 4 else 6 + number % 4
         promotion = goods.make_promotion(rng, str(number), packages, signs, row_uv(row, 16), scheme)
         props.append(promotion.placed((x, y, 0), yaw))
-    for number, (x, y, yaw) in enumerate(((10.9, -8.6, 90), (5.9, -8.9, 80)), 1):
+    for number, (x, y, yaw) in enumerate(((10.9, -8.6, 90), (6.1, -8.4, 80)), 1):
         props.append(goods.make_baskets(str(number), scheme).placed((x, y, 0), yaw))
     props.append(goods.make_antenna("1").placed((8.5, -10.3, 0), 0))
     for number, (x, y, long, yaw) in enumerate(((3.2, -6.9, 3.6, 90), (11.4, -7.4, 3.0, 90), (4.6, -8.6, 2.4, 0)), 1):
@@ -175,9 +175,9 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
     for number, (x, kind) in enumerate(((-13.2, 3), (-12.2, 3), (-10.6, 1), (1.4, 2)), 1):
         machine = concourse.make_machine(f"Machine_{number}", kind, fronts, (0.98, 0.75, 1.9))
         props.append(machine.placed((x, BOUNDS[1] + 0.03, 0), 180))
-    for number, (x, y) in enumerate(((12.9, -0.6), (10.4, -1.0)), 1):
-        props.append(furniture.make_planter(number, (x, y, 0.0), 90.0 * number, rng))
-    props.append(roadside.make_cone(1, (-7.9, -9.3, 0.0), 0.0, rng))
+    for number, (x, y) in enumerate(((11.1, -0.9), (7.3, -0.9)), 1):
+        props.append(furniture.make_planter(number, (x, y, 0.0), 0.0, rng))
+    props.append(roadside.make_cone(1, (-8.0, -8.9, 0.0), 0.0, rng))
     mat = Solid()
     mat.floor(7.3, -10.95, 9.7, -8.9, 0.006, (0.05, 0.05, 0.055))
     props.append(Prop((mat.mesh("Mat_1", interior.enamel()),)))
