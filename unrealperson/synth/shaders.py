@@ -74,7 +74,7 @@ void main() {
     number = vec4(object, 0.0, 1.0);
 }
 """
-"""Sun with soft shadow, sky, ground and lamps and their mirror images, gloss, glow, haze, exposure, tone curve; root of colour, object."""
+"""Sun with soft shadow, sky, ground, lamps and their mirror images, glow, haze, exposure; root of colour, object."""
 
 SKY = """#version 330
 uniform sampler2D p3d_Texture0;

@@ -1,4 +1,4 @@
-"""What stands in a station: ticket gates and machines, benches, boards, posters, stairs, escalators, kiosks, railings."""
+"""What stands in a station: ticket gates and machines, benches, boards, posters, stairs, kiosks, railings."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from unrealperson.synth.scenes import prints
 from unrealperson.synth.scenes.interior import GLOW, cell_uv, enamel, row_of_circles, write
 from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish
+from unrealperson.synth.scenes.surfaces import finish
 
 STEEL, DARK = (0.4, 0.41, 0.42), (0.03, 0.03, 0.035)
 GATE_M = 1.2
+Pair = tuple[float, float]
 STEP_M = (0.3, 0.165)
 _PLACES = ("Northgate", "Riverside", "Old Harbour", "Airport", "Hillview", "Museum", "Central Park", "Lakeside")
 
@@ -121,7 +123,7 @@ def make_gates(name: str, passages: int) -> Prop:
     return Prop((gates.mesh(f"Gate_{name}", enamel(), 0.25),), tuple(circles))
 
 
-def make_railing(name: str, length_m: float, tint: Rgb = (0.3, 0.36, 0.36)) -> Prop:
+def make_railing(name: str, length_m: float, tint: ArrayLike = (0.3, 0.36, 0.36)) -> Prop:
     """A barrier along X: steel posts and rail, panels between them.
 
     Args:
@@ -139,7 +141,7 @@ def make_railing(name: str, length_m: float, tint: Rgb = (0.3, 0.36, 0.36)) -> P
     return Prop((rail.mesh(f"Railing_{name}", enamel(), 0.3),), tuple(row_of_circles((-half, 0), (half, 0), 0.15)))
 
 
-def make_bench(name: str, seats: int, tone: Rgb) -> Prop:
+def make_bench(name: str, seats: int, tone: ArrayLike) -> Prop:
     """Steel seats in a row along X, seen from -Y.
 
     Args:
@@ -268,17 +270,7 @@ def make_stairs(name: str, wide_m: float, steps: int, treads: np.ndarray) -> Pro
         stone.quad(np.array([[x, half, z], [x, -half, z], [x, -half, z + rise], [x, half, z + rise]]), (0.55,) * 3)
         top = [[x, -half, z + rise], [x + run, -half, z + rise], [x + run, half, z + rise], [x, half, z + rise]]
         stone.quad(np.array(top), tone, np.array(top)[:, :2] / 2)
-        stone.quad(
-            np.array(
-                [
-                    *[
-                        [a, b, c + 0.003]
-                        for a, b, c in (top[0], (x + 0.05, -half, z + rise), (x + 0.05, half, z + rise), top[3])
-                    ]
-                ]
-            ),
-            (0.12,) * 3,
-        )
+        stone.floor(x, -half, x + 0.05, half, z + rise + 0.003, (0.12,) * 3)
     far, up = run * steps, rise * steps
     for y in (-half, half):
         turn = -1 if y < 0 else 1
@@ -309,36 +301,25 @@ def make_escalator(name: str, rise_m: float) -> Prop:
     stairs.box((landing / 2 - 0.3, 0, 0), (landing + 0.6, 1.0, 0.02), (0.3, 0.31, 0.32))
     for line in np.linspace(-0.44, 0.44, 12).tolist():
         stairs.box((landing / 2, line, 0.02), (landing, 0.02, 0.006), (0.1,) * 3)
+
+    def strip(a: Pair, b: Pair, near: Pair, far: Pair, tone: ArrayLike) -> None:
+        (y0, low), (y1, high) = near, far
+        corners = [(a[0], y0, a[1] + low), (b[0], y0, b[1] + low), (b[0], y1, b[1] + high), (a[0], y1, a[1] + high)]
+        stairs.quad(np.array(corners), tone)
+
     for step in range(count):
         x, z = landing + run * step, rise * step
-        for low, tone, top in ((True, 0.05, False), (False, 0.16, True)):
-            points = (
-                [[x, -0.5, z + rise], [x + run, -0.5, z + rise], [x + run, 0.5, z + rise], [x, 0.5, z + rise]]
-                if top
-                else [[x, 0.5, z], [x, -0.5, z], [x, -0.5, z + rise], [x, 0.5, z + rise]]
-            )
-            stairs.quad(np.array(points), (tone,) * 3 if low or step else (0.4, 0.33, 0.03))
-        stairs.quad(
-            np.array(
-                [
-                    [x, -0.5, z + rise + 0.003],
-                    [x + 0.03, -0.5, z + rise + 0.003],
-                    [x + 0.03, 0.5, z + rise + 0.003],
-                    [x, 0.5, z + rise + 0.003],
-                ]
-            ),
-            (0.5, 0.42, 0.05),
-        )
+        stairs.quad(np.array([[x, 0.5, z], [x, -0.5, z], [x, -0.5, z + rise], [x, 0.5, z + rise]]), (0.05,) * 3)
+        strip((x, z + rise), (x + run, z + rise), (-0.5, 0.0), (0.5, 0.0), (0.16,) * 3)
+        strip((x, z + rise), (x + 0.03, z + rise), (-0.5, 0.003), (0.5, 0.003), (0.5, 0.42, 0.05))
     far, up = landing + run * count, rise * count
     for y in (-0.62, 0.62):
-        line = np.array([[-0.3, y, 0.0], [landing, y, 0.0], [far, y, up]])
-        for a, b in zip(line[:-1], line[1:], strict=True):
-            for low, high, tone, out in ((0.0, 0.42, STEEL, 0.12), (0.42, 0.92, (0.32, 0.38, 0.38), 0.03)):
-                for side in (-out, out):
-                    quad = np.array([a + (0, side, low), b + (0, side, low), b + (0, side, high), a + (0, side, high)])
-                    stairs.quad(quad if side < 0 else quad[::-1], tone)
-            quad = np.array([a + (0, -0.12, 0.42), b + (0, -0.12, 0.42), b + (0, 0.12, 0.42), a + (0, 0.12, 0.42)])
-            stairs.quad(quad, (0.5, 0.51, 0.52))
+        line = [(-0.3, 0.0), (landing, 0.0), (far, up)]
+        for a, b in pairwise(line):
+            for out, low, high, tone in ((0.12, 0.0, 0.42, STEEL), (0.03, 0.42, 0.92, (0.32, 0.38, 0.38))):
+                strip(a, b, (y - out, low), (y - out, high), tone)
+                strip(a, b, (y + out, high), (y + out, low), tone)
+            strip(a, b, (y - 0.12, 0.42), (y + 0.12, 0.42), (0.5, 0.51, 0.52))
         stairs.rod(
             [(-0.35, y, 0.55), (-0.45, y, 0.8), (-0.3, y, 0.97), (landing, y, 0.97), (far, y, up + 0.97)], 0.045, DARK
         )
@@ -347,7 +328,9 @@ def make_escalator(name: str, rise_m: float) -> Prop:
     )
 
 
-def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndarray, uv: np.ndarray, tone: Rgb) -> Prop:
+def make_kiosk(
+    rng: np.random.Generator, name: str, wide_m: float, sign: np.ndarray, uv: np.ndarray, tone: ArrayLike
+) -> Prop:
     """A shop counter against a wall, seen from -Y, its back in y = 0.
 
     Args:
@@ -370,7 +353,7 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
     for x in np.arange(-half + 0.4, half - 0.3, 0.45).tolist():
         if rng.random() < 0.7:
             tone = rng.uniform(0.1, 0.7, 3)
-            body.box((x, -1.85, 1.06), rng.uniform(0.12, 0.35, 3), tone, yaw_deg=float(rng.uniform(-10, 10)))
+            body.box((x, -1.85, 1.06), rng.uniform(0.12, 0.35, 3).tolist(), tone, yaw_deg=float(rng.uniform(-10, 10)))
     body.box((half - 0.5, -1.85, 1.06), (0.3, 0.3, 0.35), DARK)
     back, front = Solid(), Solid()
     shelves = prints.shelf_goods(rng, (256, 128), 5)
@@ -395,7 +378,7 @@ def make_kiosk(rng: np.random.Generator, name: str, wide_m: float, sign: np.ndar
     )
 
 
-def make_queue(name: str, length_m: float, tone: Rgb) -> Prop:
+def make_queue(name: str, length_m: float, tone: ArrayLike) -> Prop:
     """Posts with belts along X that line up people who wait.
 
     Args:

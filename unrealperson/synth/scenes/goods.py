@@ -1,200 +1,44 @@
-"""What stands in a supermarket: shelves full of packages, fridges, check-outs, trolleys, fruit, pallets."""
+"""What stands in a supermarket: shelves, fridges, check-outs, trolleys, baskets, fruit, pallets, promotions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from unrealperson.synth.scenes.interior import GLOW, cell_uv, enamel, join, row_of_circles, write
-from unrealperson.synth.scenes.scene import Mesh, Prop
+from unrealperson.synth.scenes.interior import GLOW, cell_uv, enamel, join, row_of_circles
+from unrealperson.synth.scenes.packages import COLUMNS, HUES, LEVELS_M, ROWS, stocked
+from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, noise
-
-COLUMNS, ROWS = 8, 16
-RAIL_ROW = ROWS - 1
-LEVELS_M = ((0.16, 0.36), (0.56, 0.3), (0.9, 0.28), (1.22, 0.27), (1.53, 0.25))
-"""Height and clear room of each shelf board."""
-_HUES = np.array(
-    [
-        [0.72, 0.1, 0.1], [0.85, 0.45, 0.1], [0.88, 0.75, 0.2], [0.2, 0.45, 0.18], [0.1, 0.3, 0.6],
-        [0.85, 0.84, 0.8], [0.35, 0.18, 0.1], [0.5, 0.15, 0.4], [0.55, 0.72, 0.8], [0.15, 0.15, 0.17],
-        [0.8, 0.65, 0.5], [0.45, 0.5, 0.3],
-    ]
-)  # fmt: skip
-_WORDS = ("RICE", "TEA", "COFFEE", "MILK", "PASTA", "OATS", "SOAP", "JUICE", "SALT", "HONEY", "NUTS", "SODA", "CRISPS")
 
 
-def packages(rng: np.random.Generator, size: int = 1024) -> np.ndarray:
-    """Fronts of packages as they stand on shelves: 15 rows of 8 groups of equal ones, and a row of price tags.
-
-    Args:
-        rng: source of colours and shapes.
-        size: side in pixels.
-    """
-    high, wide = size // ROWS, size // COLUMNS
-    value = np.empty((size, size, 3), np.float32)
-    for row in range(RAIL_ROW):
-        for column in range(COLUMNS):
-            cell = value[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
-            cell[:] = np.linspace(0.05, 0.16, high)[:, None, None]
-            _facings(rng, cell, ("carton", "bottle", "bag", "carton", "can")[row % 5])
-    rail = value[RAIL_ROW * high :]
-    rail[:] = rng.choice([[0.75, 0.75, 0.74], [0.55, 0.56, 0.58], [0.7, 0.15, 0.12]])
-    for left in np.arange(4, size - 30, 26):
-        if rng.random() < 0.8:
-            tag = (0.9, 0.8, 0.2) if rng.random() < 0.18 else (0.95, 0.95, 0.93)
-            rail[8:-8, left : left + 20] = tag
-            rail[22:40, left + 3 : left + 3 + int(rng.integers(6, 14))] = 0.15
-    return finish(value)
-
-
-def _facings(rng: np.random.Generator, cell: np.ndarray, kind: str) -> None:
-    high, wide = cell.shape[:2]
-    count = int(rng.integers(2, 5)) if kind in ("carton", "bag") else int(rng.integers(4, 7))
-    side = wide // count
-    tall = int(high * rng.uniform(0.78, 0.98))
-    main, second = _HUES[rng.choice(len(_HUES), 2, replace=False)] * rng.uniform(0.75, 1.0, (2, 1))
-    item = np.ones((tall, side - 1, 3), np.float32) * main
-    x = np.linspace(-1, 1, side - 1)[None]
-    y = np.linspace(0, 1, tall)[:, None]
-    band = sorted(rng.uniform(0.15, 0.9, 2))
-    item[(y[:, 0] > band[0]) & (y[:, 0] < band[1])] = second
-    if rng.random() < 0.6:
-        blob = (x - rng.uniform(-0.3, 0.3)) ** 2 + ((y - rng.uniform(0.4, 0.7)) * 3) ** 2 < rng.uniform(0.1, 0.5)
-        item[blob] = _HUES[rng.integers(len(_HUES))]
-    ink = (0.95, 0.95, 0.92) if main.mean() < 0.5 else (0.1, 0.1, 0.12)
-    if kind in ("carton", "bag"):
-        write(item, str(rng.choice(_WORDS)), (2, int(tall * rng.uniform(0.1, 0.3))), max(int(side * 0.2), 5), ink)
-    for top in (rng.uniform(0.5, 0.85, 2) * tall).astype(int):
-        item[top : top + 2, 4 : 4 + int(rng.integers(5, side - 6))] = ink
-    solid = np.ones((tall, side - 1), bool)
-    if kind == "bottle":
-        neck = np.clip((y - 0.12) / 0.22, 0, 1)
-        solid = np.abs(x) < 0.3 + 0.6 * neck * neck * (3 - 2 * neck)
-        item[y[:, 0] < 0.09] = _HUES[rng.integers(len(_HUES))]
-    elif kind == "bag":
-        item *= 1 + 0.16 * noise(rng, 128, 24)[:tall, : side - 1, None]
-        solid = np.abs(x) < 0.97 - 0.1 * np.sin(6 * np.pi * y) ** 2
-    elif kind == "can":
-        solid = np.abs(x) < np.where((y * 2) % 1 < 0.06, 0.75, 0.94)
-        item[((y * 2) % 1)[:, 0] < 0.06] = 0.6
-    if kind in ("bottle", "can"):
-        item *= (0.45 + 0.6 * np.sqrt(np.clip(1 - (x - 0.2) ** 2, 0, 1)))[..., None]
-    for number in range(count):
-        if rng.random() > 0.03:
-            part = cell[high - tall :, number * side : (number + 1) * side - 1]
-            part[solid] = (item * rng.uniform(0.9, 1.05))[solid]
-
-
-def fruits(rng: np.random.Generator, size: int = 512) -> np.ndarray:
-    """Crates of fruit and vegetables from above, 4 rows of 4.
-
-    Args:
-        rng: source of their places.
-        size: side in pixels.
-    """
-    tones = (
-        (0.75, 0.1, 0.08), (0.92, 0.5, 0.08), (0.93, 0.82, 0.2), (0.45, 0.62, 0.15), (0.8, 0.18, 0.1), (0.3, 0.1, 0.28),
-        (0.85, 0.78, 0.55), (0.2, 0.42, 0.12), (0.6, 0.75, 0.3), (0.88, 0.35, 0.1), (0.7, 0.6, 0.42), (0.55, 0.08, 0.15),
-        (0.85, 0.6, 0.45), (0.35, 0.5, 0.2), (0.9, 0.88, 0.8), (0.15, 0.15, 0.28),
-    )  # fmt: skip
-    side = size // 4
-    value = np.empty((size, size, 3), np.float32)
-    for index, tone in enumerate(tones):
-        cell = value[index // 4 * side : (index // 4 + 1) * side, index % 4 * side : (index % 4 + 1) * side]
-        cell[:] = 0.25 * np.array(tone)
-        radius = rng.uniform(6, 13)
-        reach = int(radius)
-        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / radius
-        away = np.hypot(x, y)
-        light = 0.35 + 0.75 * np.sqrt(np.clip(1 - away**2, 0, 1)) + 0.25 * np.clip(-x - y, 0, 1)
-        for cx, cy in rng.integers(reach, side - reach, (int((side / radius) ** 2), 2)):
-            color = np.array(tone) * rng.uniform(0.75, 1.1) * (1 + 0.1 * rng.standard_normal(3))
-            part = cell[cy - reach : cy + reach + 1, cx - reach : cx + reach + 1]
-            part[away < 1] = (light[..., None] * color)[away < 1]
-    return finish(value)
-
-
-def _stock(
-    rng: np.random.Generator,
-    length_m: float,
-    goods: np.ndarray,
-    *,
-    levels_m: Sequence[tuple[float, float]] = LEVELS_M,
-    light: float = 1.0,
-) -> Mesh:
-    """Packages and price rails on shelf boards, seen from -Y; the boards' edges lie in y = 0, x is centred."""
-    solid = Solid()
-    left, deep, low, wide, tall, cell, tone = [], [], [], [], [], [], []
-    for level, (z, room) in enumerate(levels_m):
-        rail = np.array([[0, 0.01], [length_m / 2, 0.01], [length_m / 2, 0.99], [0, 0.99]]) / (1, ROWS)
-        x0, x1 = -length_m / 2, length_m / 2
-        solid.quad(
-            np.array([[x0, -0.005, z - 0.045], [x1, -0.005, z - 0.045], [x1, -0.005, z], [x0, -0.005, z]]),
-            (light * (0.7 + 0.06 * level),) * 3,
-            rail,
-        )
-        x = x0 + 0.02
-        kind = int(rng.integers(RAIL_ROW))
-        while x < x1 - 0.15:
-            span = min(float(rng.uniform(0.3, 0.62)), x1 - x - 0.01)
-            if rng.random() < 0.3:
-                kind = int(rng.integers(RAIL_ROW))
-            if rng.random() > 0.04:
-                left.append(x)
-                wide.append(span)
-                deep.append(float(rng.choice([0.015, 0.03, 0.06, 0.14], p=[0.45, 0.25, 0.2, 0.1])))
-                low.append(z)
-                tall.append(room * float(rng.uniform(0.68, 0.96)))
-                cell.append(kind * COLUMNS + int(rng.integers(COLUMNS)))
-                tone.append(light * (0.8 + 0.1 * level) * float(rng.uniform(0.9, 1.05)))
-            x += span + 0.012
-    x, d, z, w, h, t = (np.array(values) for values in (left, deep, low, wide, tall, tone))
-    uv = np.stack([cell_uv(index, COLUMNS, ROWS) for index in cell])
-
-    def face(points: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], normal: Rgb, uv: np.ndarray, t: np.ndarray):
-        corners = np.stack([np.stack(point, -1) for point in points], 1)
-        count = len(corners)
-        first = 4 * np.arange(count)[:, None]
-        faces = np.concatenate([first + [0, 1, 2], first + [0, 2, 3]])
-        color = np.repeat(t, 4)[:, None] * np.ones(3)
-        solid.add(corners.reshape(-1, 3), np.tile(normal, (4 * count, 1)), uv.reshape(-1, 2), color, faces)
-
-    face([(x, d, z), (x + w, d, z), (x + w, d, z + h), (x, d, z + h)], (0, -1, 0), uv, t)
-    back = d + 0.3
-    middle = np.repeat(uv.mean(1, keepdims=True), 4, 1)
-    face([(x, d, z + h), (x + w, d, z + h), (x + w, back, z + h), (x, back, z + h)], (0, 0, 1), middle, 0.7 * t)
-    return solid.mesh("Goods", goods)
-
-
-def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, metal: Rgb) -> Prop:
+def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, metal: ArrayLike) -> Prop:
     """A shelf for both sides along X, 1 m deep, with stocked ends.
 
     Args:
         rng: source of what stands where.
         name: number or word that ends the names of its meshes.
         length_m: without the ends.
-        goods: texture of `packages`.
+        goods: texture of `package_fronts`.
         metal: linear colour of the metal.
     """
     frame = Solid()
-    half, dark = length_m / 2, tuple(0.45 * value for value in metal)
+    half, dark = length_m / 2, 0.45 * np.asarray(metal)
     frame.box((0, 0, 0), (length_m + 0.9, 0.94, 0.1), dark)
     frame.box((0, 0, 0.1), (length_m, 0.06, 1.75), dark)
     for z, _ in LEVELS_M:
         tone = 0.2 if z < 1.4 else 0.5
-        frame.box((0, 0, z - 0.04), (length_m, 0.98, 0.035), tuple(tone * value for value in metal))
+        frame.box((0, 0, z - 0.04), (length_m, 0.98, 0.035), tone * np.asarray(metal))
     for x in (-half - 0.015, half + 0.015):
         frame.box((x, 0, 0.1), (0.03, 1.0, 1.8), metal)
     for x in (-half - 0.24, half + 0.24):
         for z, _ in LEVELS_M[:4]:
             frame.box((x, 0, z - 0.04), (0.42, 0.9, 0.035), dark)
     shelf = Prop((frame.mesh("Shelf", enamel(), 0.05),))
-    parts = [Prop((_stock(rng, length_m, goods),)).placed((0, side * 0.5, 0), 90 + side * 90) for side in (-1, 1)]
+    parts = [Prop((stocked(rng, length_m, goods),)).placed((0, side * 0.5, 0), 90 + side * 90) for side in (-1, 1)]
     ends = [
-        Prop((_stock(rng, 0.9, goods, levels_m=LEVELS_M[:4], light=1.1),)).placed((x, 0, 0), yaw)
+        Prop((stocked(rng, 0.9, goods, levels_m=LEVELS_M[:4], light=1.1),)).placed((x, 0, 0), yaw)
         for x, yaw in ((-half - 0.45, -90), (half + 0.45, 90))
     ]
     stock = join(f"Goods_{name}", [part.meshes[0] for part in parts + ends])
@@ -203,7 +47,7 @@ def make_gondola(rng: np.random.Generator, name: str, length_m: float, goods: np
 
 
 def make_wall_fridge(
-    rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, header: Rgb, *, doors: bool
+    rng: np.random.Generator, name: str, length_m: float, goods: np.ndarray, header: ArrayLike, *, doors: bool
 ) -> Prop:
     """A lit chilled cabinet 0.8 m deep, seen from -Y, its front in y = 0.
 
@@ -211,7 +55,7 @@ def make_wall_fridge(
         rng: source of what stands where.
         name: number or word that ends the names of its meshes.
         length_m: along X.
-        goods: texture of `packages`.
+        goods: texture of `package_fronts`.
         header: linear colour of the board above.
         doors: whether framed doors close it.
     """
@@ -235,9 +79,9 @@ def make_wall_fridge(
             body.box((x + 0.09, -0.04, 0.9), (0.02, 0.03, 0.5), (0.55,) * 3)
         for z in (0.34, 1.9):
             body.box((0, 0.0, z), (length_m, 0.03, 0.05), (0.12,) * 3)
-    stock = Prop((_stock(rng, length_m - 0.1, goods, levels_m=levels, light=1.25),)).placed((0, 0.1, 0), 0)
+    chilled = Prop((stocked(rng, length_m - 0.1, goods, levels_m=levels, light=1.25),)).placed((0, 0.1, 0), 0)
     return Prop(
-        (body.mesh(f"Fridge_{name}", enamel(), 0.1), join(f"Chilled_{name}", stock.meshes)),
+        (body.mesh(f"Fridge_{name}", enamel(), 0.1), join(f"Chilled_{name}", chilled.meshes)),
         tuple(row_of_circles((-half + 0.3, 0.45), (half - 0.3, 0.45), 0.5)),
     )
 
@@ -249,7 +93,7 @@ def make_freezer(rng: np.random.Generator, name: str, length_m: float, goods: np
         rng: source of what lies where.
         name: number or word that ends the names of its meshes.
         length_m: along X.
-        goods: texture of `packages`.
+        goods: texture of `package_fronts`.
     """
     body, stock = Solid(), Solid()
     half = length_m / 2
@@ -281,14 +125,14 @@ def make_freezer(rng: np.random.Generator, name: str, length_m: float, goods: np
 
 
 def make_checkout(
-    rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray, accent: Rgb
+    rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray, accent: ArrayLike
 ) -> Prop:
     """A check-out along Y: belt, till, bagging end, number on a pole; customers pass at +X.
 
     Args:
         rng: source of what lies on the belt.
         name: number or word that ends the names of its meshes.
-        goods: texture of `packages`.
+        goods: texture of `package_fronts`.
         signs: texture with the number.
         uv: [4, 2] where the number is.
         accent: linear colour of its front.
@@ -319,23 +163,17 @@ def make_checkout(
     for dx, dy, normal in ((0, -0.11, 0), (0.15, 0, 1), (0, 0.11, 2), (-0.15, 0, 3)):
         c, s = math.cos(normal * math.pi / 2), math.sin(normal * math.pi / 2)
         w = 0.15 if normal % 2 == 0 else 0.11
-        at = np.array([-0.25 + dx, 1.75 + dy, 2.2])
-        corners = [
-            at + (-w * c, -w * s, 0),
-            at + (w * c, w * s, 0),
-            at + (w * c, w * s, 0.3),
-            at + (-w * c, -w * s, 0.3),
-        ]
+        corners = [(-0.25 + dx + u * c, 1.75 + dy + u * s, z) for u, z in ((-w, 2.2), (w, 2.2), (w, 2.5), (-w, 2.5))]
         sign.quad(np.array(corners), (0.95,) * 3, uv)
     for _ in range(int(rng.integers(3, 9))):
-        tone = _HUES[rng.integers(len(_HUES))] ** 2
-        at = (rng.uniform(-0.05, 0.25), rng.uniform(0.0, 1.6), 0.86)
-        body.box(at, rng.uniform(0.07, 0.2, 3), tone, yaw_deg=rng.uniform(0, 90))
+        spot = (rng.uniform(-0.05, 0.25), rng.uniform(0.0, 1.6), 0.86)
+        tone = HUES[rng.integers(len(HUES))] ** 2
+        body.box(spot, rng.uniform(0.07, 0.2, 3).tolist(), tone, yaw_deg=rng.uniform(0, 90))
     for z in (0.6, 0.8, 1.0, 1.2):
         body.box((0.1, 2.0, z), (0.7, 0.3, 0.02), steel)
     body.box((0.1, 1.88, 0), (0.7, 0.04, 1.4), steel)
     rack = Prop(
-        (_stock(rng, 0.7, goods, levels_m=((0.35, 0.2), (0.62, 0.16), (0.82, 0.16), (1.02, 0.16), (1.22, 0.14))),)
+        (stocked(rng, 0.7, goods, levels_m=((0.35, 0.2), (0.62, 0.16), (0.82, 0.16), (1.02, 0.16), (1.22, 0.14))),)
     )
     sweets = rack.placed((0.1, 2.16, 0), 180)
     meshes = (
@@ -346,7 +184,7 @@ def make_checkout(
     return Prop(meshes, (*row_of_circles((0.05, -1.75), (0.05, 1.8), 0.42), (-0.45, -0.35, 0.3)))
 
 
-def make_trolley(name: str, accent: Rgb, nested: int = 1) -> Prop:
+def make_trolley(name: str, accent: ArrayLike, nested: int = 1) -> Prop:
     """Shopping trolleys that point along X, pushed into one another.
 
     Args:
@@ -451,7 +289,7 @@ def make_pallet(rng: np.random.Generator, name: str, goods: np.ndarray, layers: 
     Args:
         rng: source of what is stacked.
         name: number or word that ends the names of its meshes.
-        goods: texture of `packages`.
+        goods: texture of `package_fronts`.
         layers: of cartons.
     """
     wood, cartons = Solid(), Solid()
@@ -488,7 +326,7 @@ def make_pallet(rng: np.random.Generator, name: str, goods: np.ndarray, layers: 
     )
 
 
-def make_baskets(name: str, tone: Rgb) -> Prop:
+def make_baskets(name: str, tone: ArrayLike) -> Prop:
     """Two stacks of shopping baskets.
 
     Args:
@@ -500,24 +338,24 @@ def make_baskets(name: str, tone: Rgb) -> Prop:
         stack.box((x, 0, 0), (0.42, 0.32, 0.06), (0.1,) * 3)
         for number in range(count):
             z = 0.06 + 0.075 * number
-            stack.box((x, 0, z), (0.38, 0.28, 0.06), tuple((0.5 + 0.06 * (number % 2)) * value for value in tone))
+            stack.box((x, 0, z), (0.38, 0.28, 0.06), (0.5 + 0.06 * (number % 2)) * np.asarray(tone))
             stack.box((x, 0, z + 0.05), (0.46, 0.34, 0.025), tone)
         top = 0.06 + 0.075 * count
-        stack.box((x, 0, top), (0.38, 0.27, 0.01), tuple(0.3 * value for value in tone))
+        stack.box((x, 0, top), (0.38, 0.27, 0.01), 0.3 * np.asarray(tone))
         for y in (-0.1, 0.1):
             stack.rod([(x - 0.2, y, top), (x, y * 0.6, top + 0.12), (x + 0.2, y, top)], 0.01, (0.05,) * 3, sides=4)
     return Prop((stack.mesh(f"Basket_{name}", enamel()),), ((-0.25, 0, 0.3), (0.25, 0, 0.3)))
 
 
 def make_promotion(
-    rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray, tone: Rgb
+    rng: np.random.Generator, name: str, goods: np.ndarray, signs: np.ndarray, uv: np.ndarray, tone: ArrayLike
 ) -> Prop:
     """A cardboard stand with goods on two sides and a board on top.
 
     Args:
         rng: source of what stands on it.
         name: number or word that ends the names of its meshes.
-        goods: texture of `packages`.
+        goods: texture of `package_fronts`.
         signs: texture with the board.
         uv: [4, 2] where the board is.
         tone: linear colour of the cardboard.
@@ -534,7 +372,7 @@ def make_promotion(
         corners = [[side * x, side * 0.03, z] for x, z in ((0.37, 1.3), (-0.37, 1.3), (-0.37, 1.62), (0.37, 1.62))]
         board.quad(np.array(corners), (0.9,) * 3, uv)
     sides = [
-        Prop((_stock(rng, 0.7, goods, levels_m=levels),)).placed((0, 0.29 * side, 0), 90 + 90 * side)
+        Prop((stocked(rng, 0.7, goods, levels_m=levels),)).placed((0, 0.29 * side, 0), 90 + 90 * side)
         for side in (-1, 1)
     ]
     return Prop(

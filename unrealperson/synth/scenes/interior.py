@@ -9,16 +9,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from unrealperson.synth.scenes import prints
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.scene import Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
-from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise
+from unrealperson.synth.scenes.surfaces import finish, grain, noise
 
 Rectangle = tuple[float, float, float, float]
 GLOW = 2.6
@@ -35,7 +37,7 @@ def enamel() -> np.ndarray:
 
 
 def tiles(
-    rng: np.random.Generator, color: Rgb, count: int, *, size: int = 512, speckle: float = 0.0, joint: float = 0.8
+    rng: np.random.Generator, color: ArrayLike, count: int, *, size: int = 512, speckle: float = 0.0, joint: float = 0.8
 ) -> np.ndarray:
     """Square floor or wall tiles, each with its own tone.
 
@@ -59,7 +61,7 @@ def tiles(
     return finish(value * (1 - (1 - joint) * line))
 
 
-def panels(rng: np.random.Generator, color: Rgb, *, count: int = 8, size: int = 512) -> np.ndarray:
+def panels(rng: np.random.Generator, color: ArrayLike, *, count: int = 8, size: int = 512) -> np.ndarray:
     """Suspended ceiling: mineral boards in a white metal grid.
 
     Args:
@@ -117,7 +119,7 @@ def _ink(text: str, high: int) -> np.ndarray:
     return np.asarray(image, np.float32)[..., None] / 255
 
 
-def write(value: np.ndarray, text: str, at: tuple[int, int], high: int, color: Rgb) -> None:
+def write(value: np.ndarray, text: str, at: tuple[int, int], high: int, color: ArrayLike) -> None:
     """Writes text into an image, cut at its border.
 
     Args:
@@ -133,7 +135,7 @@ def write(value: np.ndarray, text: str, at: tuple[int, int], high: int, color: R
     part += ink * (np.asarray(color) - part)
 
 
-def boards(lines: Sequence[tuple[str, Rgb, Rgb]], *, wide: int = 512, high: int = 64) -> np.ndarray:
+def boards(lines: Sequence[tuple[str, ArrayLike, ArrayLike]], *, wide: int = 512, high: int = 64) -> np.ndarray:
     """A texture of sign boards, one below the other.
 
     Args:
@@ -244,7 +246,7 @@ def make_floor(
     shade *= 1 + 0.05 * stain
     for path in worn:
         closed = np.concatenate([path, path[:1]])
-        for start, end in zip(closed[:-1], closed[1:], strict=True):
+        for start, end in pairwise(closed):
             along = ((x - start[0]) * (end - start)[0] + (y - start[1]) * (end - start)[1]) / ((end - start) ** 2).sum()
             along = np.clip(along, 0, 1)
             away = np.hypot(x - start[0] - along * (end - start)[0], y - start[1] - along * (end - start)[1])
@@ -263,8 +265,8 @@ def make_wall(
     texture: np.ndarray,
     *,
     tile_m: float = 2.4,
-    color: Rgb = (1, 1, 1),
-    plinth: Rgb | None = (0.2, 0.2, 0.2),
+    color: ArrayLike = (1, 1, 1),
+    plinth: ArrayLike | None = (0.2, 0.2, 0.2),
 ) -> Prop:
     """A wall with a plinth, darker towards floor and ceiling; nobody walks through it.
 
@@ -295,7 +297,7 @@ def make_wall(
     return Prop((wall.mesh(name, texture),))
 
 
-def make_band(name: str, area: Rectangle, stripes: Sequence[tuple[float, float, Rgb]]) -> Prop:
+def make_band(name: str, area: Rectangle, stripes: Sequence[tuple[float, float, ArrayLike]]) -> Prop:
     """Stripes of paint around a hall's walls.
 
     Args:
@@ -306,7 +308,7 @@ def make_band(name: str, area: Rectangle, stripes: Sequence[tuple[float, float, 
     x0, y0, x1, y1 = (edge + inward for edge, inward in zip(area, (0.015, 0.015, -0.015, -0.015), strict=True))
     corners = [(x0, y1), (x1, y1), (x1, y0), (x0, y0)]
     band = Solid()
-    for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
+    for (ax, ay), (bx, by) in pairwise([*corners, corners[0]]):
         length = math.hypot(bx - ax, by - ay)
         for low, high, color in stripes:
             uv = np.array([[0, low], [length, low], [length, high], [0, high]])
@@ -336,9 +338,9 @@ def make_ceiling(
     rows_m: Sequence[float],
     panel_m: tuple[float, float],
     every_m: float,
-    light: Rgb,
+    light: tuple[float, float, float],
     tile_m: float = 4.8,
-    color: Rgb = (1, 1, 1),
+    color: ArrayLike = (1, 1, 1),
 ) -> Prop:
     """A ceiling with rows of light panels.
 
@@ -366,7 +368,7 @@ def make_ceiling(
             for solid, out, z in ((frame, 0.05, high_m - 0.03), (glass, 0.0, high_m - 0.035)):
                 left, right, low, high = cx - half - out, cx + half + out, row - wide - out, row + wide + out
                 solid.quad(np.array([[left, high, z], [right, high, z], [right, low, z], [left, low, z]]), (0.9,) * 3)
-            lamps.append(Lamp((cx, row, high_m - 0.1), tuple(light), 2.2 * high_m))
+            lamps.append(Lamp((cx, row, high_m - 0.1), light, 2.2 * high_m))
     meshes = (
         sheet.mesh("Ceiling_1", texture),
         frame.mesh("Ceiling_2", enamel()),

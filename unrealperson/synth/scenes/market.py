@@ -10,6 +10,7 @@ import numpy as np
 
 from unrealperson.synth.scenes import concourse, furniture, goods, interior, roadside, surfaces
 from unrealperson.synth.scenes.interior import row_uv
+from unrealperson.synth.scenes.packages import fruits, package_fronts
 from unrealperson.synth.scenes.scene import Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.view import aimed
@@ -47,25 +48,24 @@ def build_market(seed: int) -> Scene:
     rng = np.random.default_rng([seed, NUMBER, 10])
     scheme = np.array(rng.choice([[0.1, 0.35, 0.2], [0.55, 0.08, 0.08], [0.08, 0.2, 0.45], [0.55, 0.2, 0.03]]))
     signs = _signs(scheme)
-    packages = goods.packages(rng)
-    props = _shelves(rng, scheme, packages) + _tills(rng, scheme, signs, packages)
-    props += _entrance(rng, scheme, signs, packages) + _hanging(signs)
+    packed = package_fronts(rng)
+    props = _shelves(rng, scheme, packed) + _tills(rng, scheme, signs, packed)
+    props += _entrance(rng, scheme, signs, packed) + _hanging(signs)
     props = [interior.settle(prop) for prop in props]
     obstacles = np.array([circle for prop in props for circle in prop.obstacles])
     tile = rng.choice([[0.66, 0.625, 0.56], [0.61, 0.61, 0.6], [0.68, 0.66, 0.6]])
     texture = interior.tiles(rng, tile, 8, speckle=0.025, joint=0.88)
     floor = interior.make_floor(rng, BOUNDS, texture, tile_m=4.0, obstacles=obstacles, gloss=0.5, worn=_paths())
-    shell = _walls(rng, scheme, signs) + [
-        interior.make_ceiling(
-            BOUNDS,
-            CEILING_M,
-            interior.panels(rng, (0.84, 0.84, 0.82)),
-            rows_m=np.arange(-9.6, 9.7, 2.4).tolist(),
-            panel_m=(2.35, 0.2),
-            every_m=2.5,
-            light=(1.4, 1.4, 1.32),
-        )
-    ]
+    ceiling = interior.make_ceiling(
+        BOUNDS,
+        CEILING_M,
+        interior.panels(rng, (0.84, 0.84, 0.82)),
+        rows_m=np.arange(-9.6, 9.7, 2.4).tolist(),
+        panel_m=(2.35, 0.2),
+        every_m=2.5,
+        light=(1.4, 1.4, 1.32),
+    )
+    shell = [*_walls(rng, scheme, signs), ceiling]
     return Scene(
         NUMBER,
         "Supermarket",
@@ -112,10 +112,10 @@ def _number_uv(number: int) -> np.ndarray:
     return uv
 
 
-def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray) -> list[Prop]:
+def _shelves(rng: np.random.Generator, scheme: np.ndarray, packed: np.ndarray) -> list[Prop]:
     metal = (0.62, 0.62, 0.6)
     props = [
-        goods.make_gondola(rng, str(number), 8.0, packages, metal).placed((x, 3.2, 0), 90)
+        goods.make_gondola(rng, str(number), 8.0, packed, metal).placed((x, 3.2, 0), 90)
         for number, x in enumerate(SHELVES_X_M, 1)
     ]
     walls = (
@@ -126,29 +126,29 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packages: np.ndarray)
         (14.2, 4.2, -90, 7.6),
     )
     for number, (x, y, yaw, length) in enumerate(walls, 1):
-        fridge = goods.make_wall_fridge(rng, str(number), length, packages, scheme, doors=number in (2, 4))
+        fridge = goods.make_wall_fridge(rng, str(number), length, packed, scheme, doors=number in (2, 4))
         props.append(fridge.placed((x, y, 0), yaw))
     for number, y in enumerate((1.2, 5.4), 1):
-        props.append(goods.make_freezer(rng, str(number), 3.8, packages).placed((3.6, y, 0), 90))
-    heaps = goods.fruits(rng)
+        props.append(goods.make_freezer(rng, str(number), 3.8, packed).placed((3.6, y, 0), 90))
+    heaps = fruits(rng)
     for number, (x, y) in enumerate(((7.3, 1.5), (7.3, 5.8), (11.1, 1.5), (11.1, 5.8)), 1):
         props.append(goods.make_fruit_stand(rng, str(number), 4, heaps).placed((x, y, 0), 90))
     pallets = ((3.4, -4.6, 8), (5.6, -4.7, -6), (-13.9, -2.4, 92), (12.4, -4.6, 20), (14.2, -0.9, 90))
     for number, (x, y, yaw) in enumerate(pallets, 1):
-        props.append(goods.make_pallet(rng, str(number), packages, int(rng.integers(3, 6))).placed((x, y, 0), yaw))
+        props.append(goods.make_pallet(rng, str(number), packed, int(rng.integers(3, 6))).placed((x, y, 0), yaw))
     return props
 
 
-def _tills(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
+def _tills(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packed: np.ndarray) -> list[Prop]:
     return [
-        goods.make_checkout(rng, str(number), packages, signs, _number_uv(number % 4), 0.8 * scheme).placed(
+        goods.make_checkout(rng, str(number), packed, signs, _number_uv(number % 4), 0.8 * scheme).placed(
             (x, -6.2, 0), 0
         )
         for number, x in enumerate(CHECKOUTS_X_M)
     ]
 
 
-def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packages: np.ndarray) -> list[Prop]:
+def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, packed: np.ndarray) -> list[Prop]:
     trolleys = (
         (14.3, -9.9, 90, 7),
         (13.4, -9.9, 90, 5),
@@ -164,7 +164,7 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
     stands = ((6.8, -5.0, 20), (11.4, -5.6, -35), (-13.6, -4.6, 90), (-0.2, -1.85, 0), (-14.5, 8.9, 90))
     for number, (x, y, yaw) in enumerate(stands, 1):
         row = 9 if number < 4 else 6 + number % 4
-        promotion = goods.make_promotion(rng, str(number), packages, signs, row_uv(row, 16), scheme)
+        promotion = goods.make_promotion(rng, str(number), packed, signs, row_uv(row, 16), scheme)
         props.append(promotion.placed((x, y, 0), yaw))
     for number, (x, y, yaw) in enumerate(((10.9, -8.6, 90), (6.1, -8.4, 80)), 1):
         props.append(goods.make_baskets(str(number), scheme).placed((x, y, 0), yaw))
@@ -185,7 +185,7 @@ def _entrance(rng: np.random.Generator, scheme: np.ndarray, signs: np.ndarray, p
 
 
 def _hanging(signs: np.ndarray) -> list[Prop]:
-    props = []
+    props: list[Prop] = []
     for x, row, ends in (
         (-12.8, 0, (1.6,)),
         (-9.2, 1, (0.6, 6.4)),

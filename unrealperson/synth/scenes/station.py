@@ -9,6 +9,7 @@ Source: paper section 4.4 (six further indoor cameras with a high view angle, as
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from unrealperson.synth.scenes import concourse, interior
 from unrealperson.synth.scenes.interior import row_uv
@@ -23,7 +24,7 @@ GATES_X_M = 2.2
 COLUMNS_M = ((-12.0, -7.2), (-12.0, 7.2), (-5.0, -7.2), (-5.0, 7.2), (7.6, -7.2), (7.6, 7.2))
 VIEWS = (
     aimed((-16.3, 3.9, 5.0), (-10.4, -4.6, 0.5), 56.0, 0.8),
-    aimed((-1.6, 11.3, 4.7), (-7.8, 7.6, 0.6), 60.0),
+    aimed((-1.6, 11.3, 4.7), (-8.2, 8.3, 0.6), 60.0),
     aimed((8.8, 0.5, 5.6), (1.6, 0.9, 0.5), 54.0, -0.7),
     aimed((-3.4, -11.2, 6.8), (1.8, -2.6, 0.4), 48.0),
     aimed((16.0, 11.3, 5.0), (10.6, 6.2, 0.5), 58.0, 1.0),
@@ -78,7 +79,9 @@ def _paths() -> tuple[np.ndarray, ...]:
 
 def _signs(ground: np.ndarray) -> np.ndarray:
     white, black = (0.95, 0.95, 0.94), (0.06, 0.06, 0.07)
-    lines = [(text, ground * 0.9, white) for text in ("Platforms 1 - 4", "Trains  1 2 3 4", "Tickets", "Information")]
+    lines: list[tuple[str, ArrayLike, ArrayLike]] = [
+        (text, ground * 0.9, white) for text in ("Platforms 1 - 4", "Trains  1 2 3 4", "Tickets", "Information")
+    ]
     lines += [(text, (0.92, 0.75, 0.1), black) for text in ("Exit  A  Station Street", "Exit  B  Market Square")]
     lines += [(text, (0.1, 0.1, 0.11), white) for text in ("CAFE & BAGELS", "NEWS & BOOKS")]
     return interior.boards(lines)
