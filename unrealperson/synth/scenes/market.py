@@ -131,7 +131,7 @@ def _shelves(rng: np.random.Generator, scheme: np.ndarray, packed: np.ndarray) -
     for number, y in enumerate((1.2, 5.4), 1):
         props.append(goods.make_freezer(rng, str(number), 3.8, packed).placed((3.6, y, 0), 90))
     heaps = fruits(rng)
-    for number, (x, y) in enumerate(((7.3, 1.5), (7.3, 5.8), (11.1, 1.5), (11.1, 5.8)), 1):
+    for number, (x, y) in enumerate(((7.3, 1.5), (7.3, 5.8), (11.1, 1.5), (11.1, 5.8), (6.6, -7.1)), 1):
         props.append(goods.make_fruit_stand(rng, str(number), 4, heaps).placed((x, y, 0), 90))
     pallets = ((3.4, -4.6, 8), (5.6, -4.7, -6), (-13.9, -2.4, 92), (12.4, -4.6, 20), (14.2, -0.9, 90))
     for number, (x, y, yaw) in enumerate(pallets, 1):
