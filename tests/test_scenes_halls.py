@@ -11,7 +11,7 @@ from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.world import World
 
-HALLS = pytest.mark.parametrize(("number", "people"), [(4, 50), (5, 70)], ids=["market", "station"])
+HALLS = pytest.mark.parametrize(("number", "people"), [(4, 50), (5, 60)], ids=["market", "station"])
 
 
 @HALLS
@@ -20,13 +20,13 @@ def test_a_crowd_keeps_walking_around_what_stands_there(number, people):
     world = World(scene, seed=0, version=1, lights=1, make=make_stand_in)
     world.spawn(people)
     start = np.array([actor.position_m[:2] for actor in world.actors.values()])
-    world.advance(12.0)
+    world.advance(8.0)
     spots = np.array([actor.position_m[:2] for actor in world.actors.values()])
     gaps = np.hypot(*(spots[:, None] - scene.obstacles[None, :, :2]).transpose(2, 0, 1)) - scene.obstacles[:, 2]
     assert gaps.min() > 0.1
     x0, y0, x1, y1 = scene.bounds
     assert ((spots > (x0, y0)) & (spots < (x1, y1))).all()
-    assert np.median(np.hypot(*(spots - start).T)) > 2.0
+    assert np.median(np.hypot(*(spots - start).T)) > 1.5
 
 
 @HALLS

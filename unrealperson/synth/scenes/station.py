@@ -73,6 +73,7 @@ def _paths() -> tuple[np.ndarray, ...]:
         np.array(
             [[4.9, -9.6], [4.9, 9.6], [14.8, 9.6], [14.8, 5.0], [7.2, 4.7], [7.2, -4.7], [14.8, -5.0], [14.8, -9.6]]
         ),
+        np.array([[-12.4, 10.6], [-4.4, 10.6], [-2.4, 9.5], [-4.4, 8.5], [-12.4, 8.5], [-14.2, 9.5]]),
         np.array([[-15.2, 0.4], [-8.4, 6.2], [-1.6, 0.6], [-8.4, -6.0]]),
     )
 
@@ -162,8 +163,8 @@ def _furniture(rng: np.random.Generator, line: np.ndarray, signs: np.ndarray, st
     for x0, y0, x1, y1 in bands:
         inlay.floor(x0, y0, x1, y1, 0.003, (1, 1, 1))
     props.append(Prop((inlay.mesh("Inlay_1", granite, 0.4),)))
-    for number, (y, long) in enumerate(((10.2, 5.0), (10.9, 5.0)), 1):
-        props.append(concourse.make_queue(str(number), long, line).placed((-8.6, y - 0.6, 0), 0))
+    for number, y in enumerate((9.25, 9.8), 1):
+        props.append(concourse.make_queue(str(number), 5.0, line).placed((-8.6, y, 0), 0))
     return props
 
 
