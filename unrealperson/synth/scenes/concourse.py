@@ -15,7 +15,7 @@ from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.surfaces import finish
 
 STEEL, DARK = (0.4, 0.41, 0.42), (0.03, 0.03, 0.035)
-GATE_M = 1.2
+GATE_M = 1.4
 Pair = tuple[float, float]
 STEP_M = (0.3, 0.165)
 _PLACES = ("Northgate", "Riverside", "Old Harbour", "Airport", "Hillview", "Museum", "Central Park", "Lakeside")
@@ -96,7 +96,7 @@ def make_gates(name: str, passages: int) -> Prop:
 
     Args:
         name: number or word that ends the mesh's name.
-        passages: number of ways through, 1.2 m from middle to middle.
+        passages: number of ways through, 1.4 m from middle to middle.
     """
     gates = Solid()
     circles = []

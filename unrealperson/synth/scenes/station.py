@@ -67,14 +67,14 @@ def _paths() -> tuple[np.ndarray, ...]:
     return (
         np.array([[-15.2, -8.6], [-15.2, 8.6], [-0.4, 8.6], [-0.4, -8.6]]),
         np.array([[-8.6, -4.2], [-8.6, 4.0], [-0.8, 3.4], [-0.8, -3.6]]),
-        np.array([[-10.0, 3.0], [5.6, 3.0], [6.4, 0.0], [5.6, -3.0], [-10.0, -3.0], [-11.0, 0.0]]),
-        np.array([[-14.0, 4.0], [-9.0, 5.4], [5.4, 5.4], [6.6, 3.6], [5.4, 1.8], [-3.0, 1.8], [-9.0, 2.2]]),
-        np.array([[-13.6, -1.8], [5.4, -1.8], [6.6, -3.6], [5.4, -5.4], [-9.0, -5.4]]),
+        np.array([[-10.0, 3.5], [5.6, 3.5], [6.6, 0.0], [5.6, -3.5], [-10.0, -3.5], [-11.0, 0.0]]),
+        np.array([[-14.0, 4.0], [-9.0, 4.9], [5.4, 4.9], [6.6, 3.5], [5.4, 2.1], [-3.0, 2.1], [-9.0, 2.2]]),
+        np.array([[-13.6, -2.1], [5.4, -2.1], [6.6, -3.5], [5.4, -4.9], [-9.0, -4.9]]),
         np.array(
             [[4.9, -9.6], [4.9, 9.6], [14.8, 9.6], [14.8, 5.0], [7.2, 4.7], [7.2, -4.7], [14.8, -5.0], [14.8, -9.6]]
         ),
         np.array([[-12.4, 10.6], [-4.4, 10.6], [-2.4, 9.5], [-4.4, 8.5], [-12.4, 8.5], [-14.2, 9.5]]),
-        np.array([[-15.2, 0.4], [-8.4, 6.2], [-1.6, 0.6], [-8.4, -6.0]]),
+        np.array([[-13.8, 0.4], [-8.4, 6.2], [-1.6, 0.6], [-8.4, -6.0]]),
     )
 
 
@@ -119,9 +119,9 @@ def _furniture(rng: np.random.Generator, line: np.ndarray, signs: np.ndarray, st
         interior.make_column(f"Column_{number}", 0.8, CEILING_M, cladding, "round").placed((x, y, 0), 0)
         for number, (x, y) in enumerate(COLUMNS_M, 1)
     ]
-    props.append(concourse.make_gates("1", 10).placed((GATES_X_M, 0, 0), 90))
-    for number, y in enumerate((-9.05, 9.05), 1):
-        props.append(concourse.make_railing(str(number), 5.9).placed((GATES_X_M, y, 0), 90))
+    props.append(concourse.make_gates("1", 8).placed((GATES_X_M, 0, 0), 90))
+    for number, y in enumerate((-8.85, 8.85), 1):
+        props.append(concourse.make_railing(str(number), 6.3).placed((GATES_X_M, y, 0), 90))
     for number, (x, y, yaw) in enumerate(
         ((-5.0, 0.1, 90), (-4.3, 0.1, -90), (11.6, 7.4, 0), (11.6, -7.2, 180), (11.6, -7.9, 0)), 3
     ):
