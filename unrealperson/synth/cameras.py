@@ -34,11 +34,12 @@ def camera_views(scene: int, count: int, seed: int) -> list[View]:
     place = make_scene(scene, 0)
     views = list(place.views[:count])
     rng = np.random.default_rng([seed, scene, 101])
+    highest_m = min(6.0, place.ceiling_m - 0.4)
     while len(views) < count:
         path = place.paths[rng.integers(len(place.paths))]
         x, y = path[rng.integers(len(path))]
         angle = rng.uniform(-math.pi, math.pi)
-        distance_m, height_m, tall_px = rng.uniform(5.5, 11.0), rng.uniform(2.5, 6.0), rng.uniform(115.0, 190.0)
+        distance_m, height_m, tall_px = rng.uniform(5.5, 11.0), rng.uniform(2.5, highest_m), rng.uniform(115.0, 190.0)
         at = (x - distance_m * math.cos(angle), y - distance_m * math.sin(angle), height_m)
         slant_m = math.hypot(distance_m, height_m - 0.9)
         fov = 2.0 * math.degrees(math.atan(320.0 * PERSON_HEIGHT_M * distance_m / (tall_px * slant_m**2)))

@@ -383,7 +383,9 @@ class _ShadowMap:
         camera.set_initial_state(override.get_state())
         self._camera = root.attach_new_node(camera)
         self._buffer.make_display_region().set_camera(self._camera)
-        root.set_shader_inputs(shadow_map=self._texture, shadow_texel=1.0 / SHADOW_PIXELS)
+        root.set_shader_inputs(
+            shadow_map=self._texture, shadow_texel=1.0 / SHADOW_PIXELS, shadow_matrix=core.LMatrix4.ident_mat()
+        )
 
     def render(self, light: Light) -> None:
         """Draws the shadows of a light; nothing to do where no sun shines."""

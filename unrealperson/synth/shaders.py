@@ -62,6 +62,10 @@ void main() {
         vec3 mirror = reflect(-sight, n);
         shade += gloss * (0.05 + 0.6 * rim) * mix(ground, 1.6 * sky, smoothstep(-0.1, 0.4, mirror.z));
         shade += gloss * lit * sun * pow(max(dot(mirror, sun_direction), 0.0), 40.0);
+        if (lamps > 0.0 && mirror.z > 0.0) {
+            vec3 above = place + mirror * (lamp_low.z + lamp_size.z - place.z) / mirror.z;
+            shade += lamps * gloss * (0.05 + 0.6 * rim) * texture(lamp_light, (above - lamp_low) / lamp_size).rgb;
+        }
     }
     shade += lamps * glow * surface.a * surface.rgb;
     shade = exposure * mix(haze.rgb, shade, exp(-distance * haze.a));
@@ -70,7 +74,7 @@ void main() {
     number = vec4(object, 0.0, 1.0);
 }
 """
-"""Sun with soft shadow, sky, ground and lamps, gloss, glow, haze, exposure, tone curve; root of colour, object."""
+"""Sun with soft shadow, sky, ground, lamps and their mirror images, glow, haze, exposure; root of colour, object."""
 
 SKY = """#version 330
 uniform sampler2D p3d_Texture0;
