@@ -17,8 +17,8 @@ Colors = Literal["wardrobe", "black", "uniform"]
 
 # sRGB 0 ... 1 and how often it is worn as (top, bottom, shoes, outer).
 _TONES = {
-    "black": ((0.065, 0.065, 0.07), (16, 28, 36, 25)),
-    "charcoal": ((0.16, 0.16, 0.17), (8, 12, 7, 10)),
+    "black": ((0.105, 0.105, 0.11), (16, 28, 36, 25)),
+    "charcoal": ((0.19, 0.19, 0.2), (8, 12, 7, 10)),
     "grey": ((0.40, 0.40, 0.41), (11, 9, 7, 11)),
     "light grey": ((0.65, 0.65, 0.65), (8, 3, 5, 5)),
     "white": ((0.82, 0.82, 0.81), (20, 3, 24, 3)),
@@ -222,9 +222,15 @@ def noise(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, across_m: floa
         along_m: size of a bump along.
     """
     dx, dz = rng.integers(512, size=2)
-    column = (x * (32 / across_m)).astype(np.int32) + dx & 511
-    row = (z * (32 / along_m)).astype(np.int32) + dz & 511
-    return _bank()[row, column]
+    column, row = x * np.float32(32 / across_m), z * np.float32(32 / along_m)
+    left, above = np.floor(column), np.floor(row)
+    beside, below = (column - left).astype(np.float32), (row - above).astype(np.float32)
+    c, r = left.astype(np.int32) + dx & 511, (above.astype(np.int32) + dz & 511) << 9
+    d, s = c + 1 & 511, r + 512 & 262143
+    bank = _bank().ravel()
+    upper, lower = bank[r + c], bank[s + c]
+    upper = upper + beside * (bank[r + d] - upper)
+    return upper + below * (lower + beside * (bank[s + d] - lower) - upper)
 
 
 def weave(cloth: Cloth, x: np.ndarray, z: np.ndarray, where: str) -> np.ndarray:

@@ -96,7 +96,7 @@ def widen(sheet: Sheet, body: Body, limb: tuple[str, str, str], least: np.ndarra
     away = (sheet.position - nearest) / np.maximum(shortest, 1e-6)[:, None]
     gap = np.clip(least - shortest, 0, 0.12)
     if limb[0] == "upperarm":
-        gap = gap * (1 - 0.75 * resting(away, sheet))
+        gap = gap * (1 - 0.95 * resting(away, sheet))
     gap = smooth(sheet, gap[:, None], 2)
     position = sheet.position + gap * away
     # The cloth of one leg ends where the other begins.

@@ -186,10 +186,6 @@ class _Fitting:
         slot = SLOTS.index(region)
         tail = None
         hangs = tuck_z is None and upper.hem_z < 0.055
-        above = np.minimum(field, np.where(arm > 0.5, 1.0, z - _SPLIT_Z)) if hangs else field
-        whole = hem(cut(sheet, above), 0.01 * scale)
-        trunk, sleeves = cut(whole, 0.5 - whole.guide[:, 0]), cut(whole, whole.guide[:, 0] - 0.5)
-        flat = [trunk, *collar_of(sheet, upper)]
         if hangs:
             tail = hang(
                 sheet,
@@ -201,9 +197,21 @@ class _Fitting:
                 pleats=0,
                 wave_m=0.0,
             )
+            # Where the tail takes over, both are one surface.
+            sheet = rest_on(sheet, tail)
+        whole = hem(cut(sheet, field), 0.01 * scale)
+        if hangs:
+            whole = cut(whole, np.where(whole.guide[:, 0] > 0.5, 1.0, whole.template[:, 2] - _SPLIT_Z))
+        trunk, sleeves = cut(whole, 0.5 - whole.guide[:, 0]), cut(whole, whole.guide[:, 0] - 0.5)
+        flat = [trunk]
+        if tail is not None:
             flat.append(hem(cut(tail, upper_field(tail, replace(upper, hem_z=-1.0), scale)), 0.01 * scale))
         parts = [replace(part, chart=panel_chart(part, region, panels), slot=slot) for part in flat]
         parts.append(replace(sleeves, chart=sleeve_chart(sleeves, f"{region} sleeve"), slot=slot))
+        parts.extend(
+            replace(part, chart=panel_chart(replace(part, template=place), region, panels), slot=slot)
+            for part, place in collar_of(sheet, upper)
+        )
         share = ramp(field, -0.04, 0.0)[:, None]
         if tuck_z is not None:
             share = share * ramp(z, tuck_z - 0.05, tuck_z - 0.03)[:, None]
