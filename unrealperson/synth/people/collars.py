@@ -143,11 +143,11 @@ def _hood(shell: Sheet, gap: float) -> tuple[Sheet, np.ndarray]:
     back = ((1 - np.cos(turn)) / 2) ** 1.3
     size = 0.02 + 0.03 * back
     up = np.array([-0.3, 0.5, 1.0, 1.05, 0.5, -0.5, -1.3])[:, None]
-    out = np.array([-0.1, 0.0, 0.25, 0.8, 1.5, 1.75, 1.3])[:, None]
+    out = np.array([-0.1, 0.0, 0.2, 0.65, 1.05, 1.05, 0.5])[:, None]
     droop = np.array([0, 0, 0, 0.1, 0.5, 1.0, 1.2])[:, None]
     height = size * up - 0.05 * droop * back - 0.03 * (1 - back)
     reach = 1.02 + size * out / 0.068
-    return _strip(shell, turn, height, reach)
+    return _strip(shell, turn, height, reach, leaf=2)
 
 
 def _lapels(shell: Sheet, upper: Upper) -> list[Sheet]:

@@ -32,7 +32,7 @@ def trunk_shade(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, upper: U
     pull = _crest(noise(rng, apart * 0.7 + z * 0.7, z * 0.7 - apart * 0.7, 0.4, 0.09))
     pull *= np.exp(-(((z - 0.32) / 0.14) ** 2)) * np.clip((away - 0.01) / 0.11, 0, 1)
     waist = _crest(noise(rng, x, z + 0.25 * x, 0.2, 0.06)) * np.exp(-(((z - 0.14) / 0.09) ** 2))
-    height = 0.012 * hang + 0.010 * pull + 0.005 * waist * (0.5 + 0.5 * upper.fall)
+    height = 0.02 * hang + 0.017 * pull + 0.008 * waist * (0.5 + 0.5 * upper.fall)
     shade = _light(height * loose, x, z)
     armpit = np.exp(-(((away - 0.2) / 0.06) ** 2) - ((z - 0.39) / 0.045) ** 2)
     side = np.clip((away - 0.15) / 0.1, 0, 1) * (z < 0.42)
@@ -65,17 +65,17 @@ def sleeve_shade(
         [h, w] factor around 1.
     """
     z = -0.275 * along
-    bend = 0.25 + 0.9 * np.exp(-(((along - 1.0) / 0.3) ** 2)) + 0.7 * np.clip(along - 1.6, 0, 0.4) / 0.4
+    bend = 0.3 + 0.6 * np.exp(-(((along - 1.0) / 0.3) ** 2)) + 0.7 * np.clip(along - 1.6, 0, 0.4) / 0.4
     lean = 0.35 * np.sin(np.pi * x / 0.2)
     height = 0.007 * _crest(noise(rng, x + 0.5 * z, z - 0.2 * lean, 0.13, 0.06)) * bend
-    height = height + 0.008 * _crest(noise(rng, x + 0.2 * z, z, 0.07, 0.35)) * np.clip(along / 0.3, 0, 1)
+    height = height + 0.011 * _crest(noise(rng, x + 0.2 * z, z, 0.07, 0.35)) * np.clip(along / 0.3, 0, 1)
     shade = _light(height * (1 - 0.7 * stiff) * min(upper.arm_m / 0.055, 1.2), x, z)
     shade = shade * (1 - 0.1 * np.exp(-((along / 0.2) ** 2)) * np.clip((x - 0.04) / 0.06, 0, 1))
     if upper.quilt_m:
         shade = shade * (1.06 - 0.34 * (np.abs((along / 0.28) % 1 - 0.5) * 2) ** 5)
     cuffed = upper.wrist_m < 0.04 and upper.sleeve > 1.5
     at = upper.sleeve - (0.22 if cuffed else 0.07)
-    return shade * (1 - 0.25 * (np.abs(along - at) < 0.012))
+    return shade * (1 - 0.25 * (np.abs(along - at) < 0.012) * (at > 0.1))
 
 
 def leg_shade(rng: np.random.Generator, turn: np.ndarray, z: np.ndarray, lower: Lower, *, stiff: float) -> np.ndarray:
@@ -97,9 +97,9 @@ def leg_shade(rng: np.random.Generator, turn: np.ndarray, z: np.ndarray, lower: 
     knee = np.exp(-(((z - _KNEE_Z) / 0.08) ** 2))
     stack = np.exp(-(((z - lower.leg_z - 0.05) / 0.06) ** 2)) * (lower.leg_z < -0.7)
     groin = np.exp(-(((z - _CROTCH_Z + 0.02) / 0.06) ** 2)) * np.exp(-(((turn - 0.18) / 0.2) ** 2))
-    across = _crest(noise(rng, x + 0.25 * z, z - 0.3 * x, 0.2, 0.045))
+    across = _crest(noise(rng, x + 0.25 * z, z - 0.5 * x, 0.13, 0.06))
     along = _crest(noise(rng, x, z, 0.07, 0.5))
-    height = 0.009 * across * (0.12 + knee + 1.2 * stack + groin) + 0.008 * along * (z < -0.05)
+    height = 0.008 * across * (0.1 + knee + 1.2 * stack + groin) + 0.012 * along * np.clip(-0.05 - z, 0, 0.1) / 0.1
     shade = _light(height * loose, x, z)
     inner = np.exp(-((np.minimum(turn % 1, 1 - turn % 1) / 0.1) ** 2)) * np.clip((-0.02 - z) / 0.05, 0, 1)
     crotch = np.exp(-(((z - _CROTCH_Z) / 0.05) ** 2)) * (np.minimum(turn % 1, 1 - turn % 1) < 0.16)

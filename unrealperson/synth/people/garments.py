@@ -210,7 +210,7 @@ class _Fitting:
         parts.append(replace(sleeves, chart=sleeve_chart(sleeves, f"{region} sleeve"), slot=slot))
         parts.extend(
             replace(part, chart=panel_chart(replace(part, template=place), region, panels), slot=slot)
-            for part, place in collar_of(sheet, upper)
+            for part, place in collar_of(sheet, self.collar(upper, region))
         )
         share = ramp(field, -0.04, 0.0)[:, None]
         if tuck_z is not None:
@@ -220,6 +220,14 @@ class _Fitting:
         if tail is not None:
             self.ground = rest_on(self.ground, tail)
         self.layers.append((parts, lambda part: upper_field(part, upper, scale)))
+
+    def collar(self, upper: Upper, region: str) -> Upper:
+        """A collar that is turned down has no room below one that stands."""
+        outer = self.outfit.outer
+        above = "none" if region == "outer" or outer is None or outer.upper is None else outer.upper.collar
+        if above in ("none", "lapel", "shawl") or upper.collar not in ("shirt", "polo", "hood", "stand", "cowl"):
+            return upper
+        return replace(upper, collar="crew", neck_m=0.0)
 
     def wear_lower(self) -> None:
         """Puts on what hangs from the waist."""

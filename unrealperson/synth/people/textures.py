@@ -256,7 +256,7 @@ def _worn(rng: np.random.Generator, cloth: np.ndarray, turn: np.ndarray, z: np.n
     front = np.exp(-(((turn - 0.27) / 0.12) ** 2)) + 0.7 * np.exp(-(((turn - 0.77) / 0.12) ** 2))
     fade = np.exp(-(((z + 0.2) / 0.17) ** 2)) + 0.5 * np.exp(-(((z + 0.38) / 0.06) ** 2))
     amount = (
-        rng.uniform(0.0, 0.22) * (rng.random() < 0.75) * front * fade * (0.6 + 0.8 * noise(rng, turn, z, 0.3, 0.12))
+        rng.uniform(0.0, 0.22) * (rng.random() < 0.75) * front * fade * (0.6 + 0.8 * noise(rng, turn, z, 0.12, 0.3))
     )
     whisker = 0.05 * np.exp(-(((z + 0.06) / 0.06) ** 2)) * (noise(rng, turn * 0.5 + z, z * 1.0, 0.3, 0.02) > 0.62)
     worn = (amount + whisker * front * (turn < 0.5))[..., None]

@@ -62,7 +62,7 @@ def _light_tops() -> Iterator[Garment]:
         "racer-back top": Upper(hem_z=0.08, sleeve=-0.6, neck_m=0.06, fall=0.1),
         "camisole": Upper(hem_z=0.06, sleeve=-0.7, neck_m=0.1, neck_wide_m=0.02, fall=0.4),
         "crop top": Upper(hem_z=0.2, sleeve=-0.35, neck_m=0.05, fall=0.1),
-        "muscle shirt": Upper(hem_z=0.02, sleeve=0.05, neck_m=0.02, fall=0.6),
+        "muscle shirt": Upper(hem_z=0.02, sleeve=-0.05, neck_m=0.02, fall=0.6),
         "basketball jersey": Upper(hem_z=-0.06, sleeve=-0.25, neck_m=0.06, v_neck=0.5, fall=0.95, room_m=0.013),
     }
     for name, upper in tanks.items():
@@ -97,7 +97,7 @@ def _light_tops() -> Iterator[Garment]:
         "tie-neck": Upper(neck_m=0.0, collar="stand", opening="closed"),
     }
     arms = {
-        "sleeveless": (0.06, 0.05, 0.05),
+        "sleeveless": (-0.08, 0.05, 0.05),
         "flutter-sleeve": (0.5, 0.06, 0.1),
         "balloon-sleeve": (1.9, 0.085, 0.03),
         "bell-sleeve": (1.85, 0.05, 0.1),
@@ -131,7 +131,7 @@ def _knitwear() -> Iterator[Garment]:
         upper = replace(cut, neck_m=at.neck_m, v_neck=at.v_neck, collar=at.collar)
         men = 0.0 if neck == "cowl-neck" else 1.2
         yield Garment(f"{fit} {neck} sweater", "sweater", "top", 1.2, men, _KNIT, upper)
-    for name, sleeve, cut in (("sweater vest", 0.06, fits["regular"]), ("short-sleeve knit top", 0.6, fits["fitted"])):
+    for name, sleeve, cut in (("sweater vest", -0.04, fits["regular"]), ("short-sleeve knit top", 0.6, fits["fitted"])):
         upper = replace(cut, sleeve=sleeve, neck_m=0.06, v_neck=0.9)
         yield Garment(name, "sweater", "top", 0.7, 0.6, _KNIT, upper)
     lengths = {"cropped": 0.12, "regular": 0.01, "long": -0.25, "maxi": -0.45}
@@ -164,7 +164,7 @@ def _knitwear() -> Iterator[Garment]:
     for fit in ("regular", "oversized"):
         upper = replace(widths[fit], collar="hood", opening="open", room_m=0.012)
         yield Garment(f"{fit} open hoodie", "hoodie", "outer", 2, 3, ("fleece", "fleece", "logo"), upper)
-    upper = replace(sweat, sleeve=0.1, collar="hood")
+    upper = replace(sweat, sleeve=-0.04, collar="hood")
     yield Garment("sleeveless hoodie", "hoodie", "top", 0.1, 0.3, ("fleece", "logo"), upper, pockets="kangaroo")
     for fit, cut in widths.items():
         men = 0 if fit == "cropped" else 1.5
@@ -270,7 +270,7 @@ def _outerwear() -> Iterator[Garment]:
     }
     for (name, (cut, cloth)), (state, opening) in _pairs(vests, openings):
         notch_z = 0.34 if name == "suit waistcoat" else cut.notch_z
-        upper = replace(cut, sleeve=0.06, opening=opening, notch_z=notch_z, v_neck=0.8 * (cut.collar == "none"))
+        upper = replace(cut, sleeve=-0.04, opening=opening, notch_z=notch_z, v_neck=0.8 * (cut.collar == "none"))
         yield Garment(f"{state} {name}", "vest", "outer", 0.5, 0.8, cloth, upper, pockets="slant", trim=_trim(name))
     rain = {
         "raincoat": replace(base, hem_z=-0.3, collar="hood", flare=0.15, room_m=0.018, fall=1.0),
@@ -412,7 +412,7 @@ def _bottoms() -> Iterator[Garment]:
 def _dresses() -> Iterator[Garment]:
     bodice = Upper(fall=0.1, room_m=0.007, hem_z=0.12)
     dresses = {
-        "sheath": (replace(bodice, sleeve=0.08, neck_m=0.03), Lower(flare=-0.04), ("woven", "wool", "jersey")),
+        "sheath": (replace(bodice, sleeve=-0.1, neck_m=0.03), Lower(flare=-0.04), ("woven", "wool", "jersey")),
         "A-line": (replace(bodice, sleeve=0.5, neck_m=0.03), Lower(flare=0.35), ("floral", "dot", "woven")),
         "skater": (
             replace(bodice, sleeve=-0.3, neck_m=0.04), Lower(flare=0.7, pleats=11, wave_m=0.02), ("jersey", "floral")
