@@ -91,6 +91,19 @@ def opening_gap(upper: Upper, z: np.ndarray) -> np.ndarray:
     return np.maximum(hanging, notch)
 
 
+def lapel_width(upper: Upper, z: np.ndarray) -> np.ndarray:
+    """How wide lapels are at each height, in metres.
+
+    Args:
+        upper: the cut.
+        z: heights on the neutral base mesh.
+    """
+    level = np.clip((z - upper.notch_z) / (0.53 - upper.notch_z), 0, 1)
+    if upper.collar == "lapel":
+        return 0.07 * level**0.75
+    return 0.075 * level**0.75 * (1 - 0.25 * ramp(z, 0.5, 0.56))
+
+
 def _strip(
     shell: Sheet, turn: np.ndarray, height: np.ndarray, reach: np.ndarray, *, leaf: int = 0
 ) -> tuple[Sheet, np.ndarray]:
@@ -154,11 +167,8 @@ def _lapels(shell: Sheet, upper: Upper) -> list[Sheet]:
     """The turned-back front edges of a jacket."""
     x, _, z = shell.template.T
     scale = np.ptp(shell.position[:, 2]) / np.ptp(z)
-    level = np.clip((z - upper.notch_z) / (0.53 - upper.notch_z), 0, 1)
     inner = np.maximum(opening_gap(upper, z), 0.002)
-    wide = (0.062 if upper.collar == "lapel" else 0.075) * level**0.75
-    if upper.collar == "shawl":
-        wide = wide * (1 - 0.25 * ramp(z, 0.5, 0.56))
+    wide = lapel_width(upper, z)
     away = np.abs(shell.position[:, 1]) / scale
     notch = 0.548 - z if upper.collar == "lapel" else 0.585 - z
     on_front = (shell.guide[:, 0] < 0.4) & (x > 0.0)

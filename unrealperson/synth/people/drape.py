@@ -279,12 +279,13 @@ def transfer(points: np.ndarray, sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
     return scale * points + moved, (weight[..., None] * sheet.weight[chosen]).sum(1)
 
 
-def rest_on(ground: Sheet, skirt: Sheet) -> Sheet:
+def rest_on(ground: Sheet, skirt: Sheet, *, gap_m: float = 0.0) -> Sheet:
     """The layer below, pushed out to a skirt or coat tail that now covers it.
 
     Args:
         ground: the layer below.
         skirt: made by `hang`, not yet cut.
+        gap_m: how far beyond it.
     """
     axis = _axis(ground)
     levels = skirt.template[::_SECTORS, 2]
@@ -293,7 +294,7 @@ def rest_on(ground: Sheet, skirt: Sheet) -> Sheet:
     radius = np.linalg.norm(away, axis=1)
     z = ground.template[:, 2]
     covered = (ground.guide[:, 0] < 0.3) & (z < levels[0]) & (z > levels[-1])
-    wanted = _look_up(reach, levels, z, np.arctan2(away[:, 1], away[:, 0]))
+    wanted = gap_m + _look_up(reach, levels, z, np.arctan2(away[:, 1], away[:, 0]))
     grown = np.where(covered, np.maximum(wanted - radius, 0), 0)
     position = ground.position.copy()
     position[:, :2] += away * (grown / np.maximum(radius, 1e-6))[:, None]

@@ -32,8 +32,9 @@ def trunk_shade(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, upper: U
     pull = _crest(noise(rng, apart * 0.7 + z * 0.7, z * 0.7 - apart * 0.7, 0.4, 0.09))
     pull *= np.exp(-(((z - 0.32) / 0.14) ** 2)) * np.clip((away - 0.01) / 0.11, 0, 1)
     waist = _crest(noise(rng, x, z + 0.25 * x, 0.2, 0.06)) * np.exp(-(((z - 0.14) / 0.09) ** 2))
+    seam = np.clip((0.215 - away) / 0.05, 0, 1)
     height = 0.02 * hang + 0.017 * pull + 0.008 * waist * (0.5 + 0.5 * upper.fall)
-    shade = _light(height * loose, x, z)
+    shade = _light(height * loose * seam, x, z)
     armpit = np.exp(-(((away - 0.2) / 0.06) ** 2) - ((z - 0.39) / 0.045) ** 2)
     side = np.clip((away - 0.15) / 0.1, 0, 1) * (z < 0.42)
     neck = 0.0 * z
@@ -126,7 +127,8 @@ def skirt_shade(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, lower: L
     fan = x / (1 + max(lower.flare, 0.0) * down)
     height = _crest(noise(rng, fan, z, 0.06, 1.5)) * (0.004 + 0.02 * down * (0.2 + max(lower.flare, 0.0)))
     height = height + 0.006 * _crest(noise(rng, x + 0.5 * z, z, 0.16, 0.14)) * (1 - stiff)
-    shade = _light(height * (1 - 0.4 * stiff), x, z)
+    seam = np.clip((0.215 - np.abs(fan)) / 0.05, 0, 1)
+    shade = _light(height * (1 - 0.4 * stiff) * seam, x, z)
     if lower.pleats > 12:
         shade = shade * (1 - 0.14 * (np.abs((fan / 0.045) % 1 - 0.5) < 0.06) * (down > 0.06))
     for tier in range(1, lower.tiers):

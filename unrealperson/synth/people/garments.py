@@ -197,15 +197,16 @@ class _Fitting:
                 pleats=0,
                 wave_m=0.0,
             )
-            # Where the tail takes over, both are one surface.
-            sheet = rest_on(sheet, tail)
+            # Where the tail takes over, the trunk lies just above it.
+            sheet = rest_on(sheet, tail, gap_m=0.003 * scale)
         whole = hem(cut(sheet, field), 0.01 * scale)
         if hangs:
             whole = cut(whole, np.where(whole.guide[:, 0] > 0.5, 1.0, whole.template[:, 2] - _SPLIT_Z))
         trunk, sleeves = cut(whole, 0.5 - whole.guide[:, 0]), cut(whole, whole.guide[:, 0] - 0.5)
         flat = [trunk]
         if tail is not None:
-            flat.append(hem(cut(tail, upper_field(tail, replace(upper, hem_z=-1.0), scale)), 0.01 * scale))
+            tail_field = upper_field(tail, replace(upper, hem_z=-1.0), scale)
+            flat.append(hem(cut(tail, np.minimum(tail_field, _SPLIT_Z + 0.012 - tail.template[:, 2])), 0.01 * scale))
         parts = [replace(part, chart=panel_chart(part, region, panels), slot=slot) for part in flat]
         parts.append(replace(sleeves, chart=sleeve_chart(sleeves, f"{region} sleeve"), slot=slot))
         parts.extend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unrealperson.synth.people.cloth import Cloth
-from unrealperson.synth.people.collars import COLLAR_SPAN
+from unrealperson.synth.people.collars import COLLAR_SPAN, lapel_width, opening_gap
 from unrealperson.synth.people.cuts import Garment, Upper
 
 _SOFT_M = 0.003
@@ -205,6 +205,11 @@ def _seams(x: np.ndarray, z: np.ndarray, front: np.ndarray, garment: Garment, up
         return np.clip(slanted + _line(z - 0.36 - 0.3 * (away - 0.1), 0.003) * _within(away, 0.06, 0.14) * front, 0, 1)
     if garment.trim in ("storm", "belt"):
         return _line(z - 0.40 - 0.25 * away, 0.0025)
+    if upper.collar in ("lapel", "shawl"):
+        edge = away - np.maximum(opening_gap(upper, z), 0.002) - lapel_width(upper, z)
+        shadow = np.clip(1 - edge / 0.012, 0, 1) * (edge > 0) * (z > upper.notch_z) * (z < 0.53)
+        notch = _line(z - 0.53, 0.002) * (edge < 0) * (upper.collar == "lapel")
+        return np.maximum(1.2 * shadow, notch) * front
     return np.zeros(x.shape)
 
 
