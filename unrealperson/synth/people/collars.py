@@ -69,7 +69,9 @@ def collar_of(shell: Sheet, upper: Upper) -> list[tuple[Sheet, np.ndarray]]:
         turn = turn + spread
     if upper.collar == "cowl":
         height[-3:] -= np.array([[0.4], [0.8], [1.0]]) * 0.05 * front
-    parts = [_strip(shell, turn, height, reach, leaf=3 if upper.collar in _LEAF else 0)]
+    parts = [
+        _strip(shell, turn, height, reach, leaf=3 if upper.collar in _LEAF else 4 if upper.collar == "crew" else 0)
+    ]
     if upper.collar in ("lapel", "shawl"):
         parts += [(flap, flap.template) for flap in _lapels(shell, upper)]
     return parts
@@ -118,7 +120,10 @@ def _strip(
     position, weight = transfer(rest, shell)
     if leaf:
         outside = slice((rows - leaf) * columns, None)
-        position[outside] = _lay(position[outside], shell, np.repeat([0.012, 0.008, 0.006][-leaf:], columns))
+        clear_m = np.repeat(
+            ([0.001, 0.012, 0.008, 0.006] if leaf < 4 else [0.001, 0.003, 0.004, 0.001])[-leaf:], columns
+        )
+        position[outside] = _lay(position[outside], shell, clear_m, most_m=0.03 if leaf < 4 else 0.0)
     sheet = Sheet(
         position, rest, np.zeros((len(rest), 4)), normals(position, triangles), weight, triangles, np.zeros((0, 3, 2))
     )
@@ -138,8 +143,8 @@ def _strip(
     return both, np.concatenate([place, place])
 
 
-def _lay(points: np.ndarray, shell: Sheet, clear_m: np.ndarray) -> np.ndarray:
-    """Lifts points that lie below a shell out of it."""
+def _lay(points: np.ndarray, shell: Sheet, clear_m: np.ndarray, *, most_m: float) -> np.ndarray:
+    """Moves points until they lie above a shell by at least `clear_m`, and by at most `most_m` more."""
     near = np.flatnonzero((shell.template[:, 2] > 0.38) & (shell.guide[:, 0] < 0.5))
     place, normal = shell.position[near], shell.normal[near]
     square = (points**2).sum(1)[:, None] + (place**2).sum(1) - 2 * points @ place.T
@@ -147,7 +152,8 @@ def _lay(points: np.ndarray, shell: Sheet, clear_m: np.ndarray) -> np.ndarray:
     depth = ((points[:, None] - place[chosen]) * normal[chosen]).sum(2).mean(1)
     direction = normal[chosen].mean(1)
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
-    return points + np.maximum(clear_m - depth, 0)[:, None] * direction
+    move = np.maximum(clear_m - depth, 0) - np.maximum(depth - clear_m - most_m, 0)
+    return points + move[:, None] * direction
 
 
 def _hood(shell: Sheet, gap: float) -> tuple[Sheet, np.ndarray]:

@@ -279,6 +279,23 @@ def transfer(points: np.ndarray, sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
     return scale * points + moved, (weight[..., None] * sheet.weight[chosen]).sum(1)
 
 
+def join(trunk: Sheet, tail: Sheet, *, gap_m: float) -> Sheet:
+    """A trunk whose lower end lies just above the upper rows of the coat tail that takes over from it.
+
+    Args:
+        trunk: the shell of a garment.
+        tail: made by `hang`, not yet cut.
+        gap_m: how far the trunk lies beyond it.
+    """
+    z, levels = trunk.template[:, 2], tail.template[::_SECTORS, 2]
+    share = ramp(z, levels[0] + 0.04, levels[0] - 0.03) * ramp(trunk.guide[:, 0], 0.3, 0.1) * (z > levels[-1])
+    level_z = np.interp(-z, -levels, tail.position[::_SECTORS, 2])
+    rise = np.interp(z, [levels[0], levels[0] + 0.1], [0.0, 0.1])
+    position = trunk.position.copy()
+    position[:, 2] += share * (level_z + rise - position[:, 2])
+    return rest_on(replace(trunk, position=position), tail, gap_m=gap_m)
+
+
 def rest_on(ground: Sheet, skirt: Sheet, *, gap_m: float = 0.0) -> Sheet:
     """The layer below, pushed out to a skirt or coat tail that now covers it.
 

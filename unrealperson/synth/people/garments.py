@@ -21,7 +21,7 @@ from unrealperson.synth.people.charts import (
 )
 from unrealperson.synth.people.collars import collar_of, opening_gap
 from unrealperson.synth.people.cuts import Garment, Lower, Shoe, Upper
-from unrealperson.synth.people.drape import fall_straight, hang, push, rest_on, resting, widen
+from unrealperson.synth.people.drape import fall_straight, hang, join, push, rest_on, resting, widen
 from unrealperson.synth.people.footwear import lower_toes, make_shoes, shoe_field
 from unrealperson.synth.people.hair import grow_hair
 from unrealperson.synth.people.haircuts import HAIRCUTS
@@ -198,7 +198,7 @@ class _Fitting:
                 wave_m=0.0,
             )
             # Where the tail takes over, the trunk lies just above it.
-            sheet = rest_on(sheet, tail, gap_m=0.003 * scale)
+            sheet = join(sheet, tail, gap_m=0.0045 * scale)
         whole = hem(cut(sheet, field), 0.01 * scale)
         if hangs:
             whole = cut(whole, np.where(whole.guide[:, 0] > 0.5, 1.0, whole.template[:, 2] - _SPLIT_Z))
@@ -206,7 +206,7 @@ class _Fitting:
         flat = [trunk]
         if tail is not None:
             tail_field = upper_field(tail, replace(upper, hem_z=-1.0), scale)
-            flat.append(hem(cut(tail, np.minimum(tail_field, _SPLIT_Z + 0.012 - tail.template[:, 2])), 0.01 * scale))
+            flat.append(hem(cut(tail, np.minimum(tail_field, _SPLIT_Z + 0.03 - tail.template[:, 2])), 0.01 * scale))
         parts = [replace(part, chart=panel_chart(part, region, panels), slot=slot) for part in flat]
         parts.append(replace(sleeves, chart=sleeve_chart(sleeves, f"{region} sleeve"), slot=slot))
         parts.extend(
