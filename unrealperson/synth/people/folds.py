@@ -6,6 +6,7 @@ import numpy as np
 
 from unrealperson.synth.people.cloth import noise
 from unrealperson.synth.people.cuts import Lower, Upper
+from unrealperson.synth.people.sheets import ramp
 
 _CROTCH_Z, _KNEE_Z = -0.045, -0.37
 
@@ -25,7 +26,7 @@ def trunk_shade(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, upper: U
     """
     away = np.abs(x)
     loose = (0.35 + 0.65 * upper.fall) * (1 - 0.7 * stiff)
-    down = np.clip((0.42 - z) / 0.2, 0, 1)
+    down = ramp(z, 0.46, 0.16)
     hang = _crest(noise(rng, x + 0.15 * z, z, 0.09, 0.6)) * down
     # Both sides pull towards their armpit, but not alike.
     apart = away + 1.3 * (x < 0)
@@ -37,7 +38,7 @@ def trunk_shade(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, upper: U
     height = 0.02 * hang + 0.017 * pull + 0.008 * waist * (0.5 + 0.5 * upper.fall)
     shade = _light(height * loose * seam, x, z)
     armpit = np.exp(-(((away - 0.2) / 0.06) ** 2) - ((z - 0.39) / 0.045) ** 2)
-    side = np.clip((away - 0.15) / 0.1, 0, 1) * (z < 0.42)
+    side = np.clip((away - 0.15) / 0.1, 0, 1) * ramp(z, 0.46, 0.36)
     neck = 0.0 * z
     if upper.collar in ("polo", "shirt"):
         neck = np.exp(-(((z - 0.535) / 0.035) ** 2) - (away / 0.09) ** 4) * (z < 0.6)
@@ -70,7 +71,7 @@ def sleeve_shade(
     bend = 0.3 + 0.6 * np.exp(-(((along - 1.0) / 0.3) ** 2)) + 0.7 * np.clip(along - 1.6, 0, 0.4) / 0.4
     lean = 0.35 * np.sin(np.pi * x / 0.2)
     height = 0.007 * _crest(noise(rng, x + 0.5 * z, z - 0.2 * lean, 0.13, 0.06)) * bend
-    height = height + 0.011 * _crest(noise(rng, x + 0.2 * z, z, 0.07, 0.35)) * np.clip(along / 0.3, 0, 1)
+    height = height + 0.011 * _crest(noise(rng, x + 0.2 * z, z, 0.07, 0.35)) * ramp(along, 0.0, 0.6)
     shade = _light(height * (1 - 0.7 * stiff) * min(upper.arm_m / 0.055, 1.2), x, z)
     shade = shade * (1 - 0.1 * np.exp(-((along / 0.2) ** 2)) * np.clip((x - 0.04) / 0.06, 0, 1))
     if upper.quilt_m:
@@ -101,7 +102,7 @@ def leg_shade(rng: np.random.Generator, turn: np.ndarray, z: np.ndarray, lower: 
     groin = np.exp(-(((z - _CROTCH_Z + 0.02) / 0.06) ** 2)) * np.exp(-(((turn - 0.18) / 0.2) ** 2))
     across = _crest(noise(rng, x + 0.25 * z, z - 0.5 * x, 0.13, 0.06))
     along = _crest(noise(rng, x, z, 0.07, 0.5))
-    height = 0.008 * across * (0.1 + knee + 1.2 * stack + groin) + 0.012 * along * np.clip(-0.05 - z, 0, 0.1) / 0.1
+    height = 0.008 * across * (0.1 + knee + 1.2 * stack + groin) + 0.012 * along * ramp(z, -0.03, -0.25)
     shade = _light(height * loose, x, z)
     inner = np.exp(-((np.minimum(turn % 1, 1 - turn % 1) / 0.1) ** 2)) * np.clip((-0.02 - z) / 0.05, 0, 1)
     crotch = np.exp(-(((z - _CROTCH_Z) / 0.05) ** 2)) * (np.minimum(turn % 1, 1 - turn % 1) < 0.16)
