@@ -313,8 +313,8 @@ def _pattern(
     if family == "herringbone":
         zigzag = _band(z + 0.5 * np.abs((x / 0.03) % 1 - 0.5) * 0.06, 0.016, 0.5, 0.3)
         return plain * (1 + 0.09 * (zigzag - 0.5))[..., None]
-    if family == "block":
-        level, both = rng.uniform(0.24, 0.42), rng.random() < 0.6
+    if family in ("block", "raglan"):
+        level, both = rng.uniform(0.24, 0.42), rng.random() < 0.6 and family == "block"
         stripe = 0.035 if rng.random() < 0.4 else 0.0
         other = (z > level) if both else np.full(z.shape, where == "sleeve")
         return _mix(_mix(a, b, other), c, (np.abs(z - level) < stripe) & both)

@@ -302,7 +302,13 @@ class _Fitting:
             below = False
         sheet = make_shoes(self.ground if below else self.shell, self.body, shoe, self.scale)
         self.shoe = shoe
-        sheet = replace(sheet, chart=shoe_chart(sheet), slot=SLOTS.index("shoes"))
+        seen_at = sheet.template.copy()
+        if shoe.heel_m < 0.02:
+            # The sole's edge is level, whatever the foot in it.
+            level = sheet.position[:, 2] / self.scale - 0.804
+            seen_at[:, 2] += ramp(seen_at[:, 2], -0.76, -0.78) * (np.maximum(level, -0.828) - seen_at[:, 2])
+        chart = shoe_chart(replace(sheet, template=seen_at))
+        sheet = replace(sheet, chart=chart, slot=SLOTS.index("shoes"))
         self.layers.append(([sheet], lambda part: shoe_field(part.template, part.guide, shoe)))
 
 

@@ -197,7 +197,7 @@ def _outerwear() -> Iterator[Garment]:
         "track jacket": (replace(base, hem_z=0.06, fall=0.4, arm_m=0.049, wrist_m=0.035, room_m=0.009), _SPORT, 1, 2),
         "field jacket": (replace(base, hem_z=-0.08, collar="shirt", fall=0.9), ("canvas",), 1, 1.5),
         "fleece jacket": (replace(base, hem_z=0.03, room_m=0.016, arm_m=0.059), ("fleece",), 1.2, 1.6),
-        "varsity jacket": (replace(base, hem_z=0.06, collar="crew", room_m=0.018), ("block",), 0.8, 1.2),
+        "varsity jacket": (replace(base, hem_z=0.06, collar="crew", room_m=0.016), ("raglan",), 0.8, 1.2),
         "overshirt": (replace(base, hem_z=-0.02, collar="shirt", room_m=0.01, fall=0.8), ("plaid", "canvas"), 1, 2.4),
         "ski jacket": (replace(base, hem_z=-0.06, collar="hood", room_m=0.022, arm_m=0.066), _SPORT, 0.4, 0.5),
     }
