@@ -222,15 +222,16 @@ def noise(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, across_m: floa
         along_m: size of a bump along.
     """
     dx, dz = rng.integers(512, size=2)
-    column, row = x * np.float32(32 / across_m), z * np.float32(32 / along_m)
+    column, row = np.float32(32 / across_m) * x.astype(np.float32), np.float32(32 / along_m) * z.astype(np.float32)
     left, above = np.floor(column), np.floor(row)
-    beside, below = (column - left).astype(np.float32), (row - above).astype(np.float32)
-    c, r = left.astype(np.int32) + dx & 511, (above.astype(np.int32) + dz & 511) << 9
+    beside, below = column - left, row - above
+    c, r = left.astype(np.intp) + dx & 511, (above.astype(np.intp) + dz & 511) << 9
     d, s = c + 1 & 511, r + 512 & 262143
     bank = _bank().ravel()
-    upper, lower = bank[r + c], bank[s + c]
-    upper = upper + beside * (bank[r + d] - upper)
-    return upper + below * (lower + beside * (bank[s + d] - lower) - upper)
+    upper, lower = bank.take(r + c), bank.take(s + c)
+    upper += beside * (bank.take(r + d) - upper)
+    lower += beside * (bank.take(s + d) - lower)
+    return upper + below * (lower - upper)
 
 
 def weave(cloth: Cloth, x: np.ndarray, z: np.ndarray, where: str) -> np.ndarray:

@@ -419,7 +419,7 @@ def weld(parts: list[Sheet]) -> Mesh:
 
 
 def _across_seams(position: np.ndarray, normal: np.ndarray, slot: np.ndarray) -> np.ndarray:
-    """Normals that vertices of one slot at one place share, but for the two sides of a thin thing; slot 0 keeps its own."""
+    """Normals that vertices of one slot at one place share, but for a thin thing's two sides; slot 0 keeps its own."""
     place = np.round(position * 1e4).astype(np.int64)
     code = (place - place.min(0)) @ np.array([1, 1 << 17, 1 << 34]) * (len(SLOTS) + 1) + slot
     _, same = np.unique(code, return_inverse=True)
