@@ -7,7 +7,7 @@ import pytest
 from raster import look, seen_through
 
 from unrealperson.ops import skin
-from unrealperson.synth.people import body, charts, cloth, gait, garments, outfits, sheets, textures
+from unrealperson.synth.people import body, charts, cloth, collars, gait, garments, outfits, sheets, textures, trims
 from unrealperson.synth.people.wardrobe import by_name
 
 TYPES = by_name()
@@ -72,6 +72,57 @@ def test_hem_closes_the_border_inwards():
     hemmed = sheets.hem(_square(), 0.1)
     assert len(hemmed.triangles) == 2 + 8
     assert hemmed.position[:, 2].min() == pytest.approx(-0.1)
+
+
+def test_parts_of_one_slot_share_their_normals_at_a_seam():
+    flat = replace(_square(), weight=np.full((4, 4), 0.25), chart=np.zeros((2, 3, 2)))
+    upright = replace(flat, position=flat.position[:, [2, 1, 0]] * [1.0, 1.0, -1.0])
+    for slot, joined in ((0, True), (1, False)):
+        mesh = sheets.weld([flat, replace(upright, slot=slot)])
+        places = mesh.positions.round(5)
+        seam = [row for row in range(4) if (places[4:] == places[row]).all(1).any()]
+        assert len(seam) == 2
+        twins = [4 + int(np.flatnonzero((places[4:] == places[row]).all(1))[0]) for row in seam]
+        assert np.allclose(mesh.normals[seam], mesh.normals[twins], atol=1e-5) == joined
+        np.testing.assert_allclose(np.linalg.norm(mesh.normals, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["regular shirt", "slim polo shirt", "open regular blazer", "regular hoodie"])
+def test_collars_lie_on_their_garment(someone: body.Body, name: str):
+    shell = sheets.sheet_from(body.load_template(), someone, "helper-tights")
+    upper = TYPES[name].upper
+    assert upper is not None
+    parts = collars.collar_of(shell, upper)
+    strip, place = parts[0]
+    assert len(parts) == (2 if upper.collar == "lapel" else 1)
+    assert collars.COLLAR_SPAN[0] - 1e-9 <= place[:, 2].min() < place[:, 2].max() <= collars.COLLAR_SPAN[1] + 1e-9
+    # What is turned down stays outside the garment.
+    edge = strip.position[place[:, 2] < collars.COLLAR_SPAN[0] + 1e-6]
+    edge = edge[: len(edge) // 2]
+    nearest = np.linalg.norm(edge[:, None] - shell.position[None], axis=2).argmin(1)
+    depth = ((edge - shell.position[nearest]) * shell.normal[nearest]).sum(1)
+    assert np.mean(depth > -0.004) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "x_m", "z_m"),
+    [
+        ("closed windbreaker", "front", 0.0, 0.3),
+        ("closed denim jacket", "back", 0.1, 0.42),
+        ("closed trench coat", "back", 0.0, 0.155),
+        ("regular hoodie", "front", 0.0, 0.22),
+        ("closed regular blazer", "front", 0.085, 0.4),
+    ],
+)
+def test_trims_are_sewn_where_they_belong(name: str, where: str, x_m: float, z_m: float):
+    x, z = np.meshgrid(np.linspace(-0.25, 0.25, 250), np.linspace(0.69, -0.1, 395))
+    image = np.full((*x.shape, 3), 0.5)
+    plain = cloth.Cloth("tech", "grey", np.full(3, 0.5), np.full(3, 0.9), np.full(3, 0.1), 0.03, 0.5, 0.03, 5)
+    trims.finish_trunk(image, x, z, np.full(x.shape, where == "front"), TYPES[name], plain)
+    near = (np.abs(x - x_m) < 0.02) & (np.abs(z - z_m) < 0.02)
+    assert np.abs(image[near] - 0.5).max() > 0.05
+    # Lines fade out over a texel instead of ending in steps.
+    assert len(np.unique(image[near].round(4))) > 3
 
 
 def test_random_outfits_can_be_worn(someone: body.Body):

@@ -10,6 +10,9 @@ from unrealperson.synth.people.accessories import Item
 from unrealperson.synth.people.dressing import Dressing
 from unrealperson.synth.people.solids import pillow, tube
 
+_ALONG = 14
+"""Places along a strap between shoulder and bag."""
+
 
 def backpack(wearer: Dressing, item: Item) -> None:
     """A bag on the back with two straps over the shoulders.
@@ -27,10 +30,15 @@ def backpack(wearer: Dressing, item: Item) -> None:
     origin = np.stack([np.full(15, wearer.at["spine_02"][0]), y, z], 1)
     reach, _ = wearer.touch(origin, np.tile([-1.0, 0.0, 0.0], (15, 1)))
     back = origin[0, 0] - float(np.sort(reach)[-3:].mean()) + 0.008
+    # It leans with the back.
+    row = reach.reshape(3, 5).max(0)
+    lean = float(np.clip(0.7 * np.polyfit(z[:5], -row, 1)[0], -0.25, 0.25))
     centre = np.array([back - 0.5 * deep, 0.0, middle_z])
-    wearer.add(pillow(centre, (wide, high, deep), "x"), "back bag", "spine_03")
     pocket = np.array([back - deep - 0.012, 0.0, middle_z - 0.2 * high])
-    wearer.add(pillow(pocket, (0.78 * wide, 0.42 * high, 0.06), "x"), "back bag", "spine_03")
+    for at, size in ((centre, (wide, high, deep)), (pocket, (0.78 * wide, 0.42 * high, 0.06))):
+        solid = pillow(at, size, "x")
+        place = solid.place + [[lean, 0, 0]] * (solid.place[:, 2:] - middle_z - 0.1 * high)
+        wearer.add(replace(solid, place=place), "back bag", "spine_03")
     centre_z = top - 0.09 * s
     for sign in (1.0, -1.0):
         turn = np.radians([140, 118, 100, 85, 70, 52, 34, 16, 0, -18])
@@ -79,7 +87,7 @@ def shoulder_bag(wearer: Dressing, item: Item) -> None:
     rng, s = np.random.default_rng(item.seed), wearer.scale
     bag_z = wearer.joint("spine_02") - rng.uniform(0.0, 0.06) * s
     size = (rng.uniform(0.28, 0.36), rng.uniform(0.22, 0.3), rng.uniform(0.08, 0.11))
-    _slung(wearer, item.side, item.side, bag_z, size, "spine_01", np.radians(98))
+    _slung(wearer, item.side, item.side, bag_z, size, "spine_01", np.radians(82))
 
 
 def _slung(
@@ -101,7 +109,7 @@ def _slung(
     top_z = wearer.joint("clavicle_l")
     along = np.array([-np.sin(turn), hip * np.cos(turn), 0.0])
     corner = [centre + sign * 0.42 * size[0] * along + [0, 0, 0.44 * size[1]] for sign in (-1.0, 1.0)]
-    level = np.linspace(0, 1, 8)
+    level = np.linspace(0, 1, _ALONG)
     z = (bag_z + 0.5 * size[1] + 0.02) * (1 - level) + (top_z - 0.03 * s) * level
     start_y = hip * (0.12 if hip != shoulder else 0.15) * s
     y = start_y * (1 - level) + shoulder * (0.075 if hip != shoulder else 0.125) * s * level
@@ -109,7 +117,7 @@ def _slung(
     turns = np.radians([35, 62, 90, 118, 145])
     over = np.stack([np.cos(turns), np.full(5, shoulder * 0.12), np.sin(turns)], 1)
     middle = np.tile([0.012, shoulder * (0.075 if hip != shoulder else 0.115) * s, top_z - 0.07 * s], (5, 1))
-    axis = np.stack([np.full(8, 0.012), np.zeros(8), z], 1)
+    axis = np.stack([np.full(_ALONG, 0.012), np.zeros(_ALONG), z], 1)
     front, back = np.stack([x, y, 0 * x], 1), np.stack([-x, y, 0 * x], 1)
     wearer.strap(
         np.concatenate([axis, middle, axis[::-1]]),

@@ -17,8 +17,8 @@ Colors = Literal["wardrobe", "black", "uniform"]
 
 # sRGB 0 ... 1 and how often it is worn as (top, bottom, shoes, outer).
 _TONES = {
-    "black": ((0.065, 0.065, 0.07), (16, 28, 36, 25)),
-    "charcoal": ((0.16, 0.16, 0.17), (8, 12, 7, 10)),
+    "black": ((0.105, 0.105, 0.11), (16, 28, 36, 25)),
+    "charcoal": ((0.19, 0.19, 0.2), (8, 12, 7, 10)),
     "grey": ((0.40, 0.40, 0.41), (11, 9, 7, 11)),
     "light grey": ((0.65, 0.65, 0.65), (8, 3, 5, 5)),
     "white": ((0.82, 0.82, 0.81), (20, 3, 24, 3)),
@@ -222,9 +222,16 @@ def noise(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, across_m: floa
         along_m: size of a bump along.
     """
     dx, dz = rng.integers(512, size=2)
-    column = (x * (32 / across_m)).astype(np.int32) + dx & 511
-    row = (z * (32 / along_m)).astype(np.int32) + dz & 511
-    return _bank()[row, column]
+    column, row = np.float32(32 / across_m) * x.astype(np.float32), np.float32(32 / along_m) * z.astype(np.float32)
+    left, above = np.floor(column), np.floor(row)
+    beside, below = column - left, row - above
+    c, r = left.astype(np.intp) + dx & 511, (above.astype(np.intp) + dz & 511) << 9
+    d, s = c + 1 & 511, r + 512 & 262143
+    bank = _bank().ravel()
+    upper, lower = bank.take(r + c), bank.take(s + c)
+    upper += beside * (bank.take(r + d) - upper)
+    lower += beside * (bank.take(s + d) - lower)
+    return upper + below * (lower - upper)
 
 
 def weave(cloth: Cloth, x: np.ndarray, z: np.ndarray, where: str) -> np.ndarray:
@@ -307,8 +314,8 @@ def _pattern(
     if family == "herringbone":
         zigzag = _band(z + 0.5 * np.abs((x / 0.03) % 1 - 0.5) * 0.06, 0.016, 0.5, 0.3)
         return plain * (1 + 0.09 * (zigzag - 0.5))[..., None]
-    if family == "block":
-        level, both = rng.uniform(0.24, 0.42), rng.random() < 0.6
+    if family in ("block", "raglan"):
+        level, both = rng.uniform(0.24, 0.42), rng.random() < 0.6 and family == "block"
         stripe = 0.035 if rng.random() < 0.4 else 0.0
         other = (z > level) if both else np.full(z.shape, where == "sleeve")
         return _mix(_mix(a, b, other), c, (np.abs(z - level) < stripe) & both)

@@ -126,6 +126,7 @@ class Garment:
         lower: cut of the part on the hips; a dress, suit or overall has both.
         shoe: cut of shoes.
         pockets: none, patch, slant, cargo, chest or kangaroo.
+        trim: what else is sewn on: none, ribs, yoke, biker, belt, storm, stripes or double.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Garment:
     lower: Lower | None = None
     shoe: Shoe | None = None
     pockets: str = "none"
+    trim: str = "none"
 
     @property
     def cut(self) -> tuple[Upper | None, Lower | None, Shoe | None]:

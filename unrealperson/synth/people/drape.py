@@ -96,7 +96,7 @@ def widen(sheet: Sheet, body: Body, limb: tuple[str, str, str], least: np.ndarra
     away = (sheet.position - nearest) / np.maximum(shortest, 1e-6)[:, None]
     gap = np.clip(least - shortest, 0, 0.12)
     if limb[0] == "upperarm":
-        gap = gap * (1 - 0.75 * resting(away, sheet))
+        gap = gap * (1 - 0.95 * resting(away, sheet))
     gap = smooth(sheet, gap[:, None], 2)
     position = sheet.position + gap * away
     # The cloth of one leg ends where the other begins.
@@ -279,12 +279,30 @@ def transfer(points: np.ndarray, sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
     return scale * points + moved, (weight[..., None] * sheet.weight[chosen]).sum(1)
 
 
-def rest_on(ground: Sheet, skirt: Sheet) -> Sheet:
+def join(trunk: Sheet, tail: Sheet, *, gap_m: float) -> Sheet:
+    """A trunk whose lower end lies just above the upper rows of the coat tail that takes over from it.
+
+    Args:
+        trunk: the shell of a garment.
+        tail: made by `hang`, not yet cut.
+        gap_m: how far the trunk lies beyond it.
+    """
+    z, levels = trunk.template[:, 2], tail.template[::_SECTORS, 2]
+    share = ramp(z, levels[0] + 0.04, levels[0] - 0.03) * ramp(trunk.guide[:, 0], 0.3, 0.1) * (z > levels[-1])
+    level_z = np.interp(-z, -levels, tail.position[::_SECTORS, 2])
+    rise = np.interp(z, [levels[0], levels[0] + 0.1], [0.0, 0.1])
+    position = trunk.position.copy()
+    position[:, 2] += share * (level_z + rise - position[:, 2])
+    return rest_on(replace(trunk, position=position), tail, gap_m=gap_m)
+
+
+def rest_on(ground: Sheet, skirt: Sheet, *, gap_m: float = 0.0) -> Sheet:
     """The layer below, pushed out to a skirt or coat tail that now covers it.
 
     Args:
         ground: the layer below.
         skirt: made by `hang`, not yet cut.
+        gap_m: how far beyond it.
     """
     axis = _axis(ground)
     levels = skirt.template[::_SECTORS, 2]
@@ -293,7 +311,7 @@ def rest_on(ground: Sheet, skirt: Sheet) -> Sheet:
     radius = np.linalg.norm(away, axis=1)
     z = ground.template[:, 2]
     covered = (ground.guide[:, 0] < 0.3) & (z < levels[0]) & (z > levels[-1])
-    wanted = _look_up(reach, levels, z, np.arctan2(away[:, 1], away[:, 0]))
+    wanted = gap_m + _look_up(reach, levels, z, np.arctan2(away[:, 1], away[:, 0]))
     grown = np.where(covered, np.maximum(wanted - radius, 0), 0)
     position = ground.position.copy()
     position[:, :2] += away * (grown / np.maximum(radius, 1e-6))[:, None]

@@ -152,6 +152,9 @@ class Dressing:
         out = np.concatenate([direction[:1], direction, direction[-1:]])
         for _ in range(2):
             path[1:-1] = 0.5 * path[1:-1] + 0.25 * (path[:-2] + path[2:])
+        # What smoothing pulled below the clothes comes out again.
+        sunk = (path[1:-1] - origin - (distance + 0.005)[:, None] * direction) * direction
+        path[1:-1] -= np.minimum(sunk.sum(1, keepdims=True), 0) * direction
         weight = np.concatenate([end[:1], weight, end[1:]])
         weight[1:-1] = 0.5 * weight[1:-1] + 0.25 * (weight[:-2] + weight[2:])
         solid = band(path, out, np.broadcast_to(wide_m, len(path)), thick_m)

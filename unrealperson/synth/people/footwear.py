@@ -9,7 +9,7 @@ import numpy as np
 from unrealperson.synth.people.body import Body
 from unrealperson.synth.people.cuts import Shoe
 from unrealperson.synth.people.drape import push, widen
-from unrealperson.synth.people.sheets import Sheet, cut, hem, ramp, triangles_of
+from unrealperson.synth.people.sheets import Sheet, cut, hem, ramp, smooth, triangles_of
 
 _SOLE_Z = -0.797
 _BALL_X, _HEEL_X = 0.11, -0.03
@@ -67,7 +67,12 @@ def make_shoes(shell: Sheet, body: Body, shoe: Shoe, scale: float) -> Sheet:
     sheet = push(shell, np.where(z < -0.70, 0.007, 0.009) * scale)
     if shoe.shaft_m:
         sheet = widen(sheet, body, ("thigh", "calf", "foot"), shoe.shaft_m * scale * ramp(z, -0.74, -0.70) * (z < -0.2))
-    position = lower_toes(sheet.position, shell.template, shoe, scale)
+    position = sheet.position
+    if not shoe.straps:
+        # A shoe spans the hollows between the toes.
+        rounded = smooth(shell, position, 4)
+        position = position + (ramp(z, -0.73, -0.76) * ramp(x, 0.02, 0.08))[:, None] * (rounded - position)
+    position = lower_toes(position, shell.template, shoe, scale)
     toes = ramp(x, 0.12, 0.2) * ramp(z, -0.76, -0.79)
     position[:, 0] += shoe.toe_m * scale * toes
     down = np.clip((_SOLE_Z - z) / 0.012, 0, 1)

@@ -21,7 +21,7 @@ from unrealperson.synth.people.charts import (
 )
 from unrealperson.synth.people.collars import collar_of, opening_gap
 from unrealperson.synth.people.cuts import Garment, Lower, Shoe, Upper
-from unrealperson.synth.people.drape import fall_straight, hang, push, rest_on, resting, widen
+from unrealperson.synth.people.drape import fall_straight, hang, join, push, rest_on, resting, widen
 from unrealperson.synth.people.footwear import lower_toes, make_shoes, shoe_field
 from unrealperson.synth.people.hair import grow_hair
 from unrealperson.synth.people.haircuts import HAIRCUTS
@@ -186,10 +186,6 @@ class _Fitting:
         slot = SLOTS.index(region)
         tail = None
         hangs = tuck_z is None and upper.hem_z < 0.055
-        above = np.minimum(field, np.where(arm > 0.5, 1.0, z - _SPLIT_Z)) if hangs else field
-        whole = hem(cut(sheet, above), 0.01 * scale)
-        trunk, sleeves = cut(whole, 0.5 - whole.guide[:, 0]), cut(whole, whole.guide[:, 0] - 0.5)
-        flat = [trunk, *collar_of(sheet, upper)]
         if hangs:
             tail = hang(
                 sheet,
@@ -201,9 +197,22 @@ class _Fitting:
                 pleats=0,
                 wave_m=0.0,
             )
-            flat.append(hem(cut(tail, upper_field(tail, replace(upper, hem_z=-1.0), scale)), 0.01 * scale))
+            # Where the tail takes over, the trunk lies just above it.
+            sheet = join(sheet, tail, gap_m=0.0045 * scale)
+        whole = hem(cut(sheet, field), 0.01 * scale)
+        if hangs:
+            whole = cut(whole, np.where(whole.guide[:, 0] > 0.5, 1.0, whole.template[:, 2] - _SPLIT_Z))
+        trunk, sleeves = cut(whole, 0.5 - whole.guide[:, 0]), cut(whole, whole.guide[:, 0] - 0.5)
+        flat = [trunk]
+        if tail is not None:
+            tail_field = upper_field(tail, replace(upper, hem_z=-1.0), scale)
+            flat.append(hem(cut(tail, np.minimum(tail_field, _SPLIT_Z + 0.03 - tail.template[:, 2])), 0.01 * scale))
         parts = [replace(part, chart=panel_chart(part, region, panels), slot=slot) for part in flat]
         parts.append(replace(sleeves, chart=sleeve_chart(sleeves, f"{region} sleeve"), slot=slot))
+        parts.extend(
+            replace(part, chart=panel_chart(replace(part, template=place), region, panels), slot=slot)
+            for part, place in collar_of(sheet, self.collar(upper, region))
+        )
         share = ramp(field, -0.04, 0.0)[:, None]
         if tuck_z is not None:
             share = share * ramp(z, tuck_z - 0.05, tuck_z - 0.03)[:, None]
@@ -212,6 +221,14 @@ class _Fitting:
         if tail is not None:
             self.ground = rest_on(self.ground, tail)
         self.layers.append((parts, lambda part: upper_field(part, upper, scale)))
+
+    def collar(self, upper: Upper, region: str) -> Upper:
+        """A collar that is turned down has no room below one that stands."""
+        outer = self.outfit.outer
+        above = "none" if region == "outer" or outer is None or outer.upper is None else outer.upper.collar
+        if above in ("none", "lapel", "shawl") or upper.collar not in ("shirt", "polo", "hood", "stand", "cowl"):
+            return upper
+        return replace(upper, collar="crew", neck_m=0.0)
 
     def wear_lower(self) -> None:
         """Puts on what hangs from the waist."""
@@ -285,7 +302,13 @@ class _Fitting:
             below = False
         sheet = make_shoes(self.ground if below else self.shell, self.body, shoe, self.scale)
         self.shoe = shoe
-        sheet = replace(sheet, chart=shoe_chart(sheet), slot=SLOTS.index("shoes"))
+        seen_at = sheet.template.copy()
+        if shoe.heel_m < 0.02:
+            # The sole's edge is level, whatever the foot in it.
+            level = sheet.position[:, 2] / self.scale - 0.804
+            seen_at[:, 2] += ramp(seen_at[:, 2], -0.76, -0.78) * (np.maximum(level, -0.828) - seen_at[:, 2])
+        chart = shoe_chart(replace(sheet, template=seen_at))
+        sheet = replace(sheet, chart=chart, slot=SLOTS.index("shoes"))
         self.layers.append(([sheet], lambda part: shoe_field(part.template, part.guide, shoe)))
 
 

@@ -381,7 +381,8 @@ def ramp(value: np.ndarray, start: float, end: float) -> np.ndarray:
 def weld(parts: list[Sheet]) -> Mesh:
     """Joins charted parts into one mesh that stands on the ground.
 
-    Normals are smooth within a part; a vertex is split only where its texture coordinates differ.
+    Normals are smooth within a part, and across the seams between parts of one slot; a vertex is split only where its
+    texture coordinates differ.
 
     Args:
         parts: at least one, each with a chart.
@@ -396,9 +397,13 @@ def weld(parts: list[Sheet]) -> Mesh:
         source = part.triangles.reshape(-1)[first]
         index, weight = strongest_weights(part.weight[source])
         normal = (part.normal if part.soft else normals(part.position, part.triangles))[source]
-        pieces.append((part.position[source], normal, corner[first], inverse.reshape(-1, 3) + start, index, weight))
+        slot = np.full(len(first), 0 if part.soft else part.slot + 1)
+        pieces.append(
+            (part.position[source], normal, corner[first], inverse.reshape(-1, 3) + start, index, weight, slot)
+        )
         start += len(first)
-    position, normal, uv, faces, index, weight = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    position, normal, uv, faces, index, weight, slot = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    normal = _across_seams(position, normal, slot)
     lift_m = -float(position[:, 2].min())
     position[:, 2] += lift_m
     return Mesh(
@@ -411,3 +416,15 @@ def weld(parts: list[Sheet]) -> Mesh:
         lift_m,
         np.repeat(np.array([part.slot for part in parts], np.uint8), [len(part.triangles) for part in parts]),
     )
+
+
+def _across_seams(position: np.ndarray, normal: np.ndarray, slot: np.ndarray) -> np.ndarray:
+    """Normals that vertices of one slot at one place share, but for a thin thing's two sides; slot 0 keeps its own."""
+    place = np.round(position * 1e4).astype(np.int64)
+    code = (place - place.min(0)) @ np.array([1, 1 << 17, 1 << 34]) * (len(SLOTS) + 1) + slot
+    _, same = np.unique(code, return_inverse=True)
+    shared = np.stack([np.bincount(same, normal[:, axis]) for axis in range(3)], 1)[same]
+    length = np.linalg.norm(shared, axis=1, keepdims=True)
+    agree = (shared * normal).sum(1, keepdims=True) > 0.5 * np.maximum(length, 1e-3)
+    agree &= slot[:, None] > 0
+    return np.where(agree, shared / np.maximum(length, 1e-3), normal)

@@ -35,6 +35,7 @@ from unrealperson.synth.people.folds import leg_shade, skirt_shade, sleeve_shade
 from unrealperson.synth.people.haircuts import choose_color, paint_strands
 from unrealperson.synth.people.outfits import Outfit
 from unrealperson.synth.people.photographs import AnyPictures, GarmentPatches
+from unrealperson.synth.people.trims import finish_sleeve, finish_trunk
 
 ATLAS_PX = 768
 _STIFF = {"leather": 0.6, "canvas": 0.5, "denim": 0.35, "wool": 0.35, "herringbone": 0.35, "cable": 0.6, "tech": 0.2}
@@ -197,7 +198,7 @@ def _paint_upper(
             share = np.clip((garment.lower.waist_z - pz) / 0.02 + 0.5, 0, 1)
             shade = shade * (1 - share) + below * share
         image[:, columns] = weave(cloth, px, pz, where) * shade[..., None]
-    _finish(image, x, z, front, garment, cloth)
+    finish_trunk(image, x, z, front, garment, cloth)
     if layer == "top" and outfit.outer is not None and outfit.outer.upper is not None:
         # The layer above keeps the light from what its opening shows.
         gap = opening_gap(outfit.outer.upper, z)
@@ -208,60 +209,8 @@ def _paint_upper(
         x, along = u * 0.2, v * 2
         z = 0.5 - along * SLEEVE_M / 2
         image = weave(cloth, x, z, "sleeve") * sleeve_shade(rng, x, along, upper, stiff=stiff)[..., None]
-        if _ribbed(garment) and upper.sleeve > 1.5:
-            image = _rib(image, x, (along > upper.sleeve - 0.2))
+        image = finish_sleeve(image, x, along, garment, cloth)
         _put(atlas, f"{layer} sleeve", image)
-
-
-def _ribbed(garment: Garment) -> bool:
-    return garment.category in ("sweatshirt", "hoodie", "sweater", "tracksuit") or "bomber" in garment.name
-
-
-def _rib(image: np.ndarray, x: np.ndarray, where: np.ndarray) -> np.ndarray:
-    lines = 1 + 0.1 * np.cos(2 * np.pi * x / 0.012)
-    return np.where(where[..., None], image * 0.93 * lines[..., None], image)
-
-
-def _finish(image: np.ndarray, x: np.ndarray, z: np.ndarray, front: np.ndarray, garment: Garment, cloth: Cloth) -> None:
-    """Zips, buttons, pockets, ribbed edges, piping; in place."""
-    upper = garment.upper
-    if upper is None:
-        return
-    rng = np.random.default_rng([cloth.seed, 2])
-    low_z = garment.lower.leg_z if garment.lower is not None and garment.lower.skirt else upper.hem_z
-    dark = np.ones(x.shape, np.float32)
-    if _ribbed(garment) or garment.name.endswith("varsity jacket"):
-        image[...] = _rib(image, x, (z < upper.hem_z + 0.05))
-    if upper.opening != "none" or "polo" in garment.name or "half-zip" in garment.name:
-        end = upper.notch_z if upper.notch_z < 0.6 else 0.60
-        start = 0.40 if upper.opening == "none" else low_z
-        along = front & (z < end) & (z > start)
-        zipped = garment.category in ("hoodie", "puffer", "parka", "tracksuit", "sweatshirt") or cloth.family == "tech"
-        if zipped:
-            dark *= 1 - 0.5 * (along & (np.abs(x) < 0.004))
-            image[along & (np.abs(x) < 0.0018)] = rng.uniform(0.2, 0.7)
-        else:
-            dark *= 1 - 0.2 * (along & (np.abs(np.abs(x + 0.014) - 0.002) < 0.002))
-            tone = 0.85 if rng.random() < 0.4 else 0.12
-            step = 0.11 if garment.category in ("blazer", "coat", "suit") else 0.075
-            button = np.hypot(x, ((z - end) / step % 1 - 0.5) * step) < (0.009 if step > 0.1 else 0.0055)
-            image[along & button] = tone
-    edges = (
-        ((garment.pockets in ("slant", "cargo")) & (np.abs(np.abs(x) - 0.11 - 0.25 * (z - 0.06)) < 0.0025))
-        & (np.abs(z - 0.06) < 0.055)
-        & (upper.hem_z < 0.02)
-    )
-    if garment.pockets in ("chest", "cargo"):
-        inside = np.maximum(np.abs(np.abs(x) - 0.075) / 0.045, np.abs(z - 0.375) / 0.05)
-        both = (x > 0) if garment.category == "shirt" else np.ones_like(front)
-        edges |= (np.abs(inside - 1) < 0.05) & both
-        dark *= 1 - 0.1 * ((np.abs(z - 0.41) < 0.006) & (inside < 1) & both & front)
-    if garment.pockets == "kangaroo":
-        wide = 0.13 - 0.35 * np.clip(z - (upper.hem_z + 0.1), 0, 0.1)
-        edges |= (np.abs(np.abs(x) - wide) < 0.003) & (z < upper.hem_z + 0.19) & (z > upper.hem_z + 0.05)
-        edges |= (np.abs(z - upper.hem_z - 0.19) < 0.003) & (np.abs(x) < 0.1)
-    dark *= 1 - 0.35 * (edges & front)
-    image *= dark[..., None]
 
 
 def _paint_tie(rng: np.random.Generator, atlas: np.ndarray, panels: Panels, cloth: Cloth) -> None:
@@ -307,7 +256,7 @@ def _worn(rng: np.random.Generator, cloth: np.ndarray, turn: np.ndarray, z: np.n
     front = np.exp(-(((turn - 0.27) / 0.12) ** 2)) + 0.7 * np.exp(-(((turn - 0.77) / 0.12) ** 2))
     fade = np.exp(-(((z + 0.2) / 0.17) ** 2)) + 0.5 * np.exp(-(((z + 0.38) / 0.06) ** 2))
     amount = (
-        rng.uniform(0.0, 0.22) * (rng.random() < 0.75) * front * fade * (0.6 + 0.8 * noise(rng, turn, z, 0.3, 0.12))
+        rng.uniform(0.0, 0.22) * (rng.random() < 0.75) * front * fade * (0.6 + 0.8 * noise(rng, turn, z, 0.12, 0.3))
     )
     whisker = 0.05 * np.exp(-(((z + 0.06) / 0.06) ** 2)) * (noise(rng, turn * 0.5 + z, z * 1.0, 0.3, 0.02) > 0.62)
     worn = (amount + whisker * front * (turn < 0.5))[..., None]

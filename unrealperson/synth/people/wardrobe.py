@@ -17,6 +17,12 @@ _KNIT = ("knit", "knit", "cable", "stripe", "block")
 _SUITING = ("wool", "wool", "herringbone", "plaid")
 _JERSEY = ("jersey", "jersey", "stripe", "print", "logo", "washed", "block")
 _SPORT = ("tech", "tech", "block", "logo")
+_TRIMS = {
+    "bomber jacket": "ribs", "varsity jacket": "ribs", "denim jacket": "yoke", "overshirt": "yoke",
+    "denim vest": "yoke", "biker jacket": "biker", "track jacket": "stripes", "trench coat": "belt",
+    "wrap coat": "belt", "field jacket": "storm", "ski jacket": "storm", "raincoat": "storm", "windbreaker": "storm",
+    "pea coat": "double", "double-breasted": "double",
+}  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -34,8 +40,8 @@ def by_name() -> dict[str, Garment]:
 def _light_tops() -> Iterator[Garment]:
     fits = {
         "slim": (Upper(hem_z=0.06, fall=0.1, arm_m=0.042, room_m=0.005), 3, 2),
-        "regular": (Upper(hem_z=0.03, fall=0.55, arm_m=0.055), 4, 7),
-        "oversized": (Upper(hem_z=-0.03, sleeve=0.95, fall=0.95, arm_m=0.078, wrist_m=0.08, room_m=0.012), 2, 3),
+        "regular": (Upper(hem_z=0.03, fall=0.55, arm_m=0.051, wrist_m=0.054), 4, 7),
+        "oversized": (Upper(hem_z=-0.03, sleeve=1.0, fall=0.95, arm_m=0.068, wrist_m=0.072, room_m=0.012), 2, 3),
         "cropped": (Upper(hem_z=0.155, sleeve=0.5, fall=0.6, arm_m=0.055), 2, 0),
         "longline": (Upper(hem_z=-0.12, fall=0.7, arm_m=0.055), 1, 1),
     }
@@ -48,7 +54,7 @@ def _light_tops() -> Iterator[Garment]:
         upper = replace(cut, neck_m=at.neck_m, neck_wide_m=at.neck_wide_m, v_neck=at.v_neck, collar=at.collar)
         yield Garment(f"{fit} {neck} t-shirt", "t-shirt", "top", women * share, men * share, _JERSEY, upper)
         if fit in ("slim", "regular", "oversized"):
-            long = replace(upper, sleeve=_LONG, wrist_m=0.036, arm_m=max(0.046, cut.arm_m - 0.008))
+            long = replace(upper, sleeve=_LONG, wrist_m=0.034, arm_m=max(0.043, cut.arm_m - 0.008))
             yield Garment(f"{fit} {neck} long-sleeve top", "long-sleeve top", "top", share, 0.8 * share, _JERSEY, long)
     tanks = {
         "fitted tank top": Upper(hem_z=0.06, sleeve=-0.35, neck_m=0.05, fall=0.1),
@@ -56,18 +62,18 @@ def _light_tops() -> Iterator[Garment]:
         "racer-back top": Upper(hem_z=0.08, sleeve=-0.6, neck_m=0.06, fall=0.1),
         "camisole": Upper(hem_z=0.06, sleeve=-0.7, neck_m=0.1, neck_wide_m=0.02, fall=0.4),
         "crop top": Upper(hem_z=0.2, sleeve=-0.35, neck_m=0.05, fall=0.1),
-        "muscle shirt": Upper(hem_z=0.02, sleeve=0.05, neck_m=0.02, fall=0.6),
+        "muscle shirt": Upper(hem_z=0.02, sleeve=-0.05, neck_m=0.02, fall=0.6),
         "basketball jersey": Upper(hem_z=-0.06, sleeve=-0.25, neck_m=0.06, v_neck=0.5, fall=0.95, room_m=0.013),
     }
     for name, upper in tanks.items():
         often = 1.0 if name in ("loose tank top", "muscle shirt", "basketball jersey") else 0.0
         rarely = 0.2 if name in ("muscle shirt", "basketball jersey") else 1.0
         yield Garment(name, "tank top", "top", rarely, 0.6 * often, _JERSEY, upper)
-    shirt = Upper(hem_z=-0.01, collar="shirt", opening="closed", room_m=0.008, sleeve=_LONG, arm_m=0.056, wrist_m=0.04)
+    shirt = Upper(hem_z=-0.01, collar="shirt", opening="closed", room_m=0.007, sleeve=_LONG, arm_m=0.051, wrist_m=0.037)
     widths = {
-        "slim": replace(shirt, fall=0.2, arm_m=0.046),
+        "slim": replace(shirt, hem_z=0.02, fall=0.15, arm_m=0.044, wrist_m=0.034),
         "regular": replace(shirt, fall=0.65),
-        "oversized": replace(shirt, hem_z=-0.1, fall=1.0, arm_m=0.07, room_m=0.013, wrist_m=0.05),
+        "oversized": replace(shirt, hem_z=-0.12, fall=1.0, arm_m=0.063, room_m=0.013, wrist_m=0.046),
     }
     sleeves = {"shirt": _LONG, "rolled-sleeve shirt": 1.25, "short-sleeve shirt": 0.72}
     for (fit, cut), (name, sleeve) in _pairs(widths, sleeves):
@@ -91,7 +97,7 @@ def _light_tops() -> Iterator[Garment]:
         "tie-neck": Upper(neck_m=0.0, collar="stand", opening="closed"),
     }
     arms = {
-        "sleeveless": (0.06, 0.05, 0.05),
+        "sleeveless": (-0.08, 0.05, 0.05),
         "flutter-sleeve": (0.5, 0.06, 0.1),
         "balloon-sleeve": (1.9, 0.085, 0.03),
         "bell-sleeve": (1.85, 0.05, 0.1),
@@ -111,8 +117,8 @@ def _knitwear() -> Iterator[Garment]:
     knit = Upper(sleeve=_LONG, wrist_m=0.038)
     fits = {
         "fitted": replace(knit, hem_z=0.06, fall=0.15, arm_m=0.046, room_m=0.008),
-        "regular": replace(knit, hem_z=0.03, fall=0.6, arm_m=0.056, room_m=0.012),
-        "chunky": replace(knit, hem_z=-0.02, fall=0.95, arm_m=0.072, room_m=0.02, wrist_m=0.046),
+        "regular": replace(knit, hem_z=0.03, fall=0.55, arm_m=0.051, room_m=0.01),
+        "chunky": replace(knit, hem_z=-0.03, fall=0.95, arm_m=0.063, room_m=0.016, wrist_m=0.042),
     }
     necks = {
         "crew-neck": Upper(neck_m=0.004, collar="crew"),
@@ -125,7 +131,7 @@ def _knitwear() -> Iterator[Garment]:
         upper = replace(cut, neck_m=at.neck_m, v_neck=at.v_neck, collar=at.collar)
         men = 0.0 if neck == "cowl-neck" else 1.2
         yield Garment(f"{fit} {neck} sweater", "sweater", "top", 1.2, men, _KNIT, upper)
-    for name, sleeve, cut in (("sweater vest", 0.06, fits["regular"]), ("short-sleeve knit top", 0.6, fits["fitted"])):
+    for name, sleeve, cut in (("sweater vest", -0.04, fits["regular"]), ("short-sleeve knit top", 0.6, fits["fitted"])):
         upper = replace(cut, sleeve=sleeve, neck_m=0.06, v_neck=0.9)
         yield Garment(name, "sweater", "top", 0.7, 0.6, _KNIT, upper)
     lengths = {"cropped": 0.12, "regular": 0.01, "long": -0.25, "maxi": -0.45}
@@ -143,11 +149,11 @@ def _knitwear() -> Iterator[Garment]:
         ("knit", "cable"),
         replace(fits["chunky"], opening="open", collar="shawl", neck_m=0.02),
     )
-    sweat = replace(knit, hem_z=0.02, fall=0.75, arm_m=0.064, room_m=0.014, wrist_m=0.04)
+    sweat = replace(knit, hem_z=0.02, fall=0.7, arm_m=0.055, room_m=0.011, wrist_m=0.038)
     widths = {
         "cropped": replace(sweat, hem_z=0.13),
         "regular": sweat,
-        "oversized": replace(sweat, hem_z=-0.06, fall=1.0, arm_m=0.08, room_m=0.02),
+        "oversized": replace(sweat, hem_z=-0.08, fall=1.0, arm_m=0.067, room_m=0.016),
     }
     kinds: dict[str, tuple[Opening, float]] = {"hoodie": ("none", 2.0), "zipped hoodie": ("closed", 1.2)}
     for (fit, cut), (name, (opening, share)) in _pairs(widths, kinds):
@@ -158,7 +164,7 @@ def _knitwear() -> Iterator[Garment]:
     for fit in ("regular", "oversized"):
         upper = replace(widths[fit], collar="hood", opening="open", room_m=0.012)
         yield Garment(f"{fit} open hoodie", "hoodie", "outer", 2, 3, ("fleece", "fleece", "logo"), upper)
-    upper = replace(sweat, sleeve=0.1, collar="hood")
+    upper = replace(sweat, sleeve=-0.04, collar="hood")
     yield Garment("sleeveless hoodie", "hoodie", "top", 0.1, 0.3, ("fleece", "logo"), upper, pockets="kangaroo")
     for fit, cut in widths.items():
         men = 0 if fit == "cropped" else 1.5
@@ -171,26 +177,38 @@ def _knitwear() -> Iterator[Garment]:
 
 
 def _outerwear() -> Iterator[Garment]:
-    base = Upper(sleeve=_LONG, hem_z=0.03, collar="stand", room_m=0.014, fall=0.75, arm_m=0.062, wrist_m=0.044)
+    base = Upper(sleeve=_LONG, hem_z=0.03, collar="stand", room_m=0.012, fall=0.7, arm_m=0.054, wrist_m=0.041)
     jackets = {
-        "bomber jacket": (replace(base, hem_z=0.07, room_m=0.018, arm_m=0.068, wrist_m=0.038), ("tech", "tech"), 2, 3),
+        "bomber jacket": (
+            replace(base, hem_z=0.07, fall=0.9, room_m=0.016, arm_m=0.062, wrist_m=0.036),
+            ("tech", "tech"),
+            2,
+            3,
+        ),
         "denim jacket": (replace(base, hem_z=0.08, collar="shirt", fall=0.6), ("denim",), 3, 3),
-        "biker jacket": (replace(base, hem_z=0.1, collar="shirt", fall=0.35, arm_m=0.054), ("leather",), 2.5, 2),
-        "leather jacket": (replace(base, hem_z=0.05, fall=0.5, arm_m=0.056), ("leather",), 1.5, 2),
+        "biker jacket": (
+            replace(base, hem_z=0.1, collar="shirt", fall=0.25, arm_m=0.049, room_m=0.01),
+            ("leather",),
+            2.5,
+            2,
+        ),
+        "leather jacket": (replace(base, hem_z=0.05, fall=0.45, arm_m=0.052), ("leather",), 1.5, 2),
         "windbreaker": (replace(base, hem_z=0.0, collar="hood", fall=0.9, room_m=0.012), _SPORT, 1.5, 3),
-        "track jacket": (replace(base, hem_z=0.06, fall=0.5, arm_m=0.054, wrist_m=0.036), _SPORT, 1, 2),
+        "track jacket": (replace(base, hem_z=0.06, fall=0.4, arm_m=0.049, wrist_m=0.035, room_m=0.009), _SPORT, 1, 2),
         "field jacket": (replace(base, hem_z=-0.08, collar="shirt", fall=0.9), ("canvas",), 1, 1.5),
-        "fleece jacket": (replace(base, hem_z=0.03, room_m=0.02, arm_m=0.068), ("fleece",), 1.2, 1.6),
-        "varsity jacket": (replace(base, hem_z=0.06, collar="crew", room_m=0.018), ("block",), 0.8, 1.2),
+        "fleece jacket": (replace(base, hem_z=0.03, room_m=0.016, arm_m=0.059), ("fleece",), 1.2, 1.6),
+        "varsity jacket": (replace(base, hem_z=0.06, collar="crew", room_m=0.016), ("raglan",), 0.8, 1.2),
         "overshirt": (replace(base, hem_z=-0.02, collar="shirt", room_m=0.01, fall=0.8), ("plaid", "canvas"), 1, 2.4),
-        "ski jacket": (replace(base, hem_z=-0.06, collar="hood", room_m=0.026, arm_m=0.08), _SPORT, 0.4, 0.5),
+        "ski jacket": (replace(base, hem_z=-0.06, collar="hood", room_m=0.022, arm_m=0.066), _SPORT, 0.4, 0.5),
     }
     openings: dict[str, Opening] = {"closed": "closed", "open": "open"}
     for (name, (cut, cloth, women, men)), (state, opening) in _pairs(jackets, openings):
         pockets = "chest" if name in ("denim jacket", "overshirt") else "cargo" if name == "field jacket" else "slant"
         upper = replace(cut, opening=opening)
-        yield Garment(f"{state} {name}", "jacket", "outer", women, men, cloth, upper, pockets=pockets)
-    blazer = replace(base, collar="lapel", notch_z=0.24, neck_m=0.03, hem_z=-0.045, arm_m=0.054, room_m=0.011)
+        yield Garment(f"{state} {name}", "jacket", "outer", women, men, cloth, upper, pockets=pockets, trim=_trim(name))
+    blazer = replace(
+        base, collar="lapel", notch_z=0.24, neck_m=0.03, hem_z=-0.045, arm_m=0.051, wrist_m=0.038, room_m=0.01
+    )
     blazers = {
         "slim": replace(blazer, fall=0.25),
         "regular": replace(blazer, hem_z=-0.06, fall=0.6),
@@ -201,8 +219,10 @@ def _outerwear() -> Iterator[Garment]:
     for (fit, cut), (state, opening) in _pairs(blazers, openings):
         men = 0 if fit == "cropped" else 1
         upper = replace(cut, opening=opening)
-        yield Garment(f"{state} {fit} blazer", "blazer", "outer", 1, men, _SUITING, upper, pockets="slant")
-    coat = replace(base, room_m=0.018, fall=0.8, arm_m=0.066, wrist_m=0.05)
+        yield Garment(
+            f"{state} {fit} blazer", "blazer", "outer", 1, men, _SUITING, upper, pockets="slant", trim=_trim(fit)
+        )
+    coat = replace(base, room_m=0.015, fall=0.75, arm_m=0.058, wrist_m=0.044)
     coats = {
         "pea coat": (replace(coat, hem_z=-0.08, collar="lapel", notch_z=0.36), 1, 1),
         "car coat": (replace(coat, hem_z=-0.2, collar="shirt"), 1, 1.4),
@@ -215,10 +235,14 @@ def _outerwear() -> Iterator[Garment]:
     }
     for (name, (cut, women, men)), (state, opening) in _pairs(coats, openings):
         upper = replace(cut, opening=opening)
-        yield Garment(f"{state} {name}", "coat", "outer", women, men, _SUITING, upper, pockets="slant")
+        yield Garment(
+            f"{state} {name}", "coat", "outer", women, men, _SUITING, upper, pockets="slant", trim=_trim(name)
+        )
     lengths = {"short": -0.02, "mid-length": -0.17, "long": -0.36}
     for (length, hem_z), (state, opening) in _pairs(lengths, openings):
-        upper = replace(base, hem_z=hem_z, collar="hood", room_m=0.022, fall=0.9, arm_m=0.074, opening=opening)
+        upper = replace(
+            base, hem_z=hem_z, collar="hood", room_m=0.019, fall=0.9, arm_m=0.062, wrist_m=0.044, opening=opening
+        )
         share = 0.5 if length == "long" else 1.0
         yield Garment(
             f"{state} {length} parka",
@@ -231,7 +255,7 @@ def _outerwear() -> Iterator[Garment]:
             pockets="cargo",
         )
         upper = replace(
-            upper, collar="stand", quilt_m=0.012, room_m=0.026, arm_m=0.08, wrist_m=0.05, hem_z=hem_z + 0.06
+            upper, collar="stand", quilt_m=0.012, room_m=0.026, arm_m=0.071, wrist_m=0.048, hem_z=hem_z + 0.06
         )
         yield Garment(
             f"{state} {length} puffer", "puffer", "outer", 1.3 * share, 1.4 * share, ("tech",), upper, pockets="slant"
@@ -246,8 +270,8 @@ def _outerwear() -> Iterator[Garment]:
     }
     for (name, (cut, cloth)), (state, opening) in _pairs(vests, openings):
         notch_z = 0.34 if name == "suit waistcoat" else cut.notch_z
-        upper = replace(cut, sleeve=0.06, opening=opening, notch_z=notch_z, v_neck=0.8 * (cut.collar == "none"))
-        yield Garment(f"{state} {name}", "vest", "outer", 0.5, 0.8, cloth, upper, pockets="slant")
+        upper = replace(cut, sleeve=-0.04, opening=opening, notch_z=notch_z, v_neck=0.8 * (cut.collar == "none"))
+        yield Garment(f"{state} {name}", "vest", "outer", 0.5, 0.8, cloth, upper, pockets="slant", trim=_trim(name))
     rain = {
         "raincoat": replace(base, hem_z=-0.3, collar="hood", flare=0.15, room_m=0.018, fall=1.0),
         "short raincoat": replace(base, hem_z=-0.12, collar="hood", flare=0.08, room_m=0.018, fall=1.0),
@@ -258,7 +282,7 @@ def _outerwear() -> Iterator[Garment]:
         upper = upper if upper.opening == "open" else replace(upper, opening="closed")
         cloth = ("tech",) if "rain" in name else ("woven", "floral", "knit")
         men = 0.4 if "rain" in name else 0.05
-        yield Garment(name, "raincoat" if "rain" in name else "cape", "outer", 0.5, men, cloth, upper)
+        yield Garment(name, "raincoat" if "rain" in name else "cape", "outer", 0.5, men, cloth, upper, trim=_trim(name))
     legs = Lower(thigh_m=0.088, knee_m=0.068, hem_m=0.06)
     suits = {
         "slim": (blazers["slim"], replace(legs, thigh_m=0.08, knee_m=0.058, hem_m=0.05)),
@@ -276,7 +300,9 @@ def _outerwear() -> Iterator[Garment]:
     ):
         lower = Lower(thigh_m=0.088, knee_m=0.07, hem_m=0.05, cuff_m=0.04)
         upper = replace(cut, opening=opening)
-        yield Garment(f"{state} {name}", "tracksuit", "outer", 0.7, 1.4, _SPORT, upper, lower, pockets="slant")
+        yield Garment(
+            f"{state} {name}", "tracksuit", "outer", 0.7, 1.4, _SPORT, upper, lower, pockets="slant", trim="stripes"
+        )
 
 
 def _bottoms() -> Iterator[Garment]:
@@ -386,7 +412,7 @@ def _bottoms() -> Iterator[Garment]:
 def _dresses() -> Iterator[Garment]:
     bodice = Upper(fall=0.1, room_m=0.007, hem_z=0.12)
     dresses = {
-        "sheath": (replace(bodice, sleeve=0.08, neck_m=0.03), Lower(flare=-0.04), ("woven", "wool", "jersey")),
+        "sheath": (replace(bodice, sleeve=-0.1, neck_m=0.03), Lower(flare=-0.04), ("woven", "wool", "jersey")),
         "A-line": (replace(bodice, sleeve=0.5, neck_m=0.03), Lower(flare=0.35), ("floral", "dot", "woven")),
         "skater": (
             replace(bodice, sleeve=-0.3, neck_m=0.04), Lower(flare=0.7, pleats=11, wave_m=0.02), ("jersey", "floral")
@@ -466,15 +492,15 @@ def _dresses() -> Iterator[Garment]:
 def _footwear() -> Iterator[Garment]:
     leather, sport = ("leather",), ("sport", "sport", "canvas")
     kinds: dict[str, tuple[str, Shoe, tuple[str, ...], float, float]] = {
-        "low sneakers": ("sneakers", Shoe(sole_m=0.028), sport, 8, 9),
-        "running shoes": ("sneakers", Shoe(sole_m=0.034, shaft_z=-0.75, toe_m=0.008), ("sport",), 7, 8),
-        "chunky sneakers": ("sneakers", Shoe(sole_m=0.048, shaft_z=-0.745, toe_m=0.01), ("sport",), 5, 4),
-        "high-top sneakers": ("sneakers", Shoe(sole_m=0.028, shaft_z=-0.685, shaft_m=0.05), sport, 3, 4),
-        "platform sneakers": ("sneakers", Shoe(sole_m=0.06), sport, 2, 0.1),
-        "slip-on shoes": ("sneakers", Shoe(sole_m=0.024, shaft_z=-0.762, vamp_x=0.05), ("canvas",), 2, 2),
-        "oxford shoes": ("leather shoes", Shoe(sole_m=0.022, heel_m=0.01, toe_m=0.015), leather, 1, 6),
-        "derby shoes": ("leather shoes", Shoe(sole_m=0.03, heel_m=0.01, toe_m=0.01), leather, 1, 4),
-        "loafers": ("leather shoes", Shoe(sole_m=0.02, heel_m=0.008, vamp_x=0.06, toe_m=0.008), leather, 3, 3),
+        "low sneakers": ("sneakers", Shoe(sole_m=0.018), sport, 8, 9),
+        "running shoes": ("sneakers", Shoe(sole_m=0.022, shaft_z=-0.75, toe_m=0.008), ("sport",), 7, 8),
+        "chunky sneakers": ("sneakers", Shoe(sole_m=0.034, shaft_z=-0.745, toe_m=0.008), ("sport",), 5, 4),
+        "high-top sneakers": ("sneakers", Shoe(sole_m=0.018, shaft_z=-0.685, shaft_m=0.048), sport, 3, 4),
+        "platform sneakers": ("sneakers", Shoe(sole_m=0.045), sport, 2, 0.1),
+        "slip-on shoes": ("sneakers", Shoe(sole_m=0.016, shaft_z=-0.762, vamp_x=0.05), ("canvas",), 2, 2),
+        "oxford shoes": ("leather shoes", Shoe(sole_m=0.015, heel_m=0.01, toe_m=0.012), leather, 1, 6),
+        "derby shoes": ("leather shoes", Shoe(sole_m=0.021, heel_m=0.01, toe_m=0.008), leather, 1, 4),
+        "loafers": ("leather shoes", Shoe(sole_m=0.014, heel_m=0.008, vamp_x=0.06, toe_m=0.008), leather, 3, 3),
         "boat shoes": ("leather shoes", Shoe(sole_m=0.016, vamp_x=0.04), leather, 0.5, 1.5),
         "ballet flats": ("flats", Shoe(sole_m=0.008, shaft_z=-0.768, vamp_x=0.125), leather, 5, 0),
         "pointed flats": ("flats", Shoe(sole_m=0.01, shaft_z=-0.768, vamp_x=0.13, toe_m=0.022), leather, 2, 0),
@@ -494,17 +520,17 @@ def _footwear() -> Iterator[Garment]:
         "flip-flops": ("sandals", Shoe(sole_m=0.014, straps=(0.12,)), ("sport",), 1, 0.8),
         "trekking sandals": ("sandals", Shoe(sole_m=0.03, straps=(-0.045, 0.03, 0.07, 0.13)), ("sport",), 0.5, 1),
         "platform sandals": ("sandals", Shoe(sole_m=0.05, heel_m=0.02, straps=(-0.045, 0.11, 0.13)), leather, 0.8, 0),
-        "chelsea boots": ("ankle boots", Shoe(sole_m=0.024, shaft_z=-0.64, shaft_m=0.05, heel_m=0.01), leather, 3, 3),
-        "lace-up boots": ("ankle boots", Shoe(sole_m=0.034, shaft_z=-0.62, shaft_m=0.052), leather, 2, 2.5),
+        "chelsea boots": ("ankle boots", Shoe(sole_m=0.018, shaft_z=-0.64, shaft_m=0.047, heel_m=0.01), leather, 3, 3),
+        "lace-up boots": ("ankle boots", Shoe(sole_m=0.024, shaft_z=-0.62, shaft_m=0.05), leather, 2, 2.5),
         "heeled ankle boots": (
             "ankle boots", Shoe(sole_m=0.018, shaft_z=-0.64, heel_m=0.036, shaft_m=0.05), leather, 2.5, 0
         ),
         "hiking boots": (
-            "ankle boots", Shoe(sole_m=0.038, shaft_z=-0.66, shaft_m=0.056, toe_m=0.008), ("sport", "leather"), 1, 2
+            "ankle boots", Shoe(sole_m=0.028, shaft_z=-0.66, shaft_m=0.052, toe_m=0.006), ("sport", "leather"), 1, 2
         ),
         "desert boots": ("ankle boots", Shoe(sole_m=0.02, shaft_z=-0.69, shaft_m=0.05), leather, 0.5, 2),
         "sheepskin boots": ("ankle boots", Shoe(sole_m=0.024, shaft_z=-0.58, shaft_m=0.066), leather, 1, 0),
-        "combat boots": ("boots", Shoe(sole_m=0.042, shaft_z=-0.56, shaft_m=0.056), leather, 1.5, 1),
+        "combat boots": ("boots", Shoe(sole_m=0.032, shaft_z=-0.56, shaft_m=0.054), leather, 1.5, 1),
         "western boots": (
             "boots", Shoe(sole_m=0.016, heel_m=0.03, shaft_z=-0.52, shaft_m=0.06, toe_m=0.02), leather, 0.8, 0.3
         ),
@@ -519,3 +545,7 @@ def _footwear() -> Iterator[Garment]:
 
 def _pairs(first: dict[str, _A], second: dict[str, _B]) -> Iterator[tuple[tuple[str, _A], tuple[str, _B]]]:
     return ((a, b) for a in first.items() for b in second.items())
+
+
+def _trim(name: str) -> str:
+    return _TRIMS.get(name, "none")
