@@ -1,0 +1,386 @@
+"""Scene 3, the yard of a campus: lawns with trodden paths between brick houses, fences, bicycles, a playground.
+
+Layout (metres): brick house along y = 13.5, plaster house along x = -18, drive with cars at x 10 ... 18, fence and
+street beyond y = -14; walks along y 9.3 ... 13.5, x -15.4 ... -12, x 0.5 ... 3.5 and y -14 ... -12.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from unrealperson.synth.scenes import courtyard, foliage, plants, residences, surfaces
+from unrealperson.synth.scenes.fences import chain_link, picket_fence
+from unrealperson.synth.scenes.furniture import make_bench, make_bin
+from unrealperson.synth.scenes.roadside import make_sign
+from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
+from unrealperson.synth.scenes.solid import Solid
+from unrealperson.synth.scenes.vehicles import make_bicycle, make_car, make_kick_scooter
+from unrealperson.synth.view import aimed
+
+NUMBER = 3
+BOUNDS = (-17.9, -13.9, 17.9, 13.4)
+VIEWS = (
+    aimed((-17.5, 8.4, 4.6), (-10.2, 8.8, 0.6), 55.0, 0.6),
+    aimed((3.7, -12.7, 5.6), (1.6, -4.2, 0.6), 48.0, -0.8),
+    aimed((-17.6, -6.2, 3.3), (-8.5, -4.2, 0.7), 56.0),
+    aimed((10.7, 13.2, 8.0), (8.6, 2.6, 0.4), 44.0, 1.0),
+    aimed((9.8, -1.9, 2.4), (2.4, 0.4, 0.9), 60.0),
+    aimed((11.0, 12.7, 3.0), (2.0, 10.3, 0.8), 47.0, -0.5),
+)
+LAWNS = {
+    "A": (-12.0, -2.5, 0.5, 9.3),
+    "B": (3.5, 0.6, 10.0, 9.3),
+    "C": (-12.0, -12.0, 0.5, -8.5),
+    "D": (3.5, -12.0, 10.0, -4.6),
+}
+TRODDEN = (
+    ((0.9, 8.6), (-2.6, 5.9), (-7.0, 2.6), (-12.4, -1.6)),
+    ((3.2, 1.2), (6.2, 4.2), (10.3, 9.0)),
+    ((3.2, -5.6), (6.0, -8.4), (10.3, -11.4)),
+    ((-12.3, -9.4), (-9.8, -9.2), (-4.0, -9.1), (0.8, -9.6)),
+)
+"""Lines that people wore into the lawns; kerbs leave gaps there."""
+SANDPIT = (-9.4, -11.8, -3.6, -9.9)
+TREES = (
+    ("linden", -9.0, 5.6),
+    ("birch", -4.3, 7.6),
+    ("birch", -3.0, 8.3),
+    ("maple", -2.4, 0.6),
+    ("maple", -1.2, -11.0),
+    ("linden", 8.3, -6.7),
+    ("apple", 5.0, -10.4),
+    ("apple", 8.6, 4.4),
+    ("maple", -10.5, -16.6),
+)
+CONIFERS = ((-11.0, -11.1, 7.0), (-16.9, 10.9, 9.0), (21.5, -4.0, 10.0))
+LANTERNS = ((0.1, 3.4), (3.9, 6.6), (-12.4, 1.6), (-12.4, -8.9), (0.1, -8.2), (10.3, -5.2), (0.2, 9.8), (10.4, 7.2))
+CARS = ((-12.3, 180), (-9.6, 0), (-6.9, 180), (-1.4, 180), (1.3, 0), (4.0, 180))
+BENCHES = ((-12.55, 4.6, 90), (-12.55, -6.6, 90), (-2.6, -2.9, 0), (-6.4, -8.0, 180), (0.15, 0.4, -90), (3.9, 4.0, 90))
+CAR_X_M = 15.9
+
+
+def build_yard(seed: int) -> Scene:
+    """Builds the yard.
+
+    Args:
+        seed: chooses textures and clutter.
+    """
+    rng = np.random.default_rng([seed, NUMBER, 10])
+    props = _houses(rng) + _furniture(rng)
+    meshes, obstacles = _plants(rng)
+    fences, along = _fences(rng)
+    obstacles += along
+    for prop in props:
+        meshes += prop.meshes
+        obstacles += prop.obstacles
+    circles = np.array(obstacles)
+    lamps = tuple(lamp for prop in props for lamp in prop.lamps)
+    ground = _ground(rng, circles)
+    return Scene(NUMBER, "CampusYard", seed, (*ground, *fences, *meshes), _paths(), circles, BOUNDS, VIEWS, lamps)
+
+
+def _paths() -> tuple[np.ndarray, ...]:
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = TRODDEN[0]
+    return (
+        np.array([[-13.7, 10.6], [-13.9, 2.0], [-13.7, -4.0], [-6.0, -3.9], [1.4, -3.8], [2.0, 3.0], [1.6, 10.4], [-6.0, 11.2]]),
+        np.array([[2.4, 10.5], [1.8, 4.0], [2.0, -0.6], [6.0, -0.8], [11.4, -0.6], [11.8, 5.0], [11.4, 10.2], [7.0, 10.7]]),
+        np.array([[-14.3, 10.0], [-14.5, -3.0], [-14.2, -12.7], [-4.0, -12.9], [2.0, -12.5], [2.5, -2.0], [1.2, 9.8], [-5.0, 10.5]]),
+        np.array([[1.6, 9.9], [x0, y0], [x1, y1], [x2, y2], [x3, y3], [-13.7, -2.6], [-13.7, 4.0], [-13.4, 10.3], [-6.0, 10.3]]),
+        np.array([[2.2, 0.4], [3.2, 1.2], [6.2, 4.2], [10.3, 9.0], [11.6, 9.8], [12.2, 4.0], [11.8, -0.2], [6.0, -0.4]]),
+        np.array([[-10.8, -3.6], [-4.0, -5.0], [-0.6, -3.6], [-0.7, -6.8], [-4.8, -7.1], [-6.2, -5.6], [-10.9, -5.0]]),
+        np.array([[11.2, 11.0], [11.4, -1.0], [11.4, -12.6], [12.8, -12.8], [12.9, -2.0], [12.8, 9.0], [13.2, 11.4]]),
+        np.array([[-13.0, 10.9], [-4.0, 10.3], [6.0, 10.2], [12.0, 10.6], [12.2, 11.5], [6.5, 11.3], [1.0, 11.2], [-6.0, 11.6]]),
+        np.array([[2.0, -4.9], [3.2, -5.6], [6.0, -8.4], [10.3, -11.4], [11.4, -12.6], [6.0, -12.9], [2.2, -12.4], [1.3, -9.0]]),
+        np.array([[-13.6, -9.4], [-9.8, -9.2], [-4.0, -9.1], [0.8, -9.6], [2.0, -8.8], [2.1, -4.4], [-5.6, -4.3], [-13.2, -4.6]]),
+    )
+
+
+def _to_lines(points: np.ndarray, lines: tuple[tuple[tuple[float, float], ...], ...]) -> np.ndarray:
+    """Distance of points [..., 2] to the nearest of the lines, in metres."""
+    nearest = np.full(points.shape[:-1], np.inf)
+    for line in lines:
+        for start, end in pairwise(np.asarray(line)):
+            run = end - start
+            share = np.clip((points - start) @ run / (run @ run), 0, 1)
+            nearest = np.minimum(nearest, np.linalg.norm(points - start - share[..., None] * run, axis=-1))
+    return nearest
+
+
+def _patch(
+    rng: np.random.Generator,
+    name: str,
+    area: tuple[float, float, float, float],
+    texture: np.ndarray,
+    *,
+    tile_m: float,
+    obstacles: np.ndarray,
+    z: float = 0.0,
+    cell_m: float = 0.6,
+    grass: bool = False,
+) -> Mesh:
+    """Level ground: darker where things stand on it and in the corners of walls, stained; lawns worn by feet."""
+    x0, y0, x1, y1 = area
+    columns, rows = max(round((x1 - x0) / cell_m), 1), max(round((y1 - y0) / cell_m), 1)
+    x, y = np.meshgrid(np.linspace(x0, x1, columns + 1), np.linspace(y0, y1, rows + 1), indexing="ij")
+    flat = np.stack([x, y], -1)
+    pattern = surfaces.noise(rng, 64, 9)
+    stain = pattern[np.ix_(np.arange(columns + 1) % 64, np.arange(rows + 1) % 64)]
+    gap = np.full(x.shape, np.inf)
+    for ox, oy, radius in obstacles:
+        if x0 - 1.5 < ox < x1 + 1.5 and y0 - 1.5 < oy < y1 + 1.5:
+            gap = np.minimum(gap, np.hypot(x - ox, y - oy) - radius)
+    wall = np.minimum(np.abs(y - 13.5) + 99 * (x > 11.0), np.abs(x + 18.0) + 99 * (y > 8.0))
+    shade = (1 + 0.14 * stain) * (1 - 0.42 * np.exp(-np.maximum(gap, 0) / 0.3)) * (1 - 0.42 * np.exp(-wall / 0.7))
+    color = np.repeat(shade[..., None], 3, -1)
+    if grass:
+        edge = np.minimum.reduce([x - x0, x1 - x, y - y0, y1 - y])
+        worn = np.exp(-((_to_lines(flat, TRODDEN) / 0.55) ** 2)) * (0.95 + 0.35 * stain)
+        worn = np.maximum(worn, 0.75 * np.exp(-edge / 0.22) * (0.6 + 0.7 * stain))
+        worn = np.maximum(worn, 0.5 * np.exp(-np.maximum(gap, 0) / 0.35))
+        worn = np.clip(worn + 0.1 * rng.standard_normal(x.shape), 0, 1)[..., None]
+        lush = np.array([0.82, 1.0, 0.75]) * (1 + 0.2 * stain[..., None] * np.array([1.6, 0.8, 0.4]))
+        color = color * ((1 - worn) * lush + worn * np.array([1.65, 1.12, 1.75]))
+    solid = Solid()
+    points = np.concatenate([flat, np.full((*x.shape, 1), z)], -1).reshape(-1, 3)
+    i, j = np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij")
+    a, step = (i * (rows + 1) + j).ravel(), rows + 1
+    faces = np.concatenate([np.stack([a, a + step, a + step + 1], 1), np.stack([a, a + step + 1, a + 1], 1)])
+    solid.add(points, np.tile([0.0, 0.0, 1.0], (len(points), 1)), points[:, :2] / tile_m, color.reshape(-1, 3), faces)
+    return solid.mesh(name, texture)
+
+
+def _ground(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
+    asphalt, grass = surfaces.asphalt(rng), foliage.grass(rng)
+    pavers = surfaces.slabs(rng, (0.47, 0.455, 0.43), 8, 8)
+    blocks = surfaces.slabs(rng, (0.46, 0.41, 0.38), 20, 10)
+    soil = foliage.soil(rng)
+
+    def patch(name: str, area: tuple[float, float, float, float], texture: np.ndarray, tile_m: float, **more) -> Mesh:
+        return _patch(rng, name, area, texture, tile_m=tile_m, obstacles=obstacles, **more)
+
+    meshes = [
+        patch("Field_1", (-60.0, -60.0, 60.0, 60.0), grass, 3.0, z=-0.06, cell_m=6.0),
+        patch("Walk_North", (-18.0, 9.3, 18.0, 13.6), asphalt, 5.0),
+        patch("Walk_West", (-18.0, -14.0, -12.0, 9.3), pavers, 3.2),
+        patch("Walk_Middle", (0.5, -12.0, 3.5, 9.3), blocks, 2.0),
+        patch("Walk_Shelter", (3.5, -4.6, 10.0, 0.6), pavers, 3.2),
+        patch("Walk_South", (-12.0, -14.0, 10.0, -12.0), asphalt, 4.3),
+        patch("Court_1", (-12.0, -8.5, 0.5, -2.5), asphalt, 3.7),
+        patch("Drive_1", (10.0, -14.0, 18.0, 9.3), asphalt, 5.6),
+        patch("Drive_2", (11.0, 13.6, 18.0, 40.0), asphalt, 5.6, cell_m=2.0),
+        patch("Pavement_South", (-40.0, -16.0, 40.0, -14.0), pavers, 3.2, z=-0.01, cell_m=1.5),
+        patch("Road_South", (-40.0, -23.0, 40.0, -16.0), asphalt, 5.0, z=-0.02, cell_m=2.0),
+        patch("Bed_West", (-18.0, -14.0, -16.3, -1.2), soil, 1.6, z=0.02),
+        patch("Bed_Northwest", (-18.0, 1.9, -16.3, 8.0), soil, 1.6, z=0.02),
+        patch("Sandpit_1", SANDPIT, foliage.sand(rng), 2.0, z=0.022),
+    ]
+    for x0, x1 in ((-16.6, -11.9), (-8.0, 2.0), (6.1, 10.8)):
+        meshes.append(patch(f"Bed_{len(meshes)}", (x0, 12.6, x1, 13.5), soil, 1.6, z=0.02))
+    meshes += [
+        patch(f"Lawn_{name}", area, grass, 3.0, z=0.012, cell_m=0.4, grass=True) for name, area in LAWNS.items()
+    ]
+    return [*meshes, _kerbs(rng), _markings(rng), *_traces(rng)]
+
+
+def _kerbs(rng: np.random.Generator) -> Mesh:
+    """Edging stones around lawns, beds and the sandpit, open where people cross."""
+    kerbs = Solid()
+    edged = [*LAWNS.values(), SANDPIT, (-18.0, -14.0, -16.3, -1.2), (-18.0, 1.9, -16.3, 8.0)]
+    edged += [(x0, 12.6, x1, 13.6) for x0, x1 in ((-16.6, -11.9), (-8.0, 2.0), (6.1, 10.8))]
+    for x0, y0, x1, y1 in edged:
+        ring = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
+        for start, end in pairwise(ring):
+            run = end - start
+            long = float(np.hypot(*run))
+            count = max(round(long / 1.6), 1)
+            for share in (np.arange(count) + 0.5) / count:
+                spot = start + share * run
+                if _to_lines(spot, TRODDEN) < 1.1:
+                    continue
+                tone = rng.uniform(0.62, 0.95)
+                size = (long / count - 0.012, 0.08, 0.045 + rng.uniform(0, 0.015))
+                yaw = float(np.degrees(np.arctan2(run[1], run[0]))) + rng.uniform(-0.5, 0.5)
+                kerbs.box((*spot, 0.0), size, (tone, tone, 0.97 * tone), yaw_deg=yaw)
+    return kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.6, 0.59, 0.56)))
+
+
+def _markings(rng: np.random.Generator) -> Mesh:
+    """Worn lines of the court and of the parking places."""
+    paint = Solid()
+    strips = [(13.9, y - 0.05, 18.0, y + 0.05) for y in (-13.65, -10.95, -8.25, -5.5, -0.05, -2.75, 2.65, 5.4)]
+    strips += [(-11.4, -8.1, -0.2, -8.04), (-11.4, -3.0, -0.2, -2.94), (-11.4, -8.1, -11.34, -3.0)]
+    strips += [(-0.26, -8.1, -0.2, -3.0), (-5.83, -8.1, -5.77, -3.0), (-11.4, -6.7, -8.6, -6.64)]
+    strips += [(-11.4, -4.4, -8.6, -4.34), (-8.66, -6.7, -8.6, -4.4)]
+    for x0, y0, x1, y1 in strips:
+        tall = x1 - x0 < y1 - y0
+        cuts = np.linspace(0, 1, 12)
+        for low, high in pairwise(cuts):
+            if rng.random() < 0.12:
+                continue
+            tone = rng.uniform(0.3, 0.75)
+            part = (x0, y0 + low * (y1 - y0), x1, y0 + high * (y1 - y0)) if tall else (
+                x0 + low * (x1 - x0), y0, x0 + high * (x1 - x0), y1)  # fmt: skip
+            paint.floor(*part, 0.005, (tone, tone, 0.96 * tone))
+    return paint.mesh("Markings", surfaces.plaster(rng, (0.85, 0.85, 0.82)))
+
+
+def _traces(rng: np.random.Generator) -> list[Mesh]:
+    """Puddles, oil stains, covers of drains, fallen leaves."""
+    wet, iron, litter = Solid(), Solid(), Solid()
+    for x, y, size in ((-13.1, 7.0, 0.8), (-3.4, -6.9, 1.0), (11.0, 3.4, 1.1), (2.9, -9.2, 0.6), (-7.3, 10.0, 0.9),
+                       (7.5, -3.9, 0.5), (12.2, -8.2, 1.2), (-14.6, -9.8, 0.7)):  # fmt: skip
+        turn = np.linspace(0, 2 * np.pi, 17)[:-1]
+        reach = size * (1 + 0.22 * np.sin(2 * turn + rng.uniform(0, 6)) + 0.14 * np.sin(3 * turn + rng.uniform(0, 6)))
+        for share, tone, z in ((1.0, 0.055, 0.004), (0.84, 0.03, 0.006)):
+            ring = np.stack([x + share * reach * np.cos(turn), y + 0.6 * share * reach * np.sin(turn)], -1)
+            points = np.column_stack([np.vstack([[x, y], ring]), np.full(17, z)])
+            fan = np.stack([np.zeros(16, int), 1 + np.arange(16), 1 + (1 + np.arange(16)) % 16], 1)
+            wet.add(points, np.tile([0.0, 0, 1], (17, 1)), points[:, :2], (tone, tone, tone * 1.05), fan)
+    for x, y, size in ((-14.8, -1.6, 0.6), (1.7, 6.0, 0.6), (11.6, -3.0, 0.7), (-2.0, 9.8, 0.6), (-8.0, -13.2, 0.5)):
+        iron.floor(x, y, x + size, y + size, 0.004, (0.22,) * 3)
+    stems = np.array([tree[1:] for tree in TREES[:8]])
+    for _ in range(420):
+        x, y = stems[int(rng.integers(len(stems)))] + rng.normal(0, 2.3, 2)
+        if rng.random() < 0.3:
+            x, y = rng.uniform(-16, 12), rng.uniform(-13.5, 12.5)
+        if not (BOUNDS[0] < x < BOUNDS[2] and BOUNDS[1] < y < BOUNDS[3]):
+            continue
+        u = rng.uniform(-0.06, 0.06, 2)
+        leaf = rng.choice([[0.35, 0.2, 0.06], [0.34, 0.3, 0.08], [0.14, 0.17, 0.05], [0.12, 0.08, 0.05]])
+        corners = np.array([[0, 0, 0.02], [*u, 0.022], [u[0] - 0.8 * u[1], u[1] + 0.8 * u[0], 0.034], [-u[1], u[0], 0.022]])
+        litter.quad(corners + (x, y, 0), leaf * rng.uniform(0.5, 1.1))
+    return [
+        wet.mesh("Puddles", surfaces.paint(), 0.6),
+        iron.mesh("Covers", surfaces.slabs(rng, (0.5, 0.48, 0.46), 10, 5, 128), 0.3),
+        litter.mesh("Litter", surfaces.paint()),
+    ]
+
+
+def _houses(rng: np.random.Generator) -> list[Prop]:
+    red = residences.brickwork(rng, ((0.46, 0.3, 0.24), (0.41, 0.26, 0.21), (0.51, 0.36, 0.3), (0.34, 0.23, 0.2)))
+    yellow = residences.brickwork(rng, ((0.62, 0.53, 0.38), (0.55, 0.46, 0.33), (0.66, 0.58, 0.44), (0.5, 0.4, 0.3)))
+    ochre, pale = residences.render_coat(rng, (0.64, 0.58, 0.46)), residences.render_coat(rng, (0.62, 0.61, 0.58))
+    white, brown = residences.windows(rng, (0.82, 0.82, 0.8)), residences.windows(rng, (0.34, 0.24, 0.17))
+    plans = (
+        (28.0, 4, 14, (3, 10), (1, 5, 8, 12), (-17.0, 13.5), 0.0, red, white),
+        (22.0, 3, 10, (6,), (), (-18.0, -14.0), 90.0, ochre, brown),
+        (30.0, 5, 13, (5,), (2, 8, 11), (27.0, 13.0), -90.0, yellow, white),
+        (24.0, 3, 10, (4,), (), (26.0, -24.5), 180.0, pale, brown),
+        (30.0, 4, 13, (6,), (), (1.0, -24.5), 180.0, red, white),
+        (26.0, 3, 11, (), (), (8.0, 34.0), 0.0, pale, white),
+        (16.0, 3, 7, (), (), (-34.0, 16.0), 0.0, yellow, brown),
+    )
+    houses = []
+    for number, (long, storeys, bays, entrances, balconies, at, yaw, wall, glass) in enumerate(plans, 1):
+        house = residences.Facade(rng, long, storeys, bays)
+        house.front(entrances=entrances, balconies=balconies, plain=number > 2)
+        house.roof(11.0)
+        houses.append(house.prop(number, wall, glass, surfaces.paint()).placed((*at, 0.0), yaw))
+    return houses
+
+
+def _furniture(rng: np.random.Generator) -> list[Prop]:
+    props = [
+        courtyard.make_bicycle_shelter(1, (6.9, -3.3, 0.0), 180.0, rng),
+        courtyard.make_bin_enclosure(1, (15.9, 7.6, 0.0), -90.0, rng),
+        courtyard.make_swing(1, (-6.5, -10.9, 0.0), 0.0, rng),
+        courtyard.make_tennis_table(1, (-8.6, -7.0, 0.0), 4.0, rng),
+        courtyard.make_washing_line(1, (6.0, 7.7, 0.0), 0.0, rng),
+        courtyard.make_notice_board(1, (3.85, -8.6, 0.0), -90.0, rng),
+        make_bin(1, (-12.3, 6.5, 0.0), 0.0, rng),
+        make_bin(2, (0.1, -2.8, 0.0), 0.0, rng),
+        make_bin(3, (9.7, 0.35, 0.0), 0.0, rng),
+        make_bicycle(1, (-15.6, 1.9, 0.0), 88.0, rng),
+        make_bicycle(2, (5.9, 12.2, 0.0), 8.0, rng),
+        make_bicycle(3, (-11.3, 12.2, 0.0), 174.0, rng),
+        make_bicycle(4, (-10.4, -8.2, 0.0), 4.0, rng),
+        make_kick_scooter(1, (0.2, 6.4, 0.0), 80.0, rng),
+        make_sign(1, (10.2, -4.3, 0.0), 90.0, rng),
+    ]
+    props += [courtyard.make_lantern(number, (x, y, 0.0), 0.0, rng) for number, (x, y) in enumerate(LANTERNS, 1)]
+    props += [make_bench(number, (x, y, 0.0), yaw, rng) for number, (x, y, yaw) in enumerate(BENCHES, 1)]
+    props += [make_car(number, (CAR_X_M, y, 0.0), yaw, rng) for number, (y, yaw) in enumerate(CARS, 1)]
+    return props
+
+
+def _fences(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
+    wire, pickets, gate = Solid(), Solid(), Solid()
+    chain_link(wire, (18.2, -14.0), (18.2, 13.4), 1.6)
+    for start, end in (((-17.9, -14.1), (0.4, -14.1)), ((3.6, -14.1), (10.2, -14.1))):
+        picket_fence(rng, pickets, start, end, 1.05)
+    for x in (0.4, 3.6):
+        gate.box((x, -14.1, 0), (0.3, 0.3, 1.5), (0.5, 0.3, 0.24))
+        gate.box((x, -14.1, 1.5), (0.38, 0.38, 0.08), (0.6, 0.59, 0.56))
+    for hinge, turn in ((0.55, 75.0), (3.45, 110.0)):
+        cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+        for at in np.arange(0.0, 1.36, 0.112):
+            x, y = hinge + at * cos, -14.0 + at * sin
+            gate.tube((x, y, 0.08), (x, y, 1.25), 0.012, (0.06, 0.07, 0.07), sides=5)
+        for z in (0.12, 1.1):
+            gate.tube((hinge, -14.0, z), (hinge + 1.35 * cos, -14.0 + 1.35 * sin, z), 0.018, (0.06, 0.07, 0.07), sides=5)
+    meshes = [
+        wire.mesh("Fence_1", surfaces.paint(), 0.2),
+        pickets.mesh("Fence_2", surfaces.wood()),
+        gate.mesh("Gate_1", surfaces.paint(), 0.1),
+    ]
+    circles = [(x, -14.15, 0.2) for x in np.arange(-17.8, 0.5, 0.5)] + [(x, -14.15, 0.2) for x in np.arange(3.6, 10.3, 0.5)]
+    return meshes, [(float(x), y, r) for x, y, r in circles] + [(0.7, -13.4, 0.4), (3.2, -13.4, 0.4)]
+
+
+def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
+    greens = ((0.3, 0.4, 0.17), (0.36, 0.45, 0.2), (0.25, 0.35, 0.16), (0.42, 0.47, 0.22))
+    leaves, needles = foliage.foliage(rng, greens), foliage.needles(rng)
+    bark, white = surfaces.bark(rng), foliage.birch_bark(rng)
+    meshes: list[Mesh] = []
+    obstacles: list[tuple[float, float, float]] = []
+    for number, (kind, x, y) in enumerate(TREES, 1):
+        skin = white if kind == "birch" else bark
+        meshes += plants.make_tree(rng, f"Tree_{number}", x, y, skin, leaves, kind=kind)
+        obstacles.append((x, y, 0.35))
+    for number, (x, y, tall) in enumerate(CONIFERS, len(TREES) + 1):
+        meshes += plants.make_conifer(rng, f"Tree_{number}", x, y, bark, needles, tall)
+        obstacles.append((x, y, 1.1))
+    green, bloom, hedges, ivies, blades = Solid(), Solid(), Solid(), Solid(), Solid()
+    for x, y, size in ((-17.3, -12.6, 0.6), (-17.2, -10.7, 0.45), (-17.3, -8.6, 0.7), (-17.2, -5.8, 0.5),
+                       (-17.3, -3.4, 0.65), (-17.3, 6.9, 0.6), (-0.9, 2.9, 0.55), (6.4, -11.5, 0.5),
+                       (4.3, -11.6, 0.5), (-15.4, 13.1, 0.4), (-13.0, 13.1, 0.45), (7.2, 13.1, 0.4),
+                       (9.6, 13.1, 0.5), (-11.3, 8.6, 0.55)):  # fmt: skip
+        plants.shrub(rng, green, (x, y, 0.0), (1.1 * size, size, 0.85 * size), (1.0, rng.uniform(0.9, 1.1), 0.85))
+        obstacles.append((x, y, size))
+    for x, y, wide, deep, count in ((-3.0, 13.05, 4.4, 0.32, 70), (-6.6, -1.1, 1.3, 0.8, 55), (-17.2, 4.4, 0.6, 1.8, 40)):
+        plants.flowers(rng, green, bloom, (x, y), (wide, deep), count)
+    obstacles += [(-7.2, -1.1, 0.7), (-6.1, -1.1, 0.7)]
+    for start, end, tall in (((18.8, -14.0), (18.8, 13.0), 1.4), ((-17.8, -14.7), (-7.0, -14.7), 1.2),
+                             ((10.1, -10.2), (10.1, -6.0), 0.8)):  # fmt: skip
+        plants.hedge(rng, hedges, start, end, tall)
+    obstacles += [(10.1, float(y), 0.35) for y in np.arange(-10.0, -6.0, 0.5)]
+    plants.ivy(rng, ivies, (-18.0, 2.6, 0.0), (0.0, 1.0, 0.0), (4.6, 5.5))
+    plants.ivy(rng, ivies, (7.6, 13.5, 0.0), (1.0, 0.0, 0.0), (2.6, 4.2))
+    plants.tufts(rng, blades, _tuft_places(rng, obstacles))
+    meshes += [
+        green.mesh("Shrubs_1", leaves),
+        bloom.mesh("Flowers_1", surfaces.paint()),
+        hedges.mesh("Hedge_1", leaves),
+        ivies.mesh("Ivy_1", leaves),
+        blades.mesh("Grass_1", foliage.grass(rng, 128)),
+    ]
+    return meshes, obstacles
+
+
+def _tuft_places(rng: np.random.Generator, obstacles: list[tuple[float, float, float]]) -> np.ndarray:
+    """Where nobody mows: at kerbs, fences and the feet of trees."""
+    places = []
+    for x0, y0, x1, y1 in LAWNS.values():
+        for start, end in pairwise(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])):
+            share = rng.uniform(0, 1, (int(1.5 * np.hypot(*(end - start))), 1))
+            inward = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - (start + end) / 2
+            inward /= np.linalg.norm(inward)
+            places.append(start + share * (end - start) + rng.uniform(0.04, 0.22, share.shape) * inward)
+    for x, y, radius in obstacles[:8]:
+        turn = rng.uniform(0, 2 * np.pi, 9)
+        places.append(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], -1))
+    places.append(np.column_stack([rng.uniform(-17.5, 0.0, 40), rng.uniform(-14.1, -13.95, 40)]))
+    found = np.concatenate(places)
+    return found[_to_lines(found, TRODDEN) > 0.7]
