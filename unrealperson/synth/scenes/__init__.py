@@ -12,11 +12,13 @@ from unrealperson.synth.scenes.market import build_market
 from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.scenes.station import build_station
 from unrealperson.synth.scenes.street import build_street
+from unrealperson.synth.scenes.yard import build_yard
 
 __all__ = ["SCENES", "Lamp", "Light", "Mesh", "Scene", "make_scene"]
 
 SCENES: dict[int, tuple[str, Callable[[int], Scene]]] = {
     1: ("CityStreet", build_street),
+    3: ("CampusYard", build_yard),
     4: ("Supermarket", build_market),
     5: ("StationHall", build_station),
 }

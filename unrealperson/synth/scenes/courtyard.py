@@ -9,8 +9,9 @@ import numpy as np
 
 from unrealperson.synth.scenes import surfaces
 from unrealperson.synth.scenes.furniture import IRON, STEEL, Point, make_wheeled_bin
+from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.prints import poster
-from unrealperson.synth.scenes.scene import Lamp, Prop
+from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.vehicles import make_bicycle_stand
 
@@ -44,7 +45,7 @@ def make_bicycle_shelter(number: int, at: Point, yaw_deg: float, rng: np.random.
     frame.sheet(edge, np.repeat(tone, 2, 1))
     frame.box((0, 1.0, 0.35), (5.6, 0.025, 0.95), (0.25, 0.27, 0.25))
     frame.box((0, -1.02, 2.2), (5.7, 0.05, 0.14), (0.1, 0.17, 0.13))
-    rack = make_bicycle_stand(number, (0.0, -0.05, 0.0), 0.0, rng, hoops=7, filled=0.8)
+    rack = make_bicycle_stand(number, (0.35, -0.05, 0.0), 0.0, rng, hoops=6, filled=1.0)
     posts = tuple((x, y, 0.12) for x in (-2.8, 0.0, 2.8) for y in (0.95, -1.0))
     meshes = (frame.mesh(f"Shelter_{number}", surfaces.paint(), 0.1), *rack.meshes)
     return Prop(meshes, (*posts, *rack.obstacles)).placed(at, yaw_deg)
@@ -75,7 +76,10 @@ def make_bin_enclosure(number: int, at: Point, yaw_deg: float, rng: np.random.Ge
         box.ball(where, rng.uniform(0.16, 0.26, 3), tone, rough=1 + 0.12 * rng.standard_normal((9, 15)))
     bins = [make_wheeled_bin(10 * number + slot, (0.3 + 0.65 * slot, 0.35, 0.0), rng.uniform(-9, 9), rng)
             for slot in range(3)]  # fmt: skip
-    meshes = [walls.mesh(f"Enclosure_{number}", surfaces.wood()), box.mesh(f"Container_{number}", surfaces.paint(), 0.1)]
+    meshes = [
+        walls.mesh(f"Enclosure_{number}", surfaces.wood()),
+        box.mesh(f"Container_{number}", surfaces.paint(), 0.1),
+    ]
     meshes += [mesh for bin_ in bins for mesh in bin_.meshes]
     circles = tuple((x, y, 0.55) for x in (-1.5, -0.5, 0.5, 1.5) for y in (-0.5, 0.6))
     return Prop(tuple(meshes), circles).placed(at, yaw_deg)

@@ -93,3 +93,24 @@ def picket_fence(
         solid.add(
             corners, np.tile(out, (5, 1)), profile + rng.uniform(), tone, np.array([[0, 1, 2], [0, 2, 4], [2, 3, 4]])
         )
+
+
+def hoop_rail(solid: Solid, start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float, float]]:
+    """Adds knee-high hoops that keep feet off a lawn.
+
+    Args:
+        solid: gathers them.
+        start: x, y in metres.
+        end: x, y in metres.
+
+    Returns:
+        Circles that people walk around.
+    """
+    a, b = np.asarray(start, float), np.asarray(end, float)
+    count = max(round(float(np.hypot(*(b - a))) / 1.25), 1)
+    for number in range(count):
+        x0, y0 = a + (number + 0.06) / count * (b - a)
+        x1, y1 = a + (number + 0.94) / count * (b - a)
+        solid.rod([(x0, y0, 0), (x0, y0, 0.4), (x1, y1, 0.4), (x1, y1, 0)], 0.02, STEEL, sides=6)
+    spots = a + np.linspace(0, 1, 2 * count + 1)[:, None] * (b - a)
+    return [(float(x), float(y), 0.2) for x, y in spots]

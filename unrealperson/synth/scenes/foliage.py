@@ -78,6 +78,18 @@ def needles(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     return finish(image * grain(rng, size, fine=0.04, coarse=0.15))
 
 
+def bark(rng: np.random.Generator, size: int = 128) -> np.ndarray:
+    """Furrowed bark, its ridges running up the texture.
+
+    Args:
+        rng: source of the ridges.
+        size: side in pixels.
+    """
+    dark = np.full((size, size, 3), (0.19, 0.16, 0.13)) * grain(rng, size, fine=0.1, coarse=0.2)
+    ridges = ((0.37, 0.32, 0.26), (0.31, 0.27, 0.22), (0.42, 0.38, 0.31))
+    return finish(strokes(rng, dark, ridges, count=150, length_px=(16, 50), width_px=6.0, angle=(1.42, 1.72)))
+
+
 def birch_bark(rng: np.random.Generator, size: int = 128) -> np.ndarray:
     """White bark with dark bands across.
 

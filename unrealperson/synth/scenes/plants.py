@@ -28,7 +28,7 @@ class Growth:
         trunk_m: radius of the trunk at the ground.
         clumps: tufts of leaves that the crown is made of.
         sprays: twigs full of leaves a tuft.
-        leaves: single leaves a tuft.
+        tips: small sprays a tuft.
         spray_m: size of a spray.
         droop: how far twigs hang, 0 to 1.
         tint: factor on the colour of the leaves.
@@ -40,18 +40,18 @@ class Growth:
     trunk_m: float
     clumps: int
     sprays: int
-    leaves: int
+    tips: int
     spray_m: float
     droop: float
     tint: Rgb
 
 
 KINDS = {
-    "street": Growth(6.2, 2.7, 1.9, 0.15, 11, 8, 30, 0.42, 0.2, (1.25, 1.25, 1.25)),
-    "linden": Growth(9.5, 2.9, 3.2, 0.24, 13, 8, 30, 0.6, 0.25, (1.2, 1.25, 1.1)),
-    "maple": Growth(8.0, 2.6, 3.0, 0.2, 12, 8, 32, 0.56, 0.15, (1.45, 1.36, 1.05)),
-    "birch": Growth(9.0, 2.4, 1.7, 0.13, 17, 7, 36, 0.32, 0.8, (1.45, 1.4, 1.1)),
-    "apple": Growth(4.2, 1.7, 1.7, 0.13, 9, 8, 30, 0.38, 0.15, (1.3, 1.25, 1.18)),
+    "street": Growth(6.2, 2.7, 1.9, 0.15, 10, 8, 12, 0.38, 0.2, (1.25, 1.25, 1.25)),
+    "linden": Growth(9.5, 2.9, 3.2, 0.24, 13, 8, 12, 0.54, 0.25, (1.2, 1.25, 1.1)),
+    "maple": Growth(8.0, 2.6, 3.0, 0.2, 12, 8, 12, 0.52, 0.15, (1.45, 1.36, 1.05)),
+    "birch": Growth(9.0, 2.4, 1.7, 0.13, 15, 5, 13, 0.32, 0.8, (1.45, 1.4, 1.1)),
+    "apple": Growth(4.2, 1.7, 1.7, 0.13, 9, 8, 11, 0.35, 0.15, (1.3, 1.25, 1.18)),
 }
 """Kinds of tree that `make_tree` knows."""
 
@@ -127,14 +127,14 @@ def _clump(
     tone = np.asarray(growth.tint) * rng.uniform(0.86, 1.1) * (1 + rng.uniform(-0.05, 0.05, 3))
     if growth.droop < 0.5:
         _heart(rng, crown, heart, 0.66 * size, centre, radii, 0.8 * tone)
-    for count, length, single in ((growth.sprays, growth.spray_m, False), (growth.leaves, 0.62 * growth.spray_m, True)):
+    for count, length, points in ((growth.sprays, growth.spray_m, 7), (growth.tips, 0.62 * growth.spray_m, 5)):
         out = _directions(rng, count)
-        place = heart + out * size * rng.uniform(0.62, 1.08, (count, 1))
+        place = heart + out * size * rng.uniform(0.66, 1.12, (count, 1))
         shade = _depth_shade(place, out, centre, radii) * rng.uniform(0.8, 1.2, count)
-        facing = out + 0.5 * (place - centre) / np.linalg.norm(radii) + (0, 0, 0.25)
+        facing = out + 0.5 * (place - centre) / np.linalg.norm(radii) + (0, 0, 0.4)
         facing += rng.normal(0, 0.3, (count, 3))
-        make = _leaves if single else _sprays
-        make(rng, crown, place, facing, rng.uniform(0.7, 1.2, count) * length, shade[:, None] * tone, growth.droop)
+        length_m = rng.uniform(0.7, 1.2, count) * length
+        _sprays(rng, crown, place, facing, length_m, shade[:, None] * tone, droop=growth.droop, points=points)
 
 
 def _depth_shade(place: np.ndarray, out: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -191,16 +191,16 @@ def _sprays(
     facing: np.ndarray,
     size: np.ndarray,
     color: np.ndarray,
+    *,
     droop: float,
+    points: int = 7,
 ) -> None:
     """Bent stars with ragged tips: [n, 3] places, normals and colours, [n] radii."""
-    count, points = len(place), 7
+    count = len(place)
     normal, side, other = _frames(rng, facing)
     angle = (np.arange(points) + rng.uniform(-0.3, 0.3, (count, points))) * 2 * np.pi / points
-    reach = np.where(np.arange(points) % 2, 0.6, 1.0) * rng.uniform(0.7, 1.25, (count, points)) * size[:, None]
-    flat = reach[..., None] * (
-        np.cos(angle)[..., None] * side[:, None] + np.sin(angle)[..., None] * other[:, None]
-    )
+    reach = np.where(np.arange(points) % 2, 0.48, 1.05) * rng.uniform(0.7, 1.25, (count, points)) * size[:, None]
+    flat = reach[..., None] * (np.cos(angle)[..., None] * side[:, None] + np.sin(angle)[..., None] * other[:, None])
     ring = place[:, None] + flat - 0.3 * (reach**2 / size[:, None])[..., None] * normal[:, None]
     ring[..., 2] -= droop * rng.uniform(0.2, 0.9, (count, points)) * reach
     positions = np.concatenate([place[:, None], ring], 1)
@@ -239,7 +239,13 @@ def _leaves(
 
 
 def make_conifer(
-    rng: np.random.Generator, name: str, x: float, y: float, bark: np.ndarray, needles: np.ndarray, height_m: float = 8.0
+    rng: np.random.Generator,
+    name: str,
+    x: float,
+    y: float,
+    bark: np.ndarray,
+    needles: np.ndarray,
+    height_m: float = 8.0,
 ) -> list[Mesh]:
     """A spruce: tiers of hanging boughs around a straight trunk.
 
@@ -302,9 +308,9 @@ def shrub(rng: np.random.Generator, solid: Solid, at: Sequence[float], radii: Ar
     """
     size = np.asarray(radii, float)
     heart = np.asarray(at, float) + (0, 0, 0.9 * size[2])
-    solid.ball(tuple(heart), tuple(0.8 * size), (0.28,) * 3)
+    _heart(rng, solid, heart, 0.86 * size, heart, 1.6 * size, np.asarray(tint))
     area = float(np.prod(size)) ** (2 / 3)
-    for count, length, make in ((24, 0.5, _sprays), (40, 0.4, _leaves)):
+    for count, length, points in ((20, 0.5, 7), (22, 0.34, 5)):
         count = max(int(count * min(max(area / 0.3, 0.6), 2.0)), 8)
         out = _directions(rng, count)
         out = out[out[:, 2] > -0.75]
@@ -312,7 +318,7 @@ def shrub(rng: np.random.Generator, solid: Solid, at: Sequence[float], radii: Ar
         shade = (0.62 + 0.3 * out[:, 2]) * rng.uniform(0.75, 1.15, len(out))
         facing = out + (0, 0, 0.3) + rng.normal(0, 0.25, out.shape)
         length_m = length * float(size.min()) * rng.uniform(0.7, 1.2, len(out))
-        make(rng, solid, place, facing, length_m, shade[:, None] * np.asarray(tint), 0.1)
+        _sprays(rng, solid, place, facing, length_m, shade[:, None] * np.asarray(tint), droop=0.1, points=points)
 
 
 def hedge(
@@ -352,7 +358,7 @@ def hedge(
     points = np.concatenate([ground, np.maximum(local[..., 1:], 0.0)], -1)
     tone = (0.35 + 0.5 * (profile[:, 1] / height_m) ** 0.7)[None] * rng.uniform(0.8, 1.15, (steps + 1, len(profile)))
     solid.sheet(points, np.repeat(tone[..., None], 3, 2), tile_m=LEAF_TILE_M)
-    count = int(20 * long * max(height_m, 0.5))
+    count = int(13 * long * max(height_m, 0.5))
     lane = rng.uniform(0, 1, count)
     edge = np.cumsum(np.r_[0, np.hypot(*np.diff(profile, axis=0).T)])
     where = rng.uniform(0.04, 0.96, count) * edge[-1]
@@ -361,11 +367,16 @@ def hedge(
     out = np.concatenate([(spot[:, :1] / half) * across, (spot[:, 1:] / height_m) ** 3], 1) + (0, 0, 0.05)
     shade = (0.5 + 0.5 * spot[:, 1] / height_m) * rng.uniform(0.75, 1.2, count)
     facing = out + rng.normal(0, 0.3, out.shape)
-    _leaves(rng, solid, place, facing, rng.uniform(0.16, 0.3, count), np.repeat(shade[:, None], 3, 1), 0.0)
+    _leaves(rng, solid, place, facing, rng.uniform(0.18, 0.34, count), np.repeat(shade[:, None], 3, 1), 0.0)
 
 
 def flowers(
-    rng: np.random.Generator, green: Solid, bloom: Solid, middle: tuple[float, float], radii: tuple[float, float], count: int
+    rng: np.random.Generator,
+    green: Solid,
+    bloom: Solid,
+    middle: tuple[float, float],
+    radii: tuple[float, float],
+    count: int,
 ) -> None:
     """Adds a bed of flowers: low leaves and blossoms in groups of one colour.
 
@@ -385,11 +396,11 @@ def flowers(
         nearest = groups[np.argmin(np.hypot(*(groups[:, :2] - spot).T))]
         foot = np.array([middle[0] + spot[0] * radii[0], middle[1] + spot[1] * radii[1], 0.05])
         tall = rng.uniform(0.16, 0.34)
-        out = _directions(rng, 7)
+        out = _directions(rng, 5)
         out[:, 2] = np.abs(out[:, 2])
         place = foot + out * (0.1, 0.1, 0.6 * tall)
-        shade = rng.uniform(0.5, 1.0, (7, 1)) * np.array([[0.95, 1.05, 0.9]])
-        _leaves(rng, green, place, out + (0, 0, 0.6), rng.uniform(0.14, 0.24, 7), shade, 0.2)
+        shade = rng.uniform(0.5, 1.0, (5, 1)) * np.array([[0.95, 1.05, 0.9]])
+        _leaves(rng, green, place, out + (0, 0, 0.6), rng.uniform(0.16, 0.27, 5), shade, 0.2)
         head = foot + (*rng.uniform(-0.04, 0.04, 2), tall)
         tone = colors[int(nearest[2])] * rng.uniform(0.75, 1.15)
         turn = rng.uniform(0, 2 * np.pi) + np.arange(5) * 2 * np.pi / 5
@@ -417,8 +428,8 @@ def ivy(rng: np.random.Generator, solid: Solid, foot: ArrayLike, along: ArrayLik
     right = np.asarray(along, float)
     out = np.cross(right, [0.0, 0.0, 1.0])
     fingers = rng.uniform(0.35, 1.0, 7)
-    count = int(9 * size[0] * size[1])
-    for number, length, make in ((count, 0.42, _sprays), (2 * count, 0.26, _leaves)):
+    count = int(6 * size[0] * size[1])
+    for number, length, points in ((count, 0.44, 7), (int(1.5 * count), 0.26, 5)):
         u = rng.uniform(0, 1, number)
         top = np.interp(u, np.linspace(0, 1, 7), fingers) * (1 - 0.3 * np.abs(2 * u - 1))
         v = rng.uniform(0, 1, number) ** 1.2 * top
@@ -427,11 +438,11 @@ def ivy(rng: np.random.Generator, solid: Solid, foot: ArrayLike, along: ArrayLik
         place[:, 2] += v * size[1]
         shade = rng.uniform(0.45, 1.0, (number, 1)) * np.array([[0.85, 0.95, 0.8]])
         facing = out + (0, 0, 0.3) + rng.normal(0, 0.25, (number, 3))
-        make(rng, solid, place, facing, rng.uniform(0.7, 1.2, number) * length, shade, 0.3)
+        _sprays(rng, solid, place, facing, rng.uniform(0.7, 1.2, number) * length, shade, droop=0.3, points=points)
 
 
 def tufts(rng: np.random.Generator, solid: Solid, places: np.ndarray, *, height_m: float = 0.16) -> None:
-    """Adds tufts of long grass, five blades each.
+    """Adds tufts of long grass, four blades each.
 
     Args:
         rng: source of the blades.
@@ -439,7 +450,7 @@ def tufts(rng: np.random.Generator, solid: Solid, places: np.ndarray, *, height_
         places: [n, 2] metres.
         height_m: length of the longest blades.
     """
-    count, blades = len(places), 5
+    count, blades = len(places), 4
     turn = rng.uniform(0, 2 * np.pi, (count, blades))
     out = np.stack([np.cos(turn), np.sin(turn)], -1)
     foot = places[:, None] + 0.05 * rng.normal(0, 1, (count, blades, 2))

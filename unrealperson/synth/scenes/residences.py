@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.scenes.scene import Lamp, Prop
+from unrealperson.synth.scenes.lamps import Lamp
+from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise, plaster, slabs
 
@@ -152,7 +153,7 @@ class Facade:
         self.trim.box((self.length_m / 2, -0.2, self.height_m - 0.1), (self.length_m + 0.3, 0.5, 0.14), METAL)
         for x in (0.25, self.length_m - 0.25):
             self.trim.tube((x, -0.1, 0.05), (x, -0.1, self.height_m - 0.1), 0.055, METAL, sides=7, cap=False)
-            for z in np.arange(1.2, self.height_m, 2.6):
+            for z in np.arange(1.2, 0.0 if plain else self.height_m, 2.6):
                 self.trim.box((x, -0.07, z), (0.16, 0.15, 0.05), METAL)
             self.trim.tube((x, -0.1, 0.08), (x, -0.32, 0.02), 0.055, METAL, sides=7, cap=False)
 
@@ -202,7 +203,10 @@ class Facade:
             self.trim.quad(sill, self.trim_color)
             return
         self._hole(x0, x1, z0, z1, deep)
-        self.trim.box(((x0 + x1) / 2, 0.0, z0 - 0.05), (x1 - x0 + 0.16, 0.2, 0.055), self.trim_color)
+        left, right = x0 - 0.08, x1 + 0.08
+        for low, high in (((-0.1, z0 - 0.05), (-0.1, z0)), ((-0.1, z0), (deep, z0 + 0.012))):
+            sill = [(left, *low), (right, *low), (right, *high), (left, *high)]
+            self.trim.quad(np.array(sill), self.trim_color)
         lintel = np.array([[x0 - 0.1, z1], [x1 + 0.1, z1], [x1 + 0.1, z1 + 0.23], [x0 - 0.1, z1 + 0.23]])
         corners = np.insert(lintel, 1, -0.006, axis=1)
         self.wall.quad(corners, (0.88,) * 3, lintel[:, ::-1] / WALL_TILE_M)
@@ -212,11 +216,12 @@ class Facade:
     def _hole(self, x0: float, x1: float, z0: float, z1: float, deep: float) -> None:
         """The four inner faces of an opening."""
         ring = [(x0, z0), (x1, z0), (x1, z1), (x0, z1)]
-        for ((ax, az), (bx, bz)), shade in zip(zip(ring, ring[1:] + ring[:1], strict=True), (0.8, 0.6, 0.4, 0.6), strict=True):
+        for ((ax, az), (bx, bz)), shade in zip(
+            zip(ring, ring[1:] + ring[:1], strict=True), (0.8, 0.6, 0.4, 0.6), strict=True
+        ):
             corners = np.array([[ax, 0, az], [bx, 0, bz], [bx, deep, bz], [ax, deep, az]])
-            wide = abs(bx - ax) + abs(bz - az)
-            uv = np.array([[0, 0], [wide, 0], [wide, deep], [0, deep]]) / WALL_TILE_M
-            self.wall.quad(corners, (shade,) * 3, uv)
+            flat = corners[:, [0, 1]] if az == bz else corners[:, [1, 2]]
+            self.wall.quad(corners, (shade,) * 3, flat / WALL_TILE_M)
 
     def _cellar_window(self, x: float) -> None:
         for half, z0, z1, out, tone in ((0.45, 0.1, 0.46, 0.012, STONE), (0.38, 0.14, 0.42, 0.02, DARK)):
@@ -284,6 +289,8 @@ class Facade:
             for _ in range(5):
                 at = x + side + rng.uniform(-0.42, 0.42)
                 tone = (0.06, 0.12, 0.03) if rng.random() < 0.6 else (0.55, 0.05, 0.09)
-                self.trim.box((at, -deep - 0.12 + rng.uniform(-0.08, 0.08), floor + 0.85), (0.17, 0.14, 0.17), tone, taper=0.6)
+                self.trim.box(
+                    (at, -deep - 0.12 + rng.uniform(-0.08, 0.08), floor + 0.85), (0.17, 0.14, 0.17), tone, taper=0.6
+                )
         if rng.random() < 0.5:
             self.trim.box((x - 0.4, -0.5, floor + 0.04), (0.5, 0.5, 0.8), rng.uniform(0.1, 0.6, 3), taper=0.9)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -147,10 +146,28 @@ class Solid:
         self.add(points.reshape(-1, 3), normals.reshape(-1, 3), uv.reshape(-1, 2) / tile_m, colors, faces)
 
     def rod(self, points: ArrayLike, radius: float, color: ArrayLike = (1, 1, 1), *, sides: int = 6) -> None:
-        """A bent round bar through points."""
+        """A bent round bar through points, swept in one piece."""
         points = np.asarray(points, float)
-        for start, end in pairwise(points):
-            self.tube(start, end, radius, color, sides=sides, cap=False)
+        steps = np.diff(points, axis=0)
+        steps /= np.linalg.norm(steps, axis=1, keepdims=True)
+        along = np.concatenate([steps[:1], steps[:-1] + steps[1:], steps[-1:]])
+        along /= np.linalg.norm(along, axis=1, keepdims=True)
+        side = np.cross(along[0], [1.0, 0, 0] if abs(along[0, 0]) < 0.9 else [0, 1.0, 0])
+        rings = []
+        for axis in along:
+            side = side - (side @ axis) * axis
+            side /= np.linalg.norm(side)
+            angle = np.linspace(0, 2 * np.pi, sides + 1)
+            rings.append(np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side))
+        ring = np.stack(rings)
+        length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+        uv = np.stack(np.broadcast_arrays(np.linspace(0, 1, sides + 1), length[:, None]), -1)
+        i, j = np.meshgrid(np.arange(len(points) - 1), np.arange(sides), indexing="ij")
+        a = (i * (sides + 1) + j).ravel()
+        up = a + sides + 1
+        faces = np.concatenate([np.stack([a, a + 1, up + 1], 1), np.stack([a, up + 1, up], 1)])
+        positions = points[:, None] + radius * ring
+        self.add(positions.reshape(-1, 3), ring.reshape(-1, 3), uv.reshape(-1, 2), np.asarray(color), faces)
 
     def mesh(self, name: str, texture: np.ndarray, gloss: float = 0.0, glow: float = 0.0) -> Mesh:
         positions, normals, uv, colors, faces = (np.concatenate(part) for part in zip(*self._parts, strict=True))

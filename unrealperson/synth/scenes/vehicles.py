@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -266,11 +265,9 @@ def _wheel(into: Solid, place: _Leaning, hub: float, radius: float, *, spokes: i
     """A bicycle's wheel: tyre, rim, spokes, hub."""
     angles = np.linspace(0, 2 * math.pi, 19)
     rim = [place(hub + radius * math.cos(a), radius + tyre_m + radius * math.sin(a)) for a in angles]
-    for start, end in pairwise(rim):
-        into.tube(start, end, tyre_m, RUBBER, sides=5, cap=False)
+    into.rod(rim, tyre_m, RUBBER, sides=5)
     inner = [place(hub + 0.9 * radius * math.cos(a), radius + tyre_m + 0.9 * radius * math.sin(a)) for a in angles]
-    for start, end in pairwise(inner):
-        into.tube(start, end, 0.008, STEEL, sides=3, cap=False)
+    into.rod(inner, 0.008, STEEL, sides=3)
     for angle in np.linspace(0, math.pi, spokes + 1)[:-1]:
         dx, dz = 0.9 * radius * math.cos(angle), 0.9 * radius * math.sin(angle)
         into.tube(

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from unrealperson.synth.scenes import courtyard, foliage, plants, residences, surfaces
-from unrealperson.synth.scenes.fences import chain_link, picket_fence
+from unrealperson.synth.scenes.fences import chain_link, hoop_rail, picket_fence
 from unrealperson.synth.scenes.furniture import make_bench, make_bin
 from unrealperson.synth.scenes.roadside import make_sign
 from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
@@ -26,7 +26,7 @@ VIEWS = (
     aimed((3.7, -12.7, 5.6), (1.6, -4.2, 0.6), 48.0, -0.8),
     aimed((-17.6, -6.2, 3.3), (-8.5, -4.2, 0.7), 56.0),
     aimed((10.7, 13.2, 8.0), (8.6, 2.6, 0.4), 44.0, 1.0),
-    aimed((9.8, -1.9, 2.4), (2.4, 0.4, 0.9), 60.0),
+    aimed((10.1, 0.9, 2.5), (2.6, -0.7, 0.8), 60.0),
     aimed((11.0, 12.7, 3.0), (2.0, 10.3, 0.8), 47.0, -0.5),
 )
 LAWNS = {
@@ -51,12 +51,11 @@ TREES = (
     ("maple", -1.2, -11.0),
     ("linden", 8.3, -6.7),
     ("apple", 5.0, -10.4),
-    ("apple", 8.6, 4.4),
-    ("maple", -10.5, -16.6),
+    ("apple", 9.1, 4.0),
 )
 CONIFERS = ((-11.0, -11.1, 7.0), (-16.9, 10.9, 9.0), (21.5, -4.0, 10.0))
-LANTERNS = ((0.1, 3.4), (3.9, 6.6), (-12.4, 1.6), (-12.4, -8.9), (0.1, -8.2), (10.3, -5.2), (0.2, 9.8), (10.4, 7.2))
-CARS = ((-12.3, 180), (-9.6, 0), (-6.9, 180), (-1.4, 180), (1.3, 0), (4.0, 180))
+LANTERNS = ((0.1, 3.4), (3.9, 6.6), (-12.4, 1.6), (-12.4, -8.9), (0.1, -8.2), (10.3, -5.2), (0.1, 9.0), (10.4, 7.2))
+CARS = ((-12.3, 180), (-9.6, 0), (-1.4, 180), (1.3, 0), (4.0, 180))
 BENCHES = ((-12.55, 4.6, 90), (-12.55, -6.6, 90), (-2.6, -2.9, 0), (-6.4, -8.0, 180), (0.15, 0.4, -90), (3.9, 4.0, 90))
 CAR_X_M = 15.9
 
@@ -84,16 +83,87 @@ def build_yard(seed: int) -> Scene:
 def _paths() -> tuple[np.ndarray, ...]:
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = TRODDEN[0]
     return (
-        np.array([[-13.7, 10.6], [-13.9, 2.0], [-13.7, -4.0], [-6.0, -3.9], [1.4, -3.8], [2.0, 3.0], [1.6, 10.4], [-6.0, 11.2]]),
-        np.array([[2.4, 10.5], [1.8, 4.0], [2.0, -0.6], [6.0, -0.8], [11.4, -0.6], [11.8, 5.0], [11.4, 10.2], [7.0, 10.7]]),
-        np.array([[-14.3, 10.0], [-14.5, -3.0], [-14.2, -12.7], [-4.0, -12.9], [2.0, -12.5], [2.5, -2.0], [1.2, 9.8], [-5.0, 10.5]]),
-        np.array([[1.6, 9.9], [x0, y0], [x1, y1], [x2, y2], [x3, y3], [-13.7, -2.6], [-13.7, 4.0], [-13.4, 10.3], [-6.0, 10.3]]),
-        np.array([[2.2, 0.4], [3.2, 1.2], [6.2, 4.2], [10.3, 9.0], [11.6, 9.8], [12.2, 4.0], [11.8, -0.2], [6.0, -0.4]]),
+        np.array(
+            [
+                [-13.7, 10.6],
+                [-13.9, 2.0],
+                [-13.7, -4.0],
+                [-6.0, -3.9],
+                [1.4, -3.8],
+                [2.0, 3.0],
+                [1.6, 10.4],
+                [-6.0, 11.2],
+            ]
+        ),
+        np.array(
+            [[2.4, 10.5], [1.8, 4.0], [2.0, -0.6], [6.0, -0.8], [11.4, -0.6], [11.8, 5.0], [11.4, 10.2], [7.0, 10.7]]
+        ),
+        np.array(
+            [
+                [-14.3, 10.0],
+                [-14.5, -3.0],
+                [-14.2, -12.7],
+                [-4.0, -12.9],
+                [2.0, -12.5],
+                [2.5, -2.0],
+                [1.2, 9.8],
+                [-5.0, 10.5],
+            ]
+        ),
+        np.array(
+            [
+                [1.6, 9.9],
+                [x0, y0],
+                [x1, y1],
+                [x2, y2],
+                [x3, y3],
+                [-13.7, -2.6],
+                [-13.7, 4.0],
+                [-13.4, 10.3],
+                [-6.0, 10.3],
+            ]
+        ),
+        np.array(
+            [[2.2, 0.4], [3.2, 1.2], [6.2, 4.2], [10.3, 9.0], [11.6, 9.8], [12.2, 4.0], [11.8, -0.2], [6.0, -0.4]]
+        ),
         np.array([[-10.8, -3.6], [-4.0, -5.0], [-0.6, -3.6], [-0.7, -6.8], [-4.8, -7.1], [-6.2, -5.6], [-10.9, -5.0]]),
         np.array([[11.2, 11.0], [11.4, -1.0], [11.4, -12.6], [12.8, -12.8], [12.9, -2.0], [12.8, 9.0], [13.2, 11.4]]),
-        np.array([[-13.0, 10.9], [-4.0, 10.3], [6.0, 10.2], [12.0, 10.6], [12.2, 11.5], [6.5, 11.3], [1.0, 11.2], [-6.0, 11.6]]),
-        np.array([[2.0, -4.9], [3.2, -5.6], [6.0, -8.4], [10.3, -11.4], [11.4, -12.6], [6.0, -12.9], [2.2, -12.4], [1.3, -9.0]]),
-        np.array([[-13.6, -9.4], [-9.8, -9.2], [-4.0, -9.1], [0.8, -9.6], [2.0, -8.8], [2.1, -4.4], [-5.6, -4.3], [-13.2, -4.6]]),
+        np.array(
+            [
+                [-13.0, 10.9],
+                [-4.0, 10.3],
+                [6.0, 10.2],
+                [12.0, 10.6],
+                [12.2, 11.5],
+                [6.5, 11.3],
+                [1.0, 11.2],
+                [-6.0, 11.6],
+            ]
+        ),
+        np.array(
+            [
+                [2.0, -4.9],
+                [3.2, -5.6],
+                [6.0, -8.4],
+                [10.3, -11.4],
+                [11.4, -12.6],
+                [6.0, -12.9],
+                [2.2, -12.4],
+                [1.3, -9.0],
+            ]
+        ),
+        np.array(
+            [
+                [-13.6, -9.4],
+                [-9.8, -9.2],
+                [-4.0, -9.1],
+                [0.8, -9.6],
+                [2.0, -8.8],
+                [2.1, -4.4],
+                [-5.6, -4.3],
+                [-13.2, -4.6],
+            ]
+        ),
     )
 
 
@@ -179,9 +249,26 @@ def _ground(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
     for x0, x1 in ((-16.6, -11.9), (-8.0, 2.0), (6.1, 10.8)):
         meshes.append(patch(f"Bed_{len(meshes)}", (x0, 12.6, x1, 13.5), soil, 1.6, z=0.02))
     meshes += [
-        patch(f"Lawn_{name}", area, grass, 3.0, z=0.012, cell_m=0.4, grass=True) for name, area in LAWNS.items()
+        patch(f"Lawn_{name}", area, grass, 3.0, z=0.012, cell_m=0.45, grass=True) for name, area in LAWNS.items()
     ]
-    return [*meshes, _kerbs(rng), _markings(rng), *_traces(rng)]
+    return [*meshes, *_repairs(rng, asphalt, blocks), _kerbs(rng), _markings(rng), *_traces(rng, asphalt)]
+
+
+def _repairs(rng: np.random.Generator, asphalt: np.ndarray, blocks: np.ndarray) -> list[Mesh]:
+    """Newer asphalt over old trenches, bands of setts across the walks."""
+    patches, bands = Solid(), Solid()
+    for x, y, wide, deep in ((-13.0, 9.6, 2.6, 0.9), (5.0, 9.5, 0.8, 2.9), (10.4, -3.2, 2.9, 0.7), (12.0, -8.4, 1.3, 2.2),
+                             (-5.2, -5.2, 1.6, 1.2), (-9.4, 10.9, 3.4, 0.6), (11.2, 5.6, 0.7, 3.2), (-2.0, -13.6, 4.0, 0.7),
+                             (-1.6, -7.8, 1.1, 1.5)):  # fmt: skip
+        flat = np.array([[x, y], [x + wide, y], [x + wide, y + deep], [x, y + deep]])
+        flat += rng.uniform(-0.05, 0.05, (4, 2))
+        tone = rng.choice([0.55, 0.68, 1.35])
+        patches.quad(np.column_stack([flat, np.full(4, 0.003)]), (tone,) * 3, flat / 2.7 + rng.uniform())
+    for x0, y0, x1, y1 in ((0.5, 9.42, 3.5, 9.9), (-15.5, 9.42, -12.0, 9.9), (9.7, -4.6, 10.2, 0.6), (10.0, 9.0, 18.0, 9.5),
+                           (13.45, -14.0, 13.75, 9.0), (-11.3, 9.9, -10.9, 12.4), (3.2, 9.9, 3.6, 12.4)):  # fmt: skip
+        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        bands.quad(np.column_stack([corners, np.full(4, 0.0045)]), (0.85,) * 3, corners[:, ::-1] / 1.6)
+    return [patches.mesh("Repairs", asphalt), bands.mesh("Setts", blocks)]
 
 
 def _kerbs(rng: np.random.Generator) -> Mesh:
@@ -199,11 +286,20 @@ def _kerbs(rng: np.random.Generator) -> Mesh:
                 spot = start + share * run
                 if _to_lines(spot, TRODDEN) < 1.1:
                     continue
-                tone = rng.uniform(0.62, 0.95)
-                size = (long / count - 0.012, 0.08, 0.045 + rng.uniform(0, 0.015))
-                yaw = float(np.degrees(np.arctan2(run[1], run[0]))) + rng.uniform(-0.5, 0.5)
-                kerbs.box((*spot, 0.0), size, (tone, tone, 0.97 * tone), yaw_deg=yaw)
+                _stone(kerbs, spot, run / long, long / count - 0.012, rng.uniform(0.045, 0.06), rng.uniform(0.62, 0.95))
     return kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.6, 0.59, 0.56)))
+
+
+def _stone(solid: Solid, middle: np.ndarray, along: np.ndarray, long: float, high: float, tone: float) -> None:
+    """One edging stone: its top and its two long sides."""
+    across = 0.04 * np.array([-along[1], along[0]])
+    profile = [(-1, 0.0), (-1, high), (1, high), (1, 0.0)]
+    for (low_side, low), (high_side, top) in pairwise(profile):
+        a, b = middle - 0.5 * long * along, middle + 0.5 * long * along
+        corners = [(*(a + low_side * across), low), (*(b + low_side * across), low)]
+        corners += [(*(b + high_side * across), top), (*(a + high_side * across), top)]
+        uv = np.array([[0, 0], [long, 0], [long, 0.08], [0, 0.08]]) + middle
+        solid.quad(np.array(corners)[::-1], (tone, tone, 0.97 * tone), uv[::-1])
 
 
 def _markings(rng: np.random.Generator) -> Mesh:
@@ -226,22 +322,22 @@ def _markings(rng: np.random.Generator) -> Mesh:
     return paint.mesh("Markings", surfaces.plaster(rng, (0.85, 0.85, 0.82)))
 
 
-def _traces(rng: np.random.Generator) -> list[Mesh]:
+def _traces(rng: np.random.Generator, asphalt: np.ndarray) -> list[Mesh]:
     """Puddles, oil stains, covers of drains, fallen leaves."""
     wet, iron, litter = Solid(), Solid(), Solid()
     for x, y, size in ((-13.1, 7.0, 0.8), (-3.4, -6.9, 1.0), (11.0, 3.4, 1.1), (2.9, -9.2, 0.6), (-7.3, 10.0, 0.9),
                        (7.5, -3.9, 0.5), (12.2, -8.2, 1.2), (-14.6, -9.8, 0.7)):  # fmt: skip
         turn = np.linspace(0, 2 * np.pi, 17)[:-1]
-        reach = size * (1 + 0.22 * np.sin(2 * turn + rng.uniform(0, 6)) + 0.14 * np.sin(3 * turn + rng.uniform(0, 6)))
-        for share, tone, z in ((1.0, 0.055, 0.004), (0.84, 0.03, 0.006)):
+        reach = size * (1 + sum(0.5 / k * np.sin(k * turn + rng.uniform(0, 6)) for k in (2, 3, 5)))
+        for share, tone, z in ((1.0, 0.62, 0.004), (0.85, 0.36, 0.006)):
             ring = np.stack([x + share * reach * np.cos(turn), y + 0.6 * share * reach * np.sin(turn)], -1)
             points = np.column_stack([np.vstack([[x, y], ring]), np.full(17, z)])
             fan = np.stack([np.zeros(16, int), 1 + np.arange(16), 1 + (1 + np.arange(16)) % 16], 1)
-            wet.add(points, np.tile([0.0, 0, 1], (17, 1)), points[:, :2], (tone, tone, tone * 1.05), fan)
+            wet.add(points, np.tile([0.0, 0, 1], (17, 1)), points[:, :2] / 5.0, (tone, tone, tone * 1.05), fan)
     for x, y, size in ((-14.8, -1.6, 0.6), (1.7, 6.0, 0.6), (11.6, -3.0, 0.7), (-2.0, 9.8, 0.6), (-8.0, -13.2, 0.5)):
         iron.floor(x, y, x + size, y + size, 0.004, (0.22,) * 3)
     stems = np.array([tree[1:] for tree in TREES[:8]])
-    for _ in range(420):
+    for _ in range(320):
         x, y = stems[int(rng.integers(len(stems)))] + rng.normal(0, 2.3, 2)
         if rng.random() < 0.3:
             x, y = rng.uniform(-16, 12), rng.uniform(-13.5, 12.5)
@@ -249,10 +345,12 @@ def _traces(rng: np.random.Generator) -> list[Mesh]:
             continue
         u = rng.uniform(-0.06, 0.06, 2)
         leaf = rng.choice([[0.35, 0.2, 0.06], [0.34, 0.3, 0.08], [0.14, 0.17, 0.05], [0.12, 0.08, 0.05]])
-        corners = np.array([[0, 0, 0.02], [*u, 0.022], [u[0] - 0.8 * u[1], u[1] + 0.8 * u[0], 0.034], [-u[1], u[0], 0.022]])
+        corners = np.array(
+            [[0, 0, 0.02], [*u, 0.022], [u[0] - 0.8 * u[1], u[1] + 0.8 * u[0], 0.034], [-u[1], u[0], 0.022]]
+        )
         litter.quad(corners + (x, y, 0), leaf * rng.uniform(0.5, 1.1))
     return [
-        wet.mesh("Puddles", surfaces.paint(), 0.6),
+        wet.mesh("Puddles", asphalt, 0.4),
         iron.mesh("Covers", surfaces.slabs(rng, (0.5, 0.48, 0.46), 10, 5, 128), 0.3),
         litter.mesh("Litter", surfaces.paint()),
     ]
@@ -266,7 +364,7 @@ def _houses(rng: np.random.Generator) -> list[Prop]:
     plans = (
         (28.0, 4, 14, (3, 10), (1, 5, 8, 12), (-17.0, 13.5), 0.0, red, white),
         (22.0, 3, 10, (6,), (), (-18.0, -14.0), 90.0, ochre, brown),
-        (30.0, 5, 13, (5,), (2, 8, 11), (27.0, 13.0), -90.0, yellow, white),
+        (30.0, 5, 13, (5,), (2, 9), (27.0, 13.0), -90.0, yellow, white),
         (24.0, 3, 10, (4,), (), (26.0, -24.5), 180.0, pale, brown),
         (30.0, 4, 13, (6,), (), (1.0, -24.5), 180.0, red, white),
         (26.0, 3, 11, (), (), (8.0, 34.0), 0.0, pale, white),
@@ -288,14 +386,12 @@ def _furniture(rng: np.random.Generator) -> list[Prop]:
         courtyard.make_swing(1, (-6.5, -10.9, 0.0), 0.0, rng),
         courtyard.make_tennis_table(1, (-8.6, -7.0, 0.0), 4.0, rng),
         courtyard.make_washing_line(1, (6.0, 7.7, 0.0), 0.0, rng),
-        courtyard.make_notice_board(1, (3.85, -8.6, 0.0), -90.0, rng),
+        courtyard.make_notice_board(1, (3.75, -3.7, 0.0), -90.0, rng),
         make_bin(1, (-12.3, 6.5, 0.0), 0.0, rng),
         make_bin(2, (0.1, -2.8, 0.0), 0.0, rng),
         make_bin(3, (9.7, 0.35, 0.0), 0.0, rng),
         make_bicycle(1, (-15.6, 1.9, 0.0), 88.0, rng),
-        make_bicycle(2, (5.9, 12.2, 0.0), 8.0, rng),
         make_bicycle(3, (-11.3, 12.2, 0.0), 174.0, rng),
-        make_bicycle(4, (-10.4, -8.2, 0.0), 4.0, rng),
         make_kick_scooter(1, (0.2, 6.4, 0.0), 80.0, rng),
         make_sign(1, (10.2, -4.3, 0.0), 90.0, rng),
     ]
@@ -306,8 +402,8 @@ def _furniture(rng: np.random.Generator) -> list[Prop]:
 
 
 def _fences(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
-    wire, pickets, gate = Solid(), Solid(), Solid()
-    chain_link(wire, (18.2, -14.0), (18.2, 13.4), 1.6)
+    wire, pickets, gate, hoops = Solid(), Solid(), Solid(), Solid()
+    chain_link(wire, (18.2, -14.0), (18.2, 13.4), 1.6, cell_m=0.15)
     for start, end in (((-17.9, -14.1), (0.4, -14.1)), ((3.6, -14.1), (10.2, -14.1))):
         picket_fence(rng, pickets, start, end, 1.05)
     for x in (0.4, 3.6):
@@ -319,20 +415,27 @@ def _fences(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
             x, y = hinge + at * cos, -14.0 + at * sin
             gate.tube((x, y, 0.08), (x, y, 1.25), 0.012, (0.06, 0.07, 0.07), sides=5)
         for z in (0.12, 1.1):
-            gate.tube((hinge, -14.0, z), (hinge + 1.35 * cos, -14.0 + 1.35 * sin, z), 0.018, (0.06, 0.07, 0.07), sides=5)
+            gate.tube(
+                (hinge, -14.0, z), (hinge + 1.35 * cos, -14.0 + 1.35 * sin, z), 0.018, (0.06, 0.07, 0.07), sides=5
+            )
+    circles = [(0.7, -13.4, 0.4), (3.2, -13.4, 0.4)]
+    for start, end in (((-11.5, 9.15), (-2.6, 9.15)), ((3.8, 9.15), (8.6, 9.15)), ((3.62, -11.8), (3.62, -7.2)),
+                       ((0.38, -10.4), (0.38, -11.9))):  # fmt: skip
+        circles += hoop_rail(hoops, start, end)
     meshes = [
         wire.mesh("Fence_1", surfaces.paint(), 0.2),
         pickets.mesh("Fence_2", surfaces.wood()),
         gate.mesh("Gate_1", surfaces.paint(), 0.1),
+        hoops.mesh("Railing_1", surfaces.paint(), 0.2),
     ]
-    circles = [(x, -14.15, 0.2) for x in np.arange(-17.8, 0.5, 0.5)] + [(x, -14.15, 0.2) for x in np.arange(3.6, 10.3, 0.5)]
-    return meshes, [(float(x), y, r) for x, y, r in circles] + [(0.7, -13.4, 0.4), (3.2, -13.4, 0.4)]
+    circles += [(float(x), -14.15, 0.2) for x in (*np.arange(-17.8, 0.5, 0.5), *np.arange(3.6, 10.3, 0.5))]
+    return meshes, circles
 
 
 def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
     greens = ((0.3, 0.4, 0.17), (0.36, 0.45, 0.2), (0.25, 0.35, 0.16), (0.42, 0.47, 0.22))
     leaves, needles = foliage.foliage(rng, greens), foliage.needles(rng)
-    bark, white = surfaces.bark(rng), foliage.birch_bark(rng)
+    bark, white = foliage.bark(rng), foliage.birch_bark(rng)
     meshes: list[Mesh] = []
     obstacles: list[tuple[float, float, float]] = []
     for number, (kind, x, y) in enumerate(TREES, 1):
@@ -343,16 +446,20 @@ def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
         meshes += plants.make_conifer(rng, f"Tree_{number}", x, y, bark, needles, tall)
         obstacles.append((x, y, 1.1))
     green, bloom, hedges, ivies, blades = Solid(), Solid(), Solid(), Solid(), Solid()
-    for x, y, size in ((-17.3, -12.6, 0.6), (-17.2, -10.7, 0.45), (-17.3, -8.6, 0.7), (-17.2, -5.8, 0.5),
+    for x, y, size in ((-17.3, -12.6, 0.6), (-17.3, -8.6, 0.7), 
                        (-17.3, -3.4, 0.65), (-17.3, 6.9, 0.6), (-0.9, 2.9, 0.55), (6.4, -11.5, 0.5),
                        (4.3, -11.6, 0.5), (-15.4, 13.1, 0.4), (-13.0, 13.1, 0.45), (7.2, 13.1, 0.4),
                        (9.6, 13.1, 0.5), (-11.3, 8.6, 0.55)):  # fmt: skip
         plants.shrub(rng, green, (x, y, 0.0), (1.1 * size, size, 0.85 * size), (1.0, rng.uniform(0.9, 1.1), 0.85))
         obstacles.append((x, y, size))
-    for x, y, wide, deep, count in ((-3.0, 13.05, 4.4, 0.32, 70), (-6.6, -1.1, 1.3, 0.8, 55), (-17.2, 4.4, 0.6, 1.8, 40)):
+    for x, y, wide, deep, count in (
+        (-3.0, 13.05, 4.4, 0.32, 55),
+        (-6.6, -1.1, 1.3, 0.8, 45),
+        (-17.2, 4.4, 0.6, 1.8, 25),
+    ):
         plants.flowers(rng, green, bloom, (x, y), (wide, deep), count)
     obstacles += [(-7.2, -1.1, 0.7), (-6.1, -1.1, 0.7)]
-    for start, end, tall in (((18.8, -14.0), (18.8, 13.0), 1.4), ((-17.8, -14.7), (-7.0, -14.7), 1.2),
+    for start, end, tall in (((18.8, -14.0), (18.8, 13.0), 1.4),
                              ((10.1, -10.2), (10.1, -6.0), 0.8)):  # fmt: skip
         plants.hedge(rng, hedges, start, end, tall)
     obstacles += [(10.1, float(y), 0.35) for y in np.arange(-10.0, -6.0, 0.5)]
@@ -374,7 +481,7 @@ def _tuft_places(rng: np.random.Generator, obstacles: list[tuple[float, float, f
     places = []
     for x0, y0, x1, y1 in LAWNS.values():
         for start, end in pairwise(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])):
-            share = rng.uniform(0, 1, (int(1.5 * np.hypot(*(end - start))), 1))
+            share = rng.uniform(0, 1, (int(1.1 * np.hypot(*(end - start))), 1))
             inward = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - (start + end) / 2
             inward /= np.linalg.norm(inward)
             places.append(start + share * (end - start) + rng.uniform(0.04, 0.22, share.shape) * inward)
