@@ -73,7 +73,7 @@ def make_bin_enclosure(number: int, at: Point, yaw_deg: float, rng: np.random.Ge
     for _ in range(4):
         where = (-0.9 + rng.uniform(-0.4, 0.6), -0.6 + rng.uniform(-0.15, 0.1), 0.16)
         tone = rng.choice([[0.03, 0.03, 0.035], [0.5, 0.5, 0.52], [0.08, 0.1, 0.3]])
-        box.ball(where, rng.uniform(0.16, 0.26, 3), tone, rough=1 + 0.12 * rng.standard_normal((9, 15)))
+        box.ball(where, tuple(rng.uniform(0.16, 0.26, 3)), tone, rough=1 + 0.12 * rng.standard_normal((9, 15)))
     bins = [make_wheeled_bin(10 * number + slot, (0.3 + 0.65 * slot, 0.35, 0.0), rng.uniform(-9, 9), rng)
             for slot in range(3)]  # fmt: skip
     meshes = [

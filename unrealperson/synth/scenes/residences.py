@@ -205,8 +205,8 @@ class Facade:
         self._hole(x0, x1, z0, z1, deep)
         left, right = x0 - 0.08, x1 + 0.08
         for low, high in (((-0.1, z0 - 0.05), (-0.1, z0)), ((-0.1, z0), (deep, z0 + 0.012))):
-            sill = [(left, *low), (right, *low), (right, *high), (left, *high)]
-            self.trim.quad(np.array(sill), self.trim_color)
+            edge = [(left, *low), (right, *low), (right, *high), (left, *high)]
+            self.trim.quad(np.array(edge), self.trim_color)
         lintel = np.array([[x0 - 0.1, z1], [x1 + 0.1, z1], [x1 + 0.1, z1 + 0.23], [x0 - 0.1, z1 + 0.23]])
         corners = np.insert(lintel, 1, -0.006, axis=1)
         self.wall.quad(corners, (0.88,) * 3, lintel[:, ::-1] / WALL_TILE_M)

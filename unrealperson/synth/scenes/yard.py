@@ -6,13 +6,15 @@ street beyond y = -14; walks along y 9.3 ... 13.5, x -15.4 ... -12, x 0.5 ... 3.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.scenes import courtyard, foliage, plants, residences, surfaces
+from unrealperson.synth.scenes import courtyard, foliage, plants, residences, shrubs, surfaces
 from unrealperson.synth.scenes.fences import chain_link, hoop_rail, picket_fence
 from unrealperson.synth.scenes.furniture import make_bench, make_bin
+from unrealperson.synth.scenes.ground import add_edging, add_fallen_leaves, add_puddle, distance_to, level_ground
 from unrealperson.synth.scenes.roadside import make_sign
 from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
@@ -29,12 +31,8 @@ VIEWS = (
     aimed((10.1, 0.9, 2.5), (2.6, -0.7, 0.8), 60.0),
     aimed((11.0, 12.7, 3.0), (2.0, 10.3, 0.8), 47.0, -0.5),
 )
-LAWNS = {
-    "A": (-12.0, -2.5, 0.5, 9.3),
-    "B": (3.5, 0.6, 10.0, 9.3),
-    "C": (-12.0, -12.0, 0.5, -8.5),
-    "D": (3.5, -12.0, 10.0, -4.6),
-}
+WALLS = (((-17.0, 13.5), (11.0, 13.5)), ((-18.0, -14.0), (-18.0, 8.0)))
+LAWNS = ((-12.0, -2.5, 0.5, 9.3), (3.5, 0.6, 10.0, 9.3), (-12.0, -12.0, 0.5, -8.5), (3.5, -12.0, 10.0, -4.6))
 TRODDEN = (
     ((0.9, 8.6), (-2.6, 5.9), (-7.0, 2.6), (-12.4, -1.6)),
     ((3.2, 1.2), (6.2, 4.2), (10.3, 9.0)),
@@ -43,6 +41,13 @@ TRODDEN = (
 )
 """Lines that people wore into the lawns; kerbs leave gaps there."""
 SANDPIT = (-9.4, -11.8, -3.6, -9.9)
+BEDS = (
+    (-18.0, -14.0, -16.3, -1.2),
+    (-18.0, 1.9, -16.3, 8.0),
+    (-16.6, 12.6, -11.9, 13.5),
+    (-8.0, 12.6, 2.0, 13.5),
+    (6.1, 12.6, 10.8, 13.5),
+)
 TREES = (
     ("linden", -9.0, 5.6),
     ("birch", -4.3, 7.6),
@@ -58,6 +63,49 @@ LANTERNS = ((0.1, 3.4), (3.9, 6.6), (-12.4, 1.6), (-12.4, -8.9), (0.1, -8.2), (1
 CARS = ((-12.3, 180), (-9.6, 0), (-1.4, 180), (1.3, 0), (4.0, 180))
 BENCHES = ((-12.55, 4.6, 90), (-12.55, -6.6, 90), (-2.6, -2.9, 0), (-6.4, -8.0, 180), (0.15, 0.4, -90), (3.9, 4.0, 90))
 CAR_X_M = 15.9
+# fmt: off
+REPAIRS = (
+    (-13.0, 9.6, 2.6, 0.9), (5.0, 9.5, 0.8, 2.9), (10.4, -3.2, 2.9, 0.7), (12.0, -8.4, 1.3, 2.2),
+    (-5.2, -5.2, 1.6, 1.2), (-9.4, 10.9, 3.4, 0.6), (11.2, 5.6, 0.7, 3.2),
+    (-2.0, -13.6, 4.0, 0.7), (-1.6, -7.8, 1.1, 1.5),
+)
+SETTS = (
+    (0.5, 9.42, 3.5, 9.9), (-15.5, 9.42, -12.0, 9.9), (9.7, -4.6, 10.2, 0.6), (10.0, 9.0, 18.0, 9.5),
+    (13.45, -14.0, 13.75, 9.0), (-11.3, 9.9, -10.9, 12.4), (3.2, 9.9, 3.6, 12.4),
+)
+PUDDLES = (
+    (-13.1, 7.0, 0.8), (-3.4, -6.9, 1.0), (11.0, 3.4, 1.1), (2.9, -9.2, 0.6), (-7.3, 10.0, 0.9), (7.5, -1.9, 0.5),
+    (12.2, -8.2, 1.2), (-14.6, -9.8, 0.7),
+)
+COVERS = ((-14.8, -1.6, 0.6), (1.7, 6.0, 0.6), (11.6, -3.0, 0.7), (-2.0, 9.8, 0.6), (-8.0, -13.2, 0.5))
+COURT_LINES = (
+    (-11.4, -8.1, -0.2, -8.04), (-11.4, -3.0, -0.2, -2.94), (-11.4, -8.1, -11.34, -3.0), (-0.26, -8.1, -0.2, -3.0),
+    (-5.83, -8.1, -5.77, -3.0), (-11.4, -6.7, -8.6, -6.64), (-11.4, -4.4, -8.6, -4.34), (-8.66, -6.7, -8.6, -4.4),
+)
+SHRUBS = (
+    (-17.3, -12.6, 0.6), (-17.3, -8.6, 0.7), (-17.3, -3.4, 0.65), (-17.3, 6.9, 0.6), (-0.9, 2.9, 0.55),
+    (6.4, -11.5, 0.5), (4.3, -11.6, 0.5), (-15.4, 13.1, 0.4), (-13.0, 13.1, 0.45), (7.2, 13.1, 0.4), (9.6, 13.1, 0.5), (-11.3, 8.6, 0.55),
+)
+FLOWERS = ((-3.0, 13.05, 4.4, 0.32, 55), (-6.6, -1.1, 1.3, 0.8, 45), (-17.2, 4.4, 0.6, 1.8, 25))
+HEDGES = (((18.8, -14.0), (18.8, 13.0), 1.4), ((10.1, -10.2), (10.1, -6.0), 0.8))
+PICKETS = (((-17.9, -14.1), (0.4, -14.1)), ((3.6, -14.1), (10.2, -14.1)))
+HOOPS = (
+    ((-11.5, 9.15), (-2.6, 9.15)), ((3.8, 9.15), (8.6, 9.15)), ((3.62, -11.8), (3.62, -7.2)),
+    ((0.38, -10.4), (0.38, -11.9)),
+)
+PATHS = tuple(np.array(path) for path in (
+    ((-13.7, 10.6), (-13.9, 2.0), (-13.7, -4.0), (-6.0, -3.9), (1.4, -3.8), (2.0, 3.0), (1.6, 10.4), (-6.0, 11.2)),
+    ((2.4, 10.5), (1.8, 4.0), (2.0, -0.6), (6.0, -0.8), (11.4, -0.6), (11.8, 5.0), (11.4, 10.2), (7.0, 10.7)),
+    ((-14.3, 10.0), (-14.5, -3.0), (-14.2, -12.7), (-4.0, -12.9), (2.0, -12.5), (2.5, -2.0), (1.2, 9.8), (-5.0, 10.5)),
+    ((1.6, 9.9), *TRODDEN[0], (-13.7, -2.6), (-13.7, 4.0), (-13.4, 10.3), (-6.0, 10.3)),
+    ((2.2, 0.4), *TRODDEN[1], (11.6, 9.8), (12.2, 4.0), (11.8, -0.2), (6.0, -0.4)),
+    ((-10.8, -3.6), (-4.0, -5.0), (-0.6, -3.6), (-0.7, -6.8), (-4.8, -7.1), (-6.2, -5.6), (-10.9, -5.0)),
+    ((11.2, 11.0), (11.4, -1.0), (11.4, -12.6), (12.8, -12.8), (12.9, -2.0), (12.8, 9.0), (13.2, 11.4)),
+    ((-13.0, 10.9), (-4.0, 10.3), (6.0, 10.2), (12.0, 10.6), (12.2, 11.5), (6.5, 11.3), (1.0, 11.2), (-6.0, 11.6)),
+    ((2.0, -4.9), *TRODDEN[2], (11.4, -12.6), (6.0, -12.9), (2.2, -12.4), (1.3, -9.0)),
+    ((-13.6, -9.4), *TRODDEN[3], (2.0, -8.8), (2.1, -4.4), (-5.6, -4.3), (-13.2, -4.6)),
+))
+# fmt: on
 
 
 def build_yard(seed: int) -> Scene:
@@ -77,283 +125,77 @@ def build_yard(seed: int) -> Scene:
     circles = np.array(obstacles)
     lamps = tuple(lamp for prop in props for lamp in prop.lamps)
     ground = _ground(rng, circles)
-    return Scene(NUMBER, "CampusYard", seed, (*ground, *fences, *meshes), _paths(), circles, BOUNDS, VIEWS, lamps)
-
-
-def _paths() -> tuple[np.ndarray, ...]:
-    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = TRODDEN[0]
-    return (
-        np.array(
-            [
-                [-13.7, 10.6],
-                [-13.9, 2.0],
-                [-13.7, -4.0],
-                [-6.0, -3.9],
-                [1.4, -3.8],
-                [2.0, 3.0],
-                [1.6, 10.4],
-                [-6.0, 11.2],
-            ]
-        ),
-        np.array(
-            [[2.4, 10.5], [1.8, 4.0], [2.0, -0.6], [6.0, -0.8], [11.4, -0.6], [11.8, 5.0], [11.4, 10.2], [7.0, 10.7]]
-        ),
-        np.array(
-            [
-                [-14.3, 10.0],
-                [-14.5, -3.0],
-                [-14.2, -12.7],
-                [-4.0, -12.9],
-                [2.0, -12.5],
-                [2.5, -2.0],
-                [1.2, 9.8],
-                [-5.0, 10.5],
-            ]
-        ),
-        np.array(
-            [
-                [1.6, 9.9],
-                [x0, y0],
-                [x1, y1],
-                [x2, y2],
-                [x3, y3],
-                [-13.7, -2.6],
-                [-13.7, 4.0],
-                [-13.4, 10.3],
-                [-6.0, 10.3],
-            ]
-        ),
-        np.array(
-            [[2.2, 0.4], [3.2, 1.2], [6.2, 4.2], [10.3, 9.0], [11.6, 9.8], [12.2, 4.0], [11.8, -0.2], [6.0, -0.4]]
-        ),
-        np.array([[-10.8, -3.6], [-4.0, -5.0], [-0.6, -3.6], [-0.7, -6.8], [-4.8, -7.1], [-6.2, -5.6], [-10.9, -5.0]]),
-        np.array([[11.2, 11.0], [11.4, -1.0], [11.4, -12.6], [12.8, -12.8], [12.9, -2.0], [12.8, 9.0], [13.2, 11.4]]),
-        np.array(
-            [
-                [-13.0, 10.9],
-                [-4.0, 10.3],
-                [6.0, 10.2],
-                [12.0, 10.6],
-                [12.2, 11.5],
-                [6.5, 11.3],
-                [1.0, 11.2],
-                [-6.0, 11.6],
-            ]
-        ),
-        np.array(
-            [
-                [2.0, -4.9],
-                [3.2, -5.6],
-                [6.0, -8.4],
-                [10.3, -11.4],
-                [11.4, -12.6],
-                [6.0, -12.9],
-                [2.2, -12.4],
-                [1.3, -9.0],
-            ]
-        ),
-        np.array(
-            [
-                [-13.6, -9.4],
-                [-9.8, -9.2],
-                [-4.0, -9.1],
-                [0.8, -9.6],
-                [2.0, -8.8],
-                [2.1, -4.4],
-                [-5.6, -4.3],
-                [-13.2, -4.6],
-            ]
-        ),
-    )
-
-
-def _to_lines(points: np.ndarray, lines: tuple[tuple[tuple[float, float], ...], ...]) -> np.ndarray:
-    """Distance of points [..., 2] to the nearest of the lines, in metres."""
-    nearest = np.full(points.shape[:-1], np.inf)
-    for line in lines:
-        for start, end in pairwise(np.asarray(line)):
-            run = end - start
-            share = np.clip((points - start) @ run / (run @ run), 0, 1)
-            nearest = np.minimum(nearest, np.linalg.norm(points - start - share[..., None] * run, axis=-1))
-    return nearest
-
-
-def _patch(
-    rng: np.random.Generator,
-    name: str,
-    area: tuple[float, float, float, float],
-    texture: np.ndarray,
-    *,
-    tile_m: float,
-    obstacles: np.ndarray,
-    z: float = 0.0,
-    cell_m: float = 0.6,
-    grass: bool = False,
-) -> Mesh:
-    """Level ground: darker where things stand on it and in the corners of walls, stained; lawns worn by feet."""
-    x0, y0, x1, y1 = area
-    columns, rows = max(round((x1 - x0) / cell_m), 1), max(round((y1 - y0) / cell_m), 1)
-    x, y = np.meshgrid(np.linspace(x0, x1, columns + 1), np.linspace(y0, y1, rows + 1), indexing="ij")
-    flat = np.stack([x, y], -1)
-    pattern = surfaces.noise(rng, 64, 9)
-    stain = pattern[np.ix_(np.arange(columns + 1) % 64, np.arange(rows + 1) % 64)]
-    gap = np.full(x.shape, np.inf)
-    for ox, oy, radius in obstacles:
-        if x0 - 1.5 < ox < x1 + 1.5 and y0 - 1.5 < oy < y1 + 1.5:
-            gap = np.minimum(gap, np.hypot(x - ox, y - oy) - radius)
-    wall = np.minimum(np.abs(y - 13.5) + 99 * (x > 11.0), np.abs(x + 18.0) + 99 * (y > 8.0))
-    shade = (1 + 0.14 * stain) * (1 - 0.42 * np.exp(-np.maximum(gap, 0) / 0.3)) * (1 - 0.42 * np.exp(-wall / 0.7))
-    color = np.repeat(shade[..., None], 3, -1)
-    if grass:
-        edge = np.minimum.reduce([x - x0, x1 - x, y - y0, y1 - y])
-        worn = np.exp(-((_to_lines(flat, TRODDEN) / 0.55) ** 2)) * (0.95 + 0.35 * stain)
-        worn = np.maximum(worn, 0.75 * np.exp(-edge / 0.22) * (0.6 + 0.7 * stain))
-        worn = np.maximum(worn, 0.5 * np.exp(-np.maximum(gap, 0) / 0.35))
-        worn = np.clip(worn + 0.1 * rng.standard_normal(x.shape), 0, 1)[..., None]
-        lush = np.array([0.82, 1.0, 0.75]) * (1 + 0.2 * stain[..., None] * np.array([1.6, 0.8, 0.4]))
-        color = color * ((1 - worn) * lush + worn * np.array([1.65, 1.12, 1.75]))
-    solid = Solid()
-    points = np.concatenate([flat, np.full((*x.shape, 1), z)], -1).reshape(-1, 3)
-    i, j = np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij")
-    a, step = (i * (rows + 1) + j).ravel(), rows + 1
-    faces = np.concatenate([np.stack([a, a + step, a + step + 1], 1), np.stack([a, a + step + 1, a + 1], 1)])
-    solid.add(points, np.tile([0.0, 0.0, 1.0], (len(points), 1)), points[:, :2] / tile_m, color.reshape(-1, 3), faces)
-    return solid.mesh(name, texture)
+    return Scene(NUMBER, "CampusYard", seed, (*ground, *fences, *meshes), PATHS, circles, BOUNDS, VIEWS, lamps)
 
 
 def _ground(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
-    asphalt, grass = surfaces.asphalt(rng), foliage.grass(rng)
+    """Walks, lawns, beds, road, and what lies on them."""
+    asphalt, grass, soil = surfaces.asphalt(rng), foliage.grass(rng), foliage.soil(rng)
     pavers = surfaces.slabs(rng, (0.47, 0.455, 0.43), 8, 8)
     blocks = surfaces.slabs(rng, (0.46, 0.41, 0.38), 20, 10)
-    soil = foliage.soil(rng)
-
-    def patch(name: str, area: tuple[float, float, float, float], texture: np.ndarray, tile_m: float, **more) -> Mesh:
-        return _patch(rng, name, area, texture, tile_m=tile_m, obstacles=obstacles, **more)
-
+    patch = partial(level_ground, rng, obstacles=obstacles, walls=WALLS)
     meshes = [
-        patch("Field_1", (-60.0, -60.0, 60.0, 60.0), grass, 3.0, z=-0.06, cell_m=6.0),
-        patch("Walk_North", (-18.0, 9.3, 18.0, 13.6), asphalt, 5.0),
-        patch("Walk_West", (-18.0, -14.0, -12.0, 9.3), pavers, 3.2),
-        patch("Walk_Middle", (0.5, -12.0, 3.5, 9.3), blocks, 2.0),
-        patch("Walk_Shelter", (3.5, -4.6, 10.0, 0.6), pavers, 3.2),
-        patch("Walk_South", (-12.0, -14.0, 10.0, -12.0), asphalt, 4.3),
-        patch("Court_1", (-12.0, -8.5, 0.5, -2.5), asphalt, 3.7),
-        patch("Drive_1", (10.0, -14.0, 18.0, 9.3), asphalt, 5.6),
-        patch("Drive_2", (11.0, 13.6, 18.0, 40.0), asphalt, 5.6, cell_m=2.0),
-        patch("Pavement_South", (-40.0, -16.0, 40.0, -14.0), pavers, 3.2, z=-0.01, cell_m=1.5),
-        patch("Road_South", (-40.0, -23.0, 40.0, -16.0), asphalt, 5.0, z=-0.02, cell_m=2.0),
-        patch("Bed_West", (-18.0, -14.0, -16.3, -1.2), soil, 1.6, z=0.02),
-        patch("Bed_Northwest", (-18.0, 1.9, -16.3, 8.0), soil, 1.6, z=0.02),
-        patch("Sandpit_1", SANDPIT, foliage.sand(rng), 2.0, z=0.022),
+        patch("Field_1", (-60.0, -60.0, 60.0, 60.0), grass, tile_m=3.0, z=-0.06, cell_m=6.0),
+        patch("Walk_North", (-18.0, 9.3, 18.0, 13.6), asphalt, tile_m=5.0),
+        patch("Walk_West", (-18.0, -14.0, -12.0, 9.3), pavers, tile_m=3.2),
+        patch("Walk_Middle", (0.5, -12.0, 3.5, 9.3), blocks, tile_m=2.0),
+        patch("Walk_Shelter", (3.5, -4.6, 10.0, 0.6), pavers, tile_m=3.2),
+        patch("Walk_South", (-12.0, -14.0, 10.0, -12.0), asphalt, tile_m=4.3),
+        patch("Court_1", (-12.0, -8.5, 0.5, -2.5), asphalt, tile_m=3.7),
+        patch("Drive_1", (10.0, -14.0, 18.0, 9.3), asphalt, tile_m=5.6),
+        patch("Drive_2", (11.0, 13.6, 18.0, 40.0), asphalt, tile_m=5.6, cell_m=2.0),
+        patch("Pavement_South", (-40.0, -16.0, 40.0, -14.0), pavers, tile_m=3.2, z=-0.01, cell_m=1.5),
+        patch("Road_South", (-40.0, -23.0, 40.0, -16.0), asphalt, tile_m=5.0, z=-0.02, cell_m=2.0),
+        patch("Sandpit_1", SANDPIT, foliage.sand(rng), tile_m=2.0, z=0.022),
     ]
-    for x0, x1 in ((-16.6, -11.9), (-8.0, 2.0), (6.1, 10.8)):
-        meshes.append(patch(f"Bed_{len(meshes)}", (x0, 12.6, x1, 13.5), soil, 1.6, z=0.02))
-    meshes += [
-        patch(f"Lawn_{name}", area, grass, 3.0, z=0.012, cell_m=0.45, grass=True) for name, area in LAWNS.items()
+    for number, area in enumerate(BEDS, 1):
+        meshes.append(patch(f"Bed_{number}", area, soil, tile_m=1.6, z=0.02))
+    for number, area in enumerate(LAWNS, 1):
+        meshes.append(patch(f"Lawn_{number}", area, grass, tile_m=3.0, z=0.012, cell_m=0.45, trodden=TRODDEN))
+    kerbs, trenches, setts, wet, covers, litter = (Solid() for _ in range(6))
+    for area in (*LAWNS, *BEDS, SANDPIT):
+        add_edging(rng, kerbs, area, TRODDEN)
+    for x, y, wide, deep in REPAIRS:
+        flat = np.array([[x, y], [x + wide, y], [x + wide, y + deep], [x, y + deep]]) + rng.uniform(-0.05, 0.05, (4, 2))
+        tone = (rng.choice([0.55, 0.68, 1.35]),) * 3
+        trenches.quad(np.column_stack([flat, np.full(4, 0.003)]), tone, flat / 2.7 + rng.uniform())
+    for x0, y0, x1, y1 in SETTS:
+        flat = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        setts.quad(np.column_stack([flat, np.full(4, 0.0045)]), (0.85,) * 3, flat[:, ::-1] / 1.6)
+    for puddle in PUDDLES:
+        add_puddle(rng, wet, *puddle)
+    for x, y, size in COVERS:
+        covers.floor(x, y, x + size, y + size, 0.004, (0.22,) * 3)
+    stems = np.array([tree[1:] for tree in TREES])
+    near = stems[rng.integers(0, len(stems), 230)] + rng.normal(0, 2.3, (230, 2))
+    places = np.concatenate([near, rng.uniform(BOUNDS[:2], BOUNDS[2:], (90, 2))])
+    inside = (places > BOUNDS[:2]).all(1) & (places < BOUNDS[2:]).all(1)
+    add_fallen_leaves(rng, litter, places[inside])
+    return [
+        *meshes,
+        trenches.mesh("Repairs", asphalt),
+        setts.mesh("Setts", blocks),
+        kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.6, 0.59, 0.56))),
+        _markings(rng),
+        wet.mesh("Puddles", asphalt, 0.4),
+        covers.mesh("Covers", surfaces.slabs(rng, (0.5, 0.48, 0.46), 10, 5, 128), 0.3),
+        litter.mesh("Litter", surfaces.paint()),
     ]
-    return [*meshes, *_repairs(rng, asphalt, blocks), _kerbs(rng), _markings(rng), *_traces(rng, asphalt)]
-
-
-def _repairs(rng: np.random.Generator, asphalt: np.ndarray, blocks: np.ndarray) -> list[Mesh]:
-    """Newer asphalt over old trenches, bands of setts across the walks."""
-    patches, bands = Solid(), Solid()
-    for x, y, wide, deep in ((-13.0, 9.6, 2.6, 0.9), (5.0, 9.5, 0.8, 2.9), (10.4, -3.2, 2.9, 0.7), (12.0, -8.4, 1.3, 2.2),
-                             (-5.2, -5.2, 1.6, 1.2), (-9.4, 10.9, 3.4, 0.6), (11.2, 5.6, 0.7, 3.2), (-2.0, -13.6, 4.0, 0.7),
-                             (-1.6, -7.8, 1.1, 1.5)):  # fmt: skip
-        flat = np.array([[x, y], [x + wide, y], [x + wide, y + deep], [x, y + deep]])
-        flat += rng.uniform(-0.05, 0.05, (4, 2))
-        tone = rng.choice([0.55, 0.68, 1.35])
-        patches.quad(np.column_stack([flat, np.full(4, 0.003)]), (tone,) * 3, flat / 2.7 + rng.uniform())
-    for x0, y0, x1, y1 in ((0.5, 9.42, 3.5, 9.9), (-15.5, 9.42, -12.0, 9.9), (9.7, -4.6, 10.2, 0.6), (10.0, 9.0, 18.0, 9.5),
-                           (13.45, -14.0, 13.75, 9.0), (-11.3, 9.9, -10.9, 12.4), (3.2, 9.9, 3.6, 12.4)):  # fmt: skip
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-        bands.quad(np.column_stack([corners, np.full(4, 0.0045)]), (0.85,) * 3, corners[:, ::-1] / 1.6)
-    return [patches.mesh("Repairs", asphalt), bands.mesh("Setts", blocks)]
-
-
-def _kerbs(rng: np.random.Generator) -> Mesh:
-    """Edging stones around lawns, beds and the sandpit, open where people cross."""
-    kerbs = Solid()
-    edged = [*LAWNS.values(), SANDPIT, (-18.0, -14.0, -16.3, -1.2), (-18.0, 1.9, -16.3, 8.0)]
-    edged += [(x0, 12.6, x1, 13.6) for x0, x1 in ((-16.6, -11.9), (-8.0, 2.0), (6.1, 10.8))]
-    for x0, y0, x1, y1 in edged:
-        ring = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
-        for start, end in pairwise(ring):
-            run = end - start
-            long = float(np.hypot(*run))
-            count = max(round(long / 1.6), 1)
-            for share in (np.arange(count) + 0.5) / count:
-                spot = start + share * run
-                if _to_lines(spot, TRODDEN) < 1.1:
-                    continue
-                _stone(kerbs, spot, run / long, long / count - 0.012, rng.uniform(0.045, 0.06), rng.uniform(0.62, 0.95))
-    return kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.6, 0.59, 0.56)))
-
-
-def _stone(solid: Solid, middle: np.ndarray, along: np.ndarray, long: float, high: float, tone: float) -> None:
-    """One edging stone: its top and its two long sides."""
-    across = 0.04 * np.array([-along[1], along[0]])
-    profile = [(-1, 0.0), (-1, high), (1, high), (1, 0.0)]
-    for (low_side, low), (high_side, top) in pairwise(profile):
-        a, b = middle - 0.5 * long * along, middle + 0.5 * long * along
-        corners = [(*(a + low_side * across), low), (*(b + low_side * across), low)]
-        corners += [(*(b + high_side * across), top), (*(a + high_side * across), top)]
-        uv = np.array([[0, 0], [long, 0], [long, 0.08], [0, 0.08]]) + middle
-        solid.quad(np.array(corners)[::-1], (tone, tone, 0.97 * tone), uv[::-1])
 
 
 def _markings(rng: np.random.Generator) -> Mesh:
     """Worn lines of the court and of the parking places."""
     paint = Solid()
-    strips = [(13.9, y - 0.05, 18.0, y + 0.05) for y in (-13.65, -10.95, -8.25, -5.5, -0.05, -2.75, 2.65, 5.4)]
-    strips += [(-11.4, -8.1, -0.2, -8.04), (-11.4, -3.0, -0.2, -2.94), (-11.4, -8.1, -11.34, -3.0)]
-    strips += [(-0.26, -8.1, -0.2, -3.0), (-5.83, -8.1, -5.77, -3.0), (-11.4, -6.7, -8.6, -6.64)]
-    strips += [(-11.4, -4.4, -8.6, -4.34), (-8.66, -6.7, -8.6, -4.4)]
-    for x0, y0, x1, y1 in strips:
-        tall = x1 - x0 < y1 - y0
-        cuts = np.linspace(0, 1, 12)
-        for low, high in pairwise(cuts):
-            if rng.random() < 0.12:
-                continue
-            tone = rng.uniform(0.3, 0.75)
-            part = (x0, y0 + low * (y1 - y0), x1, y0 + high * (y1 - y0)) if tall else (
-                x0 + low * (x1 - x0), y0, x0 + high * (x1 - x0), y1)  # fmt: skip
-            paint.floor(*part, 0.005, (tone, tone, 0.96 * tone))
+    parking = [(13.9, y - 0.05, 18.0, y + 0.05) for y in (-13.65, -10.95, -8.25, -5.5, -2.75, -0.05, 2.65, 5.4)]
+    for x0, y0, x1, y1 in (*parking, *COURT_LINES):
+        across = np.linspace(x0, x1, 12 if x1 - x0 > y1 - y0 else 2)
+        up = np.linspace(y0, y1, 2 if x1 - x0 > y1 - y0 else 12)
+        for left, right in pairwise(across):
+            for low, high in pairwise(up):
+                tone = rng.uniform(0.3, 0.75)
+                if rng.random() > 0.12:
+                    paint.floor(left, low, right, high, 0.005, (tone, tone, 0.96 * tone))
     return paint.mesh("Markings", surfaces.plaster(rng, (0.85, 0.85, 0.82)))
-
-
-def _traces(rng: np.random.Generator, asphalt: np.ndarray) -> list[Mesh]:
-    """Puddles, oil stains, covers of drains, fallen leaves."""
-    wet, iron, litter = Solid(), Solid(), Solid()
-    for x, y, size in ((-13.1, 7.0, 0.8), (-3.4, -6.9, 1.0), (11.0, 3.4, 1.1), (2.9, -9.2, 0.6), (-7.3, 10.0, 0.9),
-                       (7.5, -3.9, 0.5), (12.2, -8.2, 1.2), (-14.6, -9.8, 0.7)):  # fmt: skip
-        turn = np.linspace(0, 2 * np.pi, 17)[:-1]
-        reach = size * (1 + sum(0.5 / k * np.sin(k * turn + rng.uniform(0, 6)) for k in (2, 3, 5)))
-        for share, tone, z in ((1.0, 0.62, 0.004), (0.85, 0.36, 0.006)):
-            ring = np.stack([x + share * reach * np.cos(turn), y + 0.6 * share * reach * np.sin(turn)], -1)
-            points = np.column_stack([np.vstack([[x, y], ring]), np.full(17, z)])
-            fan = np.stack([np.zeros(16, int), 1 + np.arange(16), 1 + (1 + np.arange(16)) % 16], 1)
-            wet.add(points, np.tile([0.0, 0, 1], (17, 1)), points[:, :2] / 5.0, (tone, tone, tone * 1.05), fan)
-    for x, y, size in ((-14.8, -1.6, 0.6), (1.7, 6.0, 0.6), (11.6, -3.0, 0.7), (-2.0, 9.8, 0.6), (-8.0, -13.2, 0.5)):
-        iron.floor(x, y, x + size, y + size, 0.004, (0.22,) * 3)
-    stems = np.array([tree[1:] for tree in TREES[:8]])
-    for _ in range(320):
-        x, y = stems[int(rng.integers(len(stems)))] + rng.normal(0, 2.3, 2)
-        if rng.random() < 0.3:
-            x, y = rng.uniform(-16, 12), rng.uniform(-13.5, 12.5)
-        if not (BOUNDS[0] < x < BOUNDS[2] and BOUNDS[1] < y < BOUNDS[3]):
-            continue
-        u = rng.uniform(-0.06, 0.06, 2)
-        leaf = rng.choice([[0.35, 0.2, 0.06], [0.34, 0.3, 0.08], [0.14, 0.17, 0.05], [0.12, 0.08, 0.05]])
-        corners = np.array(
-            [[0, 0, 0.02], [*u, 0.022], [u[0] - 0.8 * u[1], u[1] + 0.8 * u[0], 0.034], [-u[1], u[0], 0.022]]
-        )
-        litter.quad(corners + (x, y, 0), leaf * rng.uniform(0.5, 1.1))
-    return [
-        wet.mesh("Puddles", asphalt, 0.4),
-        iron.mesh("Covers", surfaces.slabs(rng, (0.5, 0.48, 0.46), 10, 5, 128), 0.3),
-        litter.mesh("Litter", surfaces.paint()),
-    ]
 
 
 def _houses(rng: np.random.Generator) -> list[Prop]:
@@ -404,7 +246,7 @@ def _furniture(rng: np.random.Generator) -> list[Prop]:
 def _fences(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
     wire, pickets, gate, hoops = Solid(), Solid(), Solid(), Solid()
     chain_link(wire, (18.2, -14.0), (18.2, 13.4), 1.6, cell_m=0.15)
-    for start, end in (((-17.9, -14.1), (0.4, -14.1)), ((3.6, -14.1), (10.2, -14.1))):
+    for start, end in PICKETS:
         picket_fence(rng, pickets, start, end, 1.05)
     for x in (0.4, 3.6):
         gate.box((x, -14.1, 0), (0.3, 0.3, 1.5), (0.5, 0.3, 0.24))
@@ -419,8 +261,7 @@ def _fences(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
                 (hinge, -14.0, z), (hinge + 1.35 * cos, -14.0 + 1.35 * sin, z), 0.018, (0.06, 0.07, 0.07), sides=5
             )
     circles = [(0.7, -13.4, 0.4), (3.2, -13.4, 0.4)]
-    for start, end in (((-11.5, 9.15), (-2.6, 9.15)), ((3.8, 9.15), (8.6, 9.15)), ((3.62, -11.8), (3.62, -7.2)),
-                       ((0.38, -10.4), (0.38, -11.9))):  # fmt: skip
+    for start, end in HOOPS:
         circles += hoop_rail(hoops, start, end)
     meshes = [
         wire.mesh("Fence_1", surfaces.paint(), 0.2),
@@ -446,26 +287,18 @@ def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
         meshes += plants.make_conifer(rng, f"Tree_{number}", x, y, bark, needles, tall)
         obstacles.append((x, y, 1.1))
     green, bloom, hedges, ivies, blades = Solid(), Solid(), Solid(), Solid(), Solid()
-    for x, y, size in ((-17.3, -12.6, 0.6), (-17.3, -8.6, 0.7), 
-                       (-17.3, -3.4, 0.65), (-17.3, 6.9, 0.6), (-0.9, 2.9, 0.55), (6.4, -11.5, 0.5),
-                       (4.3, -11.6, 0.5), (-15.4, 13.1, 0.4), (-13.0, 13.1, 0.45), (7.2, 13.1, 0.4),
-                       (9.6, 13.1, 0.5), (-11.3, 8.6, 0.55)):  # fmt: skip
-        plants.shrub(rng, green, (x, y, 0.0), (1.1 * size, size, 0.85 * size), (1.0, rng.uniform(0.9, 1.1), 0.85))
+    for x, y, size in SHRUBS:
+        shrubs.shrub(rng, green, (x, y, 0.0), (1.1 * size, size, 0.85 * size), (1.0, rng.uniform(0.9, 1.1), 0.85))
         obstacles.append((x, y, size))
-    for x, y, wide, deep, count in (
-        (-3.0, 13.05, 4.4, 0.32, 55),
-        (-6.6, -1.1, 1.3, 0.8, 45),
-        (-17.2, 4.4, 0.6, 1.8, 25),
-    ):
-        plants.flowers(rng, green, bloom, (x, y), (wide, deep), count)
+    for x, y, wide, deep, count in FLOWERS:
+        shrubs.flowers(rng, green, bloom, (x, y), (wide, deep), count)
     obstacles += [(-7.2, -1.1, 0.7), (-6.1, -1.1, 0.7)]
-    for start, end, tall in (((18.8, -14.0), (18.8, 13.0), 1.4),
-                             ((10.1, -10.2), (10.1, -6.0), 0.8)):  # fmt: skip
-        plants.hedge(rng, hedges, start, end, tall)
+    for start, end, tall in HEDGES:
+        shrubs.hedge(rng, hedges, start, end, tall)
     obstacles += [(10.1, float(y), 0.35) for y in np.arange(-10.0, -6.0, 0.5)]
-    plants.ivy(rng, ivies, (-18.0, 2.6, 0.0), (0.0, 1.0, 0.0), (4.6, 5.5))
-    plants.ivy(rng, ivies, (7.6, 13.5, 0.0), (1.0, 0.0, 0.0), (2.6, 4.2))
-    plants.tufts(rng, blades, _tuft_places(rng, obstacles))
+    shrubs.ivy(rng, ivies, (-18.0, 2.6, 0.0), (0.0, 1.0, 0.0), (4.6, 5.5))
+    shrubs.ivy(rng, ivies, (7.6, 13.5, 0.0), (1.0, 0.0, 0.0), (2.6, 4.2))
+    shrubs.tufts(rng, blades, _tuft_places(rng, obstacles))
     meshes += [
         green.mesh("Shrubs_1", leaves),
         bloom.mesh("Flowers_1", surfaces.paint()),
@@ -479,7 +312,7 @@ def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
 def _tuft_places(rng: np.random.Generator, obstacles: list[tuple[float, float, float]]) -> np.ndarray:
     """Where nobody mows: at kerbs, fences and the feet of trees."""
     places = []
-    for x0, y0, x1, y1 in LAWNS.values():
+    for x0, y0, x1, y1 in LAWNS:
         for start, end in pairwise(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])):
             share = rng.uniform(0, 1, (int(1.1 * np.hypot(*(end - start))), 1))
             inward = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - (start + end) / 2
@@ -490,4 +323,4 @@ def _tuft_places(rng: np.random.Generator, obstacles: list[tuple[float, float, f
         places.append(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], -1))
     places.append(np.column_stack([rng.uniform(-17.5, 0.0, 40), rng.uniform(-14.1, -13.95, 40)]))
     found = np.concatenate(places)
-    return found[_to_lines(found, TRODDEN) > 0.7]
+    return found[distance_to(found, TRODDEN) > 0.7]
