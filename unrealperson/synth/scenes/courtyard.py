@@ -153,11 +153,12 @@ def make_notice_board(number: int, at: Point, yaw_deg: float, rng: np.random.Gen
     board = Solid()
     for x in (-0.75, 0.75):
         board.box((x, 0, 0), (0.09, 0.09, 2.15), (0.35, 0.24, 0.15))
-    board.box((0, 0, 0.95), (1.45, 0.07, 1.05), (0.24, 0.16, 0.1))
+    for z in np.arange(0.95, 1.9, 0.15):
+        board.box((0, 0.005, z), (1.45, 0.06, 0.145), rng.uniform(0.3, 0.5) * np.array([1.0, 0.85, 0.7]))
     for y in (-0.17, 0.17):
         ends = np.array([[-0.95, y, 2.1], [0.95, y, 2.1], [0.95, 0, 2.28], [-0.95, 0, 2.28]])
         board.quad(ends if y < 0 else ends[::-1], (0.3, 0.1, 0.07))
-    meshes = [board.mesh(f"NoticeBoard_{number}", surfaces.paint(), 0.05)]
+    meshes = [board.mesh(f"NoticeBoard_{number}", surfaces.wood(), 0.05)]
     notes = Solid()
     notes.quad(np.array([[-0.66, -0.04, 1.01], [0.66, -0.04, 1.01], [0.66, -0.04, 1.93], [-0.66, -0.04, 1.93]]))
     meshes.append(notes.mesh(f"Notices_{number}", _notices(rng), 0.3))

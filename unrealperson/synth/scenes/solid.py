@@ -153,11 +153,12 @@ class Solid:
         along = np.concatenate([steps[:1], steps[:-1] + steps[1:], steps[-1:]])
         along /= np.linalg.norm(along, axis=1, keepdims=True)
         side = np.cross(along[0], [1.0, 0, 0] if abs(along[0, 0]) < 0.9 else [0, 1.0, 0])
+        side /= np.linalg.norm(side)
+        angle = np.linspace(0, 2 * np.pi, sides + 1)
         rings = []
-        for axis in along:
-            side = side - (side @ axis) * axis
-            side /= np.linalg.norm(side)
-            angle = np.linspace(0, 2 * np.pi, sides + 1)
+        for before, axis in zip(along[[0, *range(len(along) - 1)]], along, strict=True):
+            turn, straight = np.cross(before, axis), before @ axis
+            side = straight * side + np.cross(turn, side) + (turn @ side) / max(1 + straight, 1e-6) * turn
             rings.append(np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side))
         ring = np.stack(rings)
         length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]

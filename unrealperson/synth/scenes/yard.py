@@ -74,8 +74,8 @@ SETTS = (
     (13.45, -14.0, 13.75, 9.0), (-11.3, 9.9, -10.9, 12.4), (3.2, 9.9, 3.6, 12.4),
 )
 PUDDLES = (
-    (-13.1, 7.0, 0.8), (-3.4, -6.9, 1.0), (11.0, 3.4, 1.1), (2.9, -9.2, 0.6), (-7.3, 10.0, 0.9), (7.5, -1.9, 0.5),
-    (12.2, -8.2, 1.2), (-14.6, -9.8, 0.7),
+    (-13.6, 11.4, 0.7), (-3.4, -6.9, 0.9), (11.2, 3.0, 0.9), (-9.2, -3.4, 0.5), (-7.3, 10.0, 0.7), (12.2, -8.2, 1.0),
+    (-7.0, -13.0, 0.6), (4.4, 10.1, 0.5),
 )
 COVERS = ((-14.8, -1.6, 0.6), (1.7, 6.0, 0.6), (11.6, -3.0, 0.7), (-2.0, 9.8, 0.6), (-8.0, -13.2, 0.5))
 COURT_LINES = (
@@ -84,7 +84,8 @@ COURT_LINES = (
 )
 SHRUBS = (
     (-17.3, -12.6, 0.6), (-17.3, -8.6, 0.7), (-17.3, -3.4, 0.65), (-17.3, 6.9, 0.6), (-0.9, 2.9, 0.55),
-    (6.4, -11.5, 0.5), (4.3, -11.6, 0.5), (-15.4, 13.1, 0.4), (-13.0, 13.1, 0.45), (7.2, 13.1, 0.4), (9.6, 13.1, 0.5), (-11.3, 8.6, 0.55),
+    (6.4, -11.5, 0.5), (4.3, -11.6, 0.5), (-15.4, 13.1, 0.4), (-13.0, 13.1, 0.45), (7.2, 13.1, 0.4), (9.6, 13.1, 0.5),
+    (-11.3, 8.6, 0.55),
 )
 FLOWERS = ((-3.0, 13.05, 4.4, 0.32, 55), (-6.6, -1.1, 1.3, 0.8, 45), (-17.2, 4.4, 0.6, 1.8, 25))
 HEDGES = (((18.8, -14.0), (18.8, 13.0), 1.4), ((10.1, -10.2), (10.1, -6.0), 0.8))
@@ -116,7 +117,8 @@ def build_yard(seed: int) -> Scene:
     """
     rng = np.random.default_rng([seed, NUMBER, 10])
     props = _houses(rng) + _furniture(rng)
-    meshes, obstacles = _plants(rng)
+    grass = foliage.grass(rng)
+    meshes, obstacles = _plants(rng, grass)
     fences, along = _fences(rng)
     obstacles += along
     for prop in props:
@@ -124,13 +126,13 @@ def build_yard(seed: int) -> Scene:
         obstacles += prop.obstacles
     circles = np.array(obstacles)
     lamps = tuple(lamp for prop in props for lamp in prop.lamps)
-    ground = _ground(rng, circles)
+    ground = _ground(rng, circles, grass)
     return Scene(NUMBER, "CampusYard", seed, (*ground, *fences, *meshes), PATHS, circles, BOUNDS, VIEWS, lamps)
 
 
-def _ground(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
+def _ground(rng: np.random.Generator, obstacles: np.ndarray, grass: np.ndarray) -> list[Mesh]:
     """Walks, lawns, beds, road, and what lies on them."""
-    asphalt, grass, soil = surfaces.asphalt(rng), foliage.grass(rng), foliage.soil(rng)
+    asphalt, soil = surfaces.asphalt(rng), foliage.soil(rng)
     pavers = surfaces.slabs(rng, (0.47, 0.455, 0.43), 8, 8)
     blocks = surfaces.slabs(rng, (0.46, 0.41, 0.38), 20, 10)
     patch = partial(level_ground, rng, obstacles=obstacles, walls=WALLS)
@@ -273,7 +275,7 @@ def _fences(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
     return meshes, circles
 
 
-def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
+def _plants(rng: np.random.Generator, grass: np.ndarray) -> tuple[list[Mesh], list[tuple[float, float, float]]]:
     greens = ((0.3, 0.4, 0.17), (0.36, 0.45, 0.2), (0.25, 0.35, 0.16), (0.42, 0.47, 0.22))
     leaves, needles = foliage.foliage(rng, greens), foliage.needles(rng)
     bark, white = foliage.bark(rng), foliage.birch_bark(rng)
@@ -304,7 +306,7 @@ def _plants(rng: np.random.Generator) -> tuple[list[Mesh], list[tuple[float, flo
         bloom.mesh("Flowers_1", surfaces.paint()),
         hedges.mesh("Hedge_1", leaves),
         ivies.mesh("Ivy_1", leaves),
-        blades.mesh("Grass_1", foliage.grass(rng, 128)),
+        blades.mesh("Grass_1", grass),
     ]
     return meshes, obstacles
 
