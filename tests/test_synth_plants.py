@@ -66,7 +66,7 @@ def test_a_conifer_narrows_towards_its_top(rng):
         (lambda rng, solid: fences.chain_link(solid, (0, 0), (5, 0), 1.5), (-0.1, -0.1, 0), (5.1, 0.1, 1.7)),
         (lambda rng, solid: fences.picket_fence(rng, solid, (0, 0), (0, 3)), (-0.2, -0.1, 0), (0.2, 3.1, 1.1)),
         (lambda rng, solid: fences.hoop_rail(solid, (0, 0), (0, 4)), (-0.1, 0, 0), (0.1, 4, 0.5)),
-        (lambda rng, solid: ground.add_puddle(rng, solid, 0, 0, 1.0), (-1.6, -1.0, 0), (1.6, 1.0, 0.01)),
+        (lambda rng, solid: ground.add_puddle(rng, solid, solid, 0, 0, 1.0), (-1.6, -1.0, 0), (1.6, 1.0, 0.01)),
         (lambda rng, solid: ground.add_edging(rng, solid, (0, 0, 4, 3), ()), (-0.1, -0.1, 0), (4.1, 3.1, 0.1)),
     ],
 )

@@ -121,12 +121,13 @@ def _stone(solid: Solid, middle: np.ndarray, along: np.ndarray, long: float, hig
         solid.quad(np.array(corners)[::-1], (tone, tone, 0.97 * tone), uv[::-1])
 
 
-def add_puddle(rng: np.random.Generator, solid: Solid, x: float, y: float, size_m: float) -> None:
-    """Adds a puddle with a damp rim; it wants the texture of the ground and gloss.
+def add_puddle(rng: np.random.Generator, water: Solid, damp: Solid, x: float, y: float, size_m: float) -> None:
+    """Adds a puddle and the damp ground around it; both want the texture of the ground, the water also gloss.
 
     Args:
         rng: source of its outline.
-        solid: gathers it.
+        water: gathers the water.
+        damp: gathers the rim.
         x: metres.
         y: metres.
         size_m: its radius along X.
@@ -134,7 +135,7 @@ def add_puddle(rng: np.random.Generator, solid: Solid, x: float, y: float, size_
     turn = np.linspace(0, 2 * np.pi, 17)[:-1]
     reach = size_m * (1 + 0.11 * sum(np.sin(k * turn + rng.uniform(0, 6)) * 2 / k for k in (2, 3, 5)))
     fan = np.stack([np.zeros(16, int), 1 + np.arange(16), 1 + (1 + np.arange(16)) % 16], 1)
-    for share, tone, z in ((1.0, 0.7, 0.004), (0.85, 0.42, 0.006)):
+    for solid, share, tone, z in ((damp, 1.0, 0.62, 0.004), (water, 0.85, 0.36, 0.006)):
         ring = np.stack([x + share * reach * np.cos(turn), y + 0.6 * share * reach * np.sin(turn)], -1)
         points = np.column_stack([np.vstack([[x, y], ring]), np.full(17, z)])
         solid.add(points, np.tile([0.0, 0, 1], (17, 1)), points[:, :2] / 5.0, (tone, tone, tone), fan)
