@@ -1,0 +1,406 @@
+"""Scene 2, a downtown plaza: a fountain between glass towers, an arcade, stairs, cafe tables, a street at its side.
+
+Layout (metres): arcade and stone block in the west (x < -18), stairs to a terrace and a glass tower in the north
+(y > 17), a glass tower with its entrance in the east (x > 22), a promenade with trees at y -17 ... -12 and the
+street south of it.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import count
+
+import numpy as np
+
+from unrealperson.synth.scenes import buildings, furniture, landmarks, pavements, roadside, surfaces, vehicles
+from unrealperson.synth.scenes.pavements import Ground
+from unrealperson.synth.scenes.plants import hedge, make_tree
+from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
+from unrealperson.synth.scenes.solid import Solid
+from unrealperson.synth.view import aimed
+
+NUMBER = 2
+BOUNDS = (-22.4, -17.2, 22.3, 17.0)
+PILLARS_X_M, ARCADE_WALL_X_M = -18.6, -22.6
+STAIRS_Y_M, STEPS, TERRACE_M, NORTH_Y_M = 17.2, 9, 1.35, 25.0
+EAST_X_M = 22.6
+KERB_Y_M, FAR_KERB_Y_M, SOUTH_Y_M = -17.8, -25.8, -30.0
+KERB_HEIGHT_M = 0.12
+PROMENADE_Y_M = -12.0
+FOUNTAIN = (0.5, 3.0)
+SUBWAY = (-11.0, -9.6)
+CAFE = (-17.8, 5.2, -12.2, 14.6)
+BEDS = ((-8.6, -4.6, 0.0), (9.4, -4.6, 180.0), (-8.2, 11.2, 90.0), (9.4, 11.2, -90.0))
+VIEWS = (
+    aimed((-4.5, -11.0, 4.2), (0.5, -5.2, 0.5), 44.0, 0.6),
+    aimed((6.2, 17.0, 5.0), (3.6, 10.3, 0.5), 46.0),
+    aimed((-18.2, -4.0, 3.6), (-13.0, -2.4, 0.6), 56.0, -0.8),
+    aimed((22.3, -4.6, 4.6), (15.8, -1.6, 0.4), 46.0),
+    aimed((-20.9, -16.8, 3.2), (-20.3, -9.5, 0.8), 46.0),
+    aimed((3.4, -16.9, 5.4), (-1.2, -12.6, 0.4), 44.0),
+    aimed((-10.0, 16.9, 4.4), (-11.4, 9.5, 0.5), 48.0, 1.0),
+    aimed((0.5, 21.8, 6.4), (0.5, 13.2, 0.4), 40.0),
+    aimed((13.5, -6.0, 2.6), (7.0, -8.6, 0.9), 42.0, 0.5),
+    aimed((22.0, 13.2, 7.4), (16.0, 7.0, 0.3), 42.0),
+    aimed((-6.4, 0.2, 3.0), (-12.0, -1.2, 0.7), 48.0, -0.6),
+    aimed((22.4, -11.1, 5.8), (15.0, -12.4, 0.4), 42.0),
+    aimed((-13.2, -16.9, 2.4), (-6.5, -13.8, 0.9), 40.0),
+    aimed((7.9, 7.6, 7.2), (4.0, -0.4, 0.3), 40.0, -0.5),
+    aimed((-22.2, 12.6, 2.9), (-20.4, 5.6, 0.8), 50.0),
+    aimed((16.4, -16.9, 3.4), (9.6, -12.6, 0.9), 38.0, 0.4),
+)
+
+
+def build_plaza(seed: int) -> Scene:
+    """Builds the plaza.
+
+    Args:
+        seed: chooses textures, colours and clutter.
+    """
+    rng = np.random.default_rng([seed, NUMBER, 10])
+    props = _props(rng)
+    obstacles = np.array([circle for prop in props for circle in prop.obstacles] + _walls())
+    meshes = _buildings(rng) + _street(rng) + _paving(rng, np.array([circle for prop in props for circle in prop.obstacles])) + _litter(rng)
+    meshes += [mesh for prop in props for mesh in prop.meshes]
+    lamps = tuple(lamp for prop in props for lamp in prop.lamps)
+    return Scene(NUMBER, "DowntownPlaza", seed, tuple(meshes), _paths(), obstacles, BOUNDS, VIEWS, lamps)
+
+
+def _paths() -> tuple[np.ndarray, ...]:
+    loops = (
+        [(-16.6, -13.2), (20.0, -13.0), (20.8, -14.4), (20.0, -15.8), (-16.6, -15.8)],
+        [(-16.4, -6.4), (-5.2, -7.0), (6.0, -7.2), (19.4, -6.6), (19.9, -1.0), (13.6, -1.6), (5.0, -1.8), (-6.0, -1.9)]
+        + [(-16.4, -1.0)],
+        [(-10.9, 4.2), (-10.9, 15.4), (0.0, 15.6), (10.8, 14.9), (12.4, 12.0), (12.2, 4.0), (6.2, 6.2), (0.5, 8.4)]
+        + [(-5.0, 6.4)],
+        [(-4.6, 3.0), (-3.4, -0.6), (0.5, -2.2), (4.4, -0.6), (5.6, 3.0), (4.4, 6.6), (0.5, 8.2), (-3.4, 6.6)],
+        [(-20.6, -15.0), (-20.6, 15.2), (-19.4, 16.1), (-11.4, 16.1), (-10.9, 4.6), (-16.0, 2.2), (-16.0, -13.4)]
+        + [(-19.2, -14.4)],
+        [(2.8, -13.4), (2.6, -8.0), (3.2, -2.4), (6.0, 1.4), (6.2, 9.0), (3.0, 14.8), (-3.0, 14.8), (-5.0, 8.0)]
+        + [(-4.9, 1.0), (-2.8, -3.0), (-2.6, -8.0), (-2.4, -13.4)],
+        [(19.6, 2.0), (14.0, 1.6), (7.0, 0.2), (4.6, -3.4), (4.4, -9.0), (13.0, -8.6), (13.4, -12.4), (20.0, -12.4)]
+        + [(19.9, -5.0)],
+        [(19.4, 1.0), (18.2, 9.0), (13.6, 14.0), (8.0, 15.2), (6.2, 11.0), (6.4, 6.2), (12.4, 2.4)],
+        [(-16.0, 0.4), (-6.0, 1.6), (-4.6, -1.4), (5.4, -2.1), (7.4, 1.0), (13.8, 0.4), (13.8, -1.4), (4.8, -3.2)]
+        + [(-4.6, -3.2), (-15.8, -1.6)],
+    )
+    return tuple(np.array(loop) for loop in loops)
+
+
+def _walls() -> list[tuple[float, float, float]]:
+    """Circles along stairs, shop fronts and pillars."""
+    circles = [(PILLARS_X_M, float(y), 0.5) for y in np.linspace(-16, 14, 7)]
+    circles += [(ARCADE_WALL_X_M - 0.3, float(y), 0.5) for y in np.arange(-17, 17, 0.5)]
+    circles += [(float(x), STAIRS_Y_M + 0.4, 0.5) for x in np.arange(-22, 22.1, 0.5)]
+    circles += [(EAST_X_M + 0.2, float(y), 0.5) for y in np.arange(-11, 17, 0.5)]
+    circles += [(EAST_X_M - 0.35, 2.0 + y, 1.2) for y in (-0.4, 0.0, 0.4)]
+    return [(float(x), float(y), radius) for x, y, radius in circles]
+
+
+def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
+    contacts = np.zeros((len(obstacles), 5))
+    contacts[:, [0, 1, 4]] = obstacles * (1, 1, 0.85)
+    front = [(0, STAIRS_Y_M + 2, 22, 2, 0), (EAST_X_M + 5, 2, 5, 13, 0), (-27.6, -1, 5, 15.4, 0)]
+    front += [(0.0, SOUTH_Y_M - 3, 60, 3, 0), (*SUBWAY, 3.2, 1.6, 0)]
+    front += [(PILLARS_X_M, float(y), 0.35, 0.35, 0.0) for y in np.linspace(-16, 14, 7)]
+    ground = Ground(rng, np.concatenate([contacts, np.array(front, float)]))
+    granite = pavements.paving(rng, (0.5, 0.49, 0.475), 12, 7, 1024, ragged=0.8, tone=0.055, joint_px=1.8)
+    limestone = pavements.paving(rng, (0.6, 0.56, 0.49), 5, 5, 512, tone=0.045, joint_px=1.6, speckle=0.06)
+    concrete = pavements.paving(rng, (0.45, 0.445, 0.43), 8, 8, 512, ragged=0.0, tone=0.045, joint_px=1.8)
+    setts = pavements.paving(
+        rng, (0.4, 0.395, 0.39), 20, 18, 512, ragged=0.45, tone=0.13, joint_px=3.0, round_px=5.0, speckle=0.12
+    )
+    brick = pavements.herringbone(rng, (0.52, 0.4, 0.33))
+    dark = pavements.paving(rng, (0.33, 0.33, 0.335), 4, 3, 256, ragged=0.3, joint_px=1.6, speckle=0.16)
+    tactile = pavements.tactile(rng, (0.56, 0.5, 0.36), bars=True)
+    domes = pavements.tactile(rng, (0.56, 0.5, 0.36), bars=False)
+    west, x0, x1 = PILLARS_X_M + 0.5, CAFE[0], CAFE[2]
+    left, right = SUBWAY[0] - 3.0, SUBWAY[0] + 3.0
+    low, high = SUBWAY[1] - 1.4, SUBWAY[1] + 1.4
+    field = [(x1, high, EAST_X_M, STAIRS_Y_M), (west, high, x1, CAFE[1]), (west, CAFE[3], x1, STAIRS_Y_M)]
+    field += [(west, PROMENADE_Y_M, left, high), (left, PROMENADE_Y_M, right, low)]
+    field += [(right, PROMENADE_Y_M, EAST_X_M, high)]
+    meshes = [
+        ground.pave("Paving_Granite", field, granite, 6.0),
+        ground.pave("Paving_Cafe", [CAFE], brick, 2.4),
+        ground.pave("Paving_Arcade", [(ARCADE_WALL_X_M, KERB_Y_M + 1, west, STAIRS_Y_M)], limestone, 4.5, gloss=0.06),
+        ground.pave("Paving_Promenade", [(west, KERB_Y_M + 1.2, EAST_X_M, PROMENADE_Y_M)], concrete, 4.8, turned=True),
+        ground.pave(
+            "Paving_Lanes",
+            [
+                (-70, KERB_Y_M + 1.2, ARCADE_WALL_X_M, -16.4),
+                (ARCADE_WALL_X_M, KERB_Y_M + 1.0, west, KERB_Y_M + 1.2),
+                (-70, 14.4, ARCADE_WALL_X_M, 25),
+                (EAST_X_M, 15, 70, 25),
+                (EAST_X_M, KERB_Y_M + 1.2, 70, -11),
+                (-70, SOUTH_Y_M, 70, FAR_KERB_Y_M),
+            ],
+            concrete,
+            4.8,
+            cell_m=2.5,
+        ),
+        ground.pave("Paving_Setts", [(-70, KERB_Y_M, 70, KERB_Y_M + 1.2)], setts, 2.2, cell_m=1.2),
+    ]
+    bands = [(x - 0.3, PROMENADE_Y_M, x + 0.3, STAIRS_Y_M) for x in (-12.0, -6.0, 6.0, 12.0, 18.0)]
+    bands += [(west, y - 0.3, EAST_X_M, y + 0.3) for y in (-12.0, -6.0, 9.0, 15.0)]
+    keep = [band for band in bands if not (band[0] < -11.9 and band[3] > CAFE[3] and band[2] < 0)]
+    keep = [(a, b, c, d) for a, b, c, d in keep if not (left - 0.5 < a < right and b < high and d > high)]
+    keep += [(x - 0.3, high + 0.3, x + 0.3, STAIRS_Y_M) for x in (-12.0,)]
+    meshes.append(ground.pave("Paving_Bands", keep, dark, 1.5, z_m=0.003, cell_m=0.6))
+    repairs = [(9.6, -12.0, 10.3, -6.3), (-15.2, -5.4, -13.4, -4.0), (12.6, 5.2, 14.4, 6.1), (-4.4, 12.6, -2.6, 13.5)]
+    meshes.append(ground.pave("Paving_Repairs", repairs, concrete, 2.4, z_m=0.002, color=(0.72,) * 3))
+    strip = [(EAST_X_M - 2.2, 2 - 3.0, EAST_X_M - 1.6, 2 + 3.0), (-9.0, STAIRS_Y_M - 0.75, 9.0, STAIRS_Y_M - 0.3)]
+    strip += [(right + 0.3, low, right + 0.75, high), (1.5, KERB_Y_M + 0.3, 5.5, KERB_Y_M + 0.9)]
+    meshes.append(ground.pave("Tactile_Warning", strip, domes, 0.6, z_m=0.005, color=(0.9,) * 3))
+    guide = [(3.3, PROMENADE_Y_M - 4.9, 3.7, -0.2), (3.7, -0.6, EAST_X_M - 2.2, -0.2)]
+    meshes.append(ground.pave("Tactile_Guide", guide[:1], tactile, 0.6, z_m=0.005, turned=True, color=(0.9,) * 3))
+    return [*meshes, _ring(rng, ground, setts), _covers(rng, ground)]
+
+
+def _ring(rng: np.random.Generator, ground: Ground, setts: np.ndarray) -> Mesh:
+    """Setts laid around the fountain, between two dark courses."""
+    solid = Solid()
+    for inner, outer, tone in ((2.8, 3.9, 1.0), (3.9, 4.15, 0.5), (4.15, 5.6, 1.12), (5.6, 5.95, 0.5)):
+        radius, angle = np.meshgrid([inner, outer], np.linspace(0, 2 * np.pi, 73), indexing="ij")
+        xy = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(-1, 2) + FOUNTAIN
+        uv = np.stack([angle * 4.8, radius], -1).reshape(-1, 2) / 2.2
+        a = np.arange(72)
+        faces = np.concatenate([np.stack([a, a + 73, a + 74], 1), np.stack([a, a + 74, a + 1], 1)])
+        color = tone * ground.shade(xy)[:, None] * np.ones(3)
+        up = np.tile([0.0, 0.0, 1.0], (len(xy), 1))
+        solid.add(np.column_stack([xy, np.full(len(xy), 0.004)]), up, uv, color, faces)
+    return solid.mesh("Paving_Ring", setts)
+
+
+def _covers(rng: np.random.Generator, ground: Ground) -> Mesh:
+    """Drains, channel gratings, manhole covers."""
+    solid = Solid()
+    for x, y, wide, deep in (
+        (-14.6, -3.0, 0.6, 0.6),
+        (4.6, -9.2, 0.7, 0.7),
+        (15.4, 3.4, 0.6, 0.6),
+        (-3.0, 11.8, 0.7, 0.7),
+        (8.0, -14.2, 0.6, 0.6),
+        (-9.6, -14.0, 0.6, 0.6),
+        (17.0, -15.4, 0.45, 0.45),
+    ):
+        solid.quad(
+            np.array([[x, y, 0.005], [x + wide, y, 0.005], [x + wide, y + deep, 0.005], [x, y + deep, 0.005]]),
+            (0.3, 0.29, 0.28),
+            np.array([[0, 0], [1, 0], [1, 1], [0, 1]]),
+        )
+    for x0, y0, x1, y1 in ((-17.9, PROMENADE_Y_M - 0.5, 22.4, PROMENADE_Y_M - 0.36), (-18.0, -16, -17.86, 16.8)):
+        long = max(x1 - x0, y1 - y0) / 0.5
+        corners = np.array([[x0, y0, 0.005], [x1, y0, 0.005], [x1, y1, 0.005], [x0, y1, 0.005]])
+        uv = np.array([[0, 0], [0, long], [0.3, long], [0.3, 0]] if x1 - x0 > 1 else [[0, 0], [0.3, 0], [0.3, long], [0, long]])
+        solid.quad(corners, (0.28,) * 3, uv)
+    bars = np.where((np.arange(128) * 10 / 128) % 1 < 0.45, 0.25, 0.85)[:, None, None]
+    texture = surfaces.finish(bars * np.array([0.5, 0.48, 0.46]) * surfaces.grain(rng, 128, fine=0.1, coarse=0.2))
+    return solid.mesh("Covers", texture, 0.3)
+
+
+def _litter(rng: np.random.Generator) -> list[Mesh]:
+    """Leaves that lie in drifts under trees and along walls, a few papers."""
+    litter = Solid()
+    trees = np.array(_TREES)
+    for _ in range(300):
+        if rng.random() < 0.6:
+            x, y = trees[rng.integers(len(trees))] + rng.normal(0, 1.4, 2)
+        else:
+            x, y = rng.uniform(-17, 21), rng.uniform(-16.5, 16.8)
+        if math.hypot(x - FOUNTAIN[0], y - FOUNTAIN[1]) < 3.2 or (abs(x - SUBWAY[0]) < 3.2 and abs(y - SUBWAY[1]) < 1.6):
+            continue
+        turn, size = rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.07)
+        paper = rng.random() < 0.04
+        tone = np.array([0.6, 0.58, 0.52]) if paper else np.array([0.34, 0.22, 0.08]) * rng.uniform(0.4, 1.2)
+        tone = tone * (1.0, rng.uniform(0.8, 1.2), 1.0)
+        u = size * np.array([math.cos(turn), math.sin(turn)])
+        v = rng.uniform(0.4, 0.7) * np.array([-u[1], u[0]])
+        flat = np.array([(x, y) - u, (x, y) - v, (x, y) + u, (x, y) + v])
+        litter.quad(np.column_stack([flat, 0.007 + rng.uniform(0, 0.012, 4)]), tone)
+    return [litter.mesh("Litter", surfaces.paint())]
+
+
+_TREES = ((-13.4, -14.5), (6.6, -14.5), (16.6, -14.5), (-8.2, 9.6), (9.4, 12.6), (11.0, -4.5))
+
+
+def _buildings(rng: np.random.Generator) -> list[Mesh]:
+    painted = surfaces.paint()
+    glass_n = buildings.curtain_wall(rng, (0.8, 0.92, 0.98), 8, 12)
+    glass_e = buildings.curtain_wall(rng, (0.72, 0.82, 0.78), 6, 10, 512, metal=0.2)
+    reception, shops = buildings.lobby(rng), buildings.lobby(rng, shop=True)
+    limestone = buildings.office_wall(rng, (0.66, 0.6, 0.5), 4, 5)
+    concrete = buildings.office_wall(rng, (0.55, 0.54, 0.52), 4, 4, ribbon=True)
+    ashlar = pavements.paving(rng, (0.66, 0.61, 0.52), 4, 2, 512, tone=0.035, joint_px=2.0, speckle=0.05)
+    stone = pavements.paving(rng, (0.56, 0.55, 0.53), 3, 2, 256, tone=0.04, joint_px=1.4, speckle=0.13)
+    meshes = [
+        buildings.make_block("Building_1", (-42, -16.4, -18.25, 14.4), 4.6, 27, limestone, (15.0, 16.0)),
+        buildings.make_block("Building_2", (-21, 21.6, 21, 44), 6.6, 62, glass_n, (18.0, 32.0), gloss=0.5),
+        buildings.make_block("Building_3", (22.1, -11, 46, 15), 5.2, 48, glass_e, (15.0, 24.0), gloss=0.5, offset=0.3),
+        buildings.make_block("Building_4", (-64, -50, -20, SOUTH_Y_M), 4.5, 15.0, concrete, (16.0, 14.0)),
+        buildings.make_block("Building_5", (-19, -50, -4, SOUTH_Y_M), 4.5, 11.5, limestone, (15.0, 14.0), color=0.85),
+        buildings.make_block("Building_6", (10, -50, 34, SOUTH_Y_M), 4.5, 13.5, limestone, (14.0, 13.0), offset=0.4),
+        buildings.make_block("Building_7", (35, -50, 70, SOUTH_Y_M), 4.5, 19.0, concrete, (15.0, 15.0), color=0.9),
+        buildings.make_block("Building_8", (-90, 10, -62, 40), 0, 30.0, concrete, (15.0, 15.0)),
+        buildings.make_block("Building_9", (62, -8, 90, 34), 0, 40.0, glass_e, (15.0, 24.0), gloss=0.4),
+        buildings.make_block("Building_10", (-95, -46, -75, 0), 0, 28.0, limestone, (15.0, 16.0), color=0.8),
+        buildings.make_block("Building_11", (75, -60, 95, -12), 0, 26.0, limestone, (15.0, 16.0), color=0.9),
+        buildings.make_block("Building_12", (-12, -110, 22, -85), 0, 45.0, glass_n, (18.0, 32.0), gloss=0.3),
+    ]
+    arcade, _ = buildings.make_arcade("Arcade_1", (PILLARS_X_M, -16), (PILLARS_X_M, 14), ashlar, depth_m=4.0)
+    meshes.append(arcade)
+    fronts = (
+        ("Front_1", (ARCADE_WALL_X_M, -16.4), (ARCADE_WALL_X_M, 14.4), 0.0, 4.6, shops, 1.5, 12.0, 0.0),
+        ("Front_2", (-21, NORTH_Y_M), (21, NORTH_Y_M), TERRACE_M, 6.6, reception, 1.5, 12.0, 0.2),
+        ("Front_3", (EAST_X_M, 15), (EAST_X_M, -11), 0.0, 5.2, reception, 1.5, 12.0, 0.55),
+        ("Front_4", (EAST_X_M, -11), (46, -11), 0.0, 5.2, shops, 1.5, 12.0, 0.4),
+        ("Front_5", (-20, SOUTH_Y_M), (-64, SOUTH_Y_M), 0.0, 4.5, shops, 1.8, 12.0, 0.1),
+        ("Front_6", (-4, SOUTH_Y_M), (-19, SOUTH_Y_M), 0.0, 4.5, shops, 1.8, 12.0, 0.5),
+        ("Front_7", (34, SOUTH_Y_M), (10, SOUTH_Y_M), 0.0, 4.5, shops, 1.8, 12.0, 0.8),
+        ("Front_8", (70, SOUTH_Y_M), (35, SOUTH_Y_M), 0.0, 4.5, reception, 1.8, 12.0, 0.3),
+    )
+    for name, start, end, low, high, texture, bay, width, offset in fronts:
+        meshes += buildings.make_glass_front(
+            name, start, end, low, high, texture, painted, bay_m=bay, width_m=width, offset=offset
+        )
+    meshes += buildings.make_entrance("Entrance_1", (EAST_X_M, 2.0, 0.0), 180.0, reception, painted)
+    meshes += buildings.make_entrance("Entrance_2", (-5.0, NORTH_Y_M, TERRACE_M), -90.0, reception, painted)
+    walls = Solid()
+    for start, end, high in (
+        ((-42, -16.4), (ARCADE_WALL_X_M, -16.4), 4.6),
+        ((ARCADE_WALL_X_M, 14.4), (-42, 14.4), 4.6),
+        ((EAST_X_M + 24, 15), (EAST_X_M, 15), 5.2),
+        ((-4, -50), (-4, SOUTH_Y_M), 4.5),
+        ((10, SOUTH_Y_M), (10, -50), 4.5),
+        ((21, NORTH_Y_M), (21, 44), 6.6),
+        ((-21, 44), (-21, NORTH_Y_M), 6.6),
+    ):
+        buildings.add_wall(walls, start, end, 0, high, (3.0, 3.0), foot=0.7)
+    meshes.append(walls.mesh("Wall_1", stone))
+    return meshes + _terrace(rng, stone)
+
+
+def _terrace(rng: np.random.Generator, stone: np.ndarray) -> list[Mesh]:
+    """Stairs, planted walls beside them, the floor and the columns above."""
+    painted = surfaces.paint()
+    top_y = STAIRS_Y_M + STEPS * 0.36
+    meshes = [buildings.make_stairs("Stairs_1", (-9, STAIRS_Y_M), (9, STAIRS_Y_M), STEPS, stone)]
+    floor, rail, columns, leaves = Solid(), Solid(), Solid(), Solid()
+    corners = np.array([[-21, top_y], [21, top_y], [21, NORTH_Y_M], [-21, NORTH_Y_M]], float)
+    shade = np.array([1.0, 1.0, 0.55, 0.55])[:, None] * np.ones(3)
+    floor.quad(np.column_stack([corners, np.full(4, TERRACE_M)]), shade, corners / 2.0)
+    for x0, x1 in ((-21.0, -9.3), (9.3, 21.0)):
+        buildings.add_wall(floor, (x0, STAIRS_Y_M), (x1, STAIRS_Y_M), 0, 0.75, (2.0, 2.0), foot=0.6)
+        buildings.add_wall(floor, (x0, top_y), (x1, top_y), 0.6, TERRACE_M, (2.0, 2.0), foot=0.6)
+        flat = np.array([[x0, STAIRS_Y_M], [x1, STAIRS_Y_M], [x1, STAIRS_Y_M + 0.3], [x0, STAIRS_Y_M + 0.3]])
+        floor.quad(np.column_stack([flat, np.full(4, 0.75)]), (1.05,) * 3, flat / 2)
+        earth = np.array([[x0, STAIRS_Y_M + 0.3], [x1, STAIRS_Y_M + 0.3], [x1, top_y], [x0, top_y]])
+        floor.quad(np.column_stack([earth, np.full(4, 0.68)]), (0.16, 0.13, 0.1), earth / 2)
+        buildings.add_railing(rail, np.array([(x, top_y + 0.1, TERRACE_M) for x in np.linspace(x0, x1, 9)]), bars=4)
+        hedge(rng, leaves, (x0 + 0.3, STAIRS_Y_M + 1.0), (x1 - 0.3, STAIRS_Y_M + 1.0), 1.1, thick_m=1.1)
+    for x in (-9.15, 9.15):
+        floor.box((x, (STAIRS_Y_M + top_y) / 2, 0), (0.3, top_y - STAIRS_Y_M, TERRACE_M + 0.1), (0.95,) * 3, tile_m=2.0)
+    for x in (-3.0, 3.0):
+        feet = np.array([(x, STAIRS_Y_M + (s - 0.5) * 0.36, s * 0.15) for s in (1, 5, STEPS)])
+        buildings.add_railing(rail, feet, high_m=0.95, bars=1, color=(0.55,) * 3)
+    for x in np.arange(-18, 18.1, 6.0):
+        columns.tube((x, 22.3, TERRACE_M), (x, 22.3, 6.6), 0.42, (0.62, 0.63, 0.64), sides=18, cap=False)
+        columns.tube((x, 22.3, TERRACE_M), (x, 22.3, TERRACE_M + 0.12), 0.5, (0.25,) * 3, sides=18)
+    meshes += [
+        floor.mesh("Terrace_1", stone),
+        rail.mesh("Railing_900", painted, 0.3),
+        columns.mesh("Column_1", painted, 0.3),
+        leaves.mesh("Shrubs_1", surfaces.leaves(rng)),
+    ]
+    return meshes
+
+
+def _street(rng: np.random.Generator) -> list[Mesh]:
+    road_z = -KERB_HEIGHT_M
+    ground = Ground(rng, np.array([[0.0, KERB_Y_M + 1, 70, 1, 0], [0.0, FAR_KERB_Y_M - 1, 70, 1, 0]]), strength=0.3)
+    areas = [(-70.0, FAR_KERB_Y_M, 70.0, KERB_Y_M), (-4.0, -85.0, 10.0, FAR_KERB_Y_M)]
+    meshes = [ground.pave("Road", areas, surfaces.asphalt(rng), 5.0, z_m=road_z, cell_m=2.5)]
+    kerbs, paint = Solid(), Solid()
+    for y, facing in ((KERB_Y_M, -1), (FAR_KERB_Y_M, 1)):
+        for x in np.arange(-40.0, 40.0, 2.0):
+            if y == FAR_KERB_Y_M and -6 < x < 9.5:
+                continue
+            tone = rng.uniform(0.75, 1.0)
+            kerbs.box((x + 1.0, y - facing * 0.05, road_z), (1.985, 0.22, KERB_HEIGHT_M + 0.01), (tone,) * 3)
+    z = road_z + 0.006
+
+    def stripe(x0: float, y0: float, x1: float, y1: float) -> None:
+        tone = rng.uniform(0.5, 0.8)
+        paint.floor(x0, y0, x1, y1, z, (tone, tone, 0.97 * tone))
+
+    middle = (KERB_Y_M + FAR_KERB_Y_M) / 2 - 0.9
+    for x in np.arange(-50.0, 50.0, 3.5):
+        if not -1.5 < x < 7.5:
+            stripe(x, middle - 0.06, x + 1.7, middle + 0.06)
+    for y in np.arange(FAR_KERB_Y_M + 0.4, KERB_Y_M - 0.4, 0.95):
+        stripe(1.5, y, 5.5, y + 0.5)
+    for x in np.arange(-32.0, 33.0, 5.6):
+        if not -3 < x < 9:
+            stripe(x, KERB_Y_M - 2.2, x + 0.1, KERB_Y_M - 0.15)
+    meshes += [
+        kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.62, 0.61, 0.59))),
+        paint.mesh("RoadMarkings", surfaces.plaster(rng, (0.85, 0.85, 0.82))),
+    ]
+    return meshes
+
+
+def _props(rng: np.random.Generator) -> list[Prop]:
+    numbers = count(1)
+    props = [
+        landmarks.make_fountain(1, (*FOUNTAIN, 0.0), 0.0, rng),
+        landmarks.make_subway_entrance(1, (*SUBWAY, 0.0), 0.0, rng),
+    ]
+    for x, y, yaw in BEDS:
+        size = (6.0, 1.8) if yaw in (0.0, 180.0) else (5.0, 1.8)
+        props.append(landmarks.make_bed(next(numbers), (x, y, 0.0), yaw, rng, size_m=size))
+    for maker, spots in _SPOTS:
+        for number, (x, y, yaw) in enumerate(spots, 1):
+            z = -KERB_HEIGHT_M if y < KERB_Y_M else 0.0
+            props.append(maker(number, (x, y, z), yaw, rng))
+    bark, leaves = surfaces.bark(rng), surfaces.leaves(rng)
+    for number, (x, y) in enumerate(_TREES, 1):
+        grate = surfaces.paint() if y < -12 else None
+        meshes = make_tree(rng, f"Tree_{number}", x, y, bark, leaves, grate)
+        props.append(Prop(tuple(meshes), ((x, y, 0.35),)))
+    return props
+
+
+_SPOTS = (
+    (landmarks.make_mast, ((-8.6, 0.1, 0), (7.9, 7.6, 120), (-6.4, 8.9, 240), (15.6, -4.4, 60), (16.4, 12.6, 0))),
+    (landmarks.make_stele, ((-5.6, -10.6, 10), (16.2, 5.6, 80), (-7.6, 3.5, -20))),
+    (landmarks.make_flagpole, ((13.6, 16.3, 20), (15.6, 16.3, 12), (17.6, 16.3, 25))),
+    (landmarks.make_vent, ((16.0, 9.2, 0),)),
+    (
+        furniture.make_cafe_table,
+        ((-16.2, 6.8, 0), (-13.7, 8.0, 40), (-16.0, 9.8, 80), (-13.6, 11.2, 20), (-16.2, 12.8, 60), (-13.8, 13.9, 0)),
+    ),
+    (furniture.make_kiosk, ((16.4, -9.4, 180),)),
+    (furniture.make_bench, ((0.0, -10.9, 0), (7.0, -10.9, 0), (-17.8, -8.5, 90), (20.9, 6.6, -90), (20.9, 9.4, -90))),
+    (furniture.make_bin, ((1.3, -10.9, 0), (-21.6, 16.4, 0), (13.6, -4.0, 0), (-17.4, -1.0, 0), (9.4, 15.9, 0))),
+    (furniture.make_board, ((-11.9, 5.6, 80), (18.9, -9.6, 70), (-17.6, 5.6, 90))),
+    (furniture.make_planter, ((-16.5, 14.7, 0),)),
+    (
+        roadside.make_bollard,
+        tuple((float(x), -17.2, 0) for x in np.arange(-20.2, 21.5, 3.2) if not 1.0 < x < 6.0),
+    ),
+    (roadside.make_street_lamp, ((-10.4, -14.5, 0), (11.6, -14.5, 0), (-21.0, -26.6, 180), (-1.0, -26.6, 180), (20, -26.6, 180))),
+    (roadside.make_sign, ((0.6, -17.0, 180), (-19.4, -16.9, 180))),
+    (roadside.make_traffic_light, ((6.0, -17.0, 0), (1.0, -26.4, 180))),
+    (vehicles.make_bicycle, ((9.6, -10.8, 88), (10.3, -10.9, 92), (11.0, -10.8, 85), (-17.5, 1.4, 95))),
+    (
+        vehicles.make_car,
+        (
+            (-17.5, -19.0, 0),
+            (-11.8, -18.95, 0),
+            (11.4, -19.0, 0),
+            (22.6, -19.0, 0),
+            (-9.0, -21.7, 0),
+            (15.5, -24.4, 180),
+        ),
+    ),
+)
