@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -98,44 +99,30 @@ def lobby(rng: np.random.Generator, size: int = 1024, bays: int = 8, *, shop: bo
         rng: source of the values.
         size: width in pixels; the height is half of it.
         bays: panes across.
-        shop: shows goods and posters instead of a reception.
+        shop: shows goods, dressed dummies and posters instead of a reception.
     """
-    high = size // 2
+    high, bay = size // 2, size // bays
     y, x = np.mgrid[0:high, 0:size].astype(np.float32) / high
     warm = np.array([1.0, 0.93, 0.82], np.float32)
-    value = (0.36 + 0.16 * noise(rng, size, 4)[:high] - 0.1 * y)[..., None] * warm
-    for _ in range(9):
-        left, wide = int(rng.integers(0, size)), int(rng.integers(20, 140))
-        value[: int(high * 0.8), left : left + wide] *= rng.uniform(0.6, 1.35)
-    floor = y > 0.8
-    value[floor] = (0.34 - 0.6 * (y[floor] - 0.8))[:, None] * np.array([1.0, 0.97, 0.92])
-    for row in (0.07, 0.13, 0.17):
-        spots = (np.abs(y - row) < 0.008) & (np.abs((x * 9 + row * 7) % 1 - 0.5) < 0.16)
-        value[spots] = (1.2, 1.15, 1.0)
-    for _ in range(60 if shop else 16):
-        left, wide = int(rng.integers(0, size - 40)), int(rng.integers(8, 34 if shop else 80))
-        foot = int(high * rng.uniform(0.8, 0.95))
-        tall = int(high * (rng.uniform(0.22, 0.34) if shop else rng.uniform(0.08, 0.26)))
-        tone = rng.uniform(0.06, 0.5 if shop else 0.32) * (warm + rng.uniform(-0.12, 0.12, 3))
-        value[foot - tall : foot, left : left + wide] = tone
-        value[foot - tall : foot - tall // 2, left : left + wide] *= rng.uniform(0.7, 1.5)
-        value[foot - tall : foot - tall + 4, left : left + wide] *= 1.4
-    for _ in range(5 if shop else 1):
-        left, top = int(rng.integers(0, size - 130)), int(high * rng.uniform(0.32, 0.5))
-        base = rng.uniform(0.3, 0.75) * (warm + rng.uniform(-0.25, 0.25, 3))
-        value[top : top + 116, left : left + 84] = base
-        value[top + 18 : top + 66, left + 12 : left + 72] = base * rng.uniform(0.3, 1.5, 3)
-        value[top + 84 : top + 90, left + 10 : left + 62] = 0.8
-    for shift in (2, 3, 2):
-        value = (value + np.roll(value, shift, 1) + np.roll(value, -shift, 1)) / 3
-        value[shift:-shift] = (value[shift:-shift] + value[2 * shift :] + value[: -2 * shift]) / 3
-    mirror = skyline(rng, high, size)
-    shift = rng.integers(-10, 11, bays)[(x * high * bays / size).astype(int)]
+    panels = 1 + 0.14 * rng.standard_normal(40)[(x * 20).astype(int)]
+    value = ((0.5 + 0.1 * noise(rng, size, 4)[:high] - 0.12 * y) * panels)[..., None] * warm
+    ceiling, floor = y < 0.2, y > 0.8
+    value[ceiling] = (0.34 + 0.5 * y[ceiling])[:, None] * np.array([1.0, 0.98, 0.94])
+    value[floor] = (0.4 - 0.7 * (y[floor] - 0.8))[:, None] * np.array([1.0, 0.97, 0.92])
+    for row in (0.07, 0.12, 0.15):
+        value[(np.abs(y - row) < 0.007) & (np.abs((x * 9 + row * 7) % 1 - 0.5) < 0.17)] = (1.3, 1.25, 1.1)
+    for left in range(0, size, bay):
+        _fill_bay(rng, value[:, left : left + bay], shop)
+    for shift in (1, 2):
+        value = (2 * value + np.roll(value, shift, 1) + np.roll(value, -shift, 1)) / 4
+        value[shift:-shift] = (2 * value[shift:-shift] + value[2 * shift :] + value[: -2 * shift]) / 4
+    mirror = skyline(rng, size, size)[: high * 2 : 2].repeat(2, 1)[:, :size]
+    shift = rng.integers(-14, 15, bays)[(x * high / bay).astype(int)]
     mirror = mirror[np.clip(np.arange(high)[:, None] + shift, 0, high - 1), np.arange(size)]
-    strength = (0.5 - 0.2 * y + 0.1 * noise(rng, size, 6)[:high])[..., None]
-    value = value * (1 - 0.45 * strength) + 0.62 * mirror * strength * np.array([0.92, 1.0, 0.98])
-    part = (x * high * bays / size) % 1
-    edge = np.minimum(part, 1 - part) * size / bays
+    strength = np.clip(0.55 - 0.45 * y + 0.22 * noise(rng, size, 6)[:high], 0.06, 0.7)[..., None]
+    value = value * (1 - 0.6 * strength) + 0.75 * mirror * strength * np.array([0.92, 1.0, 0.98])
+    part = (x * high / bay) % 1
+    edge = np.minimum(part, 1 - part) * bay
     value[edge < 4] = (0.2, 0.2, 0.21)
     value[(edge < 1.5) & (part < 0.5)] = 0.34
     for row, thick in ((0.0, 9), (0.3, 4), (0.955, 8)):
@@ -145,6 +132,55 @@ def lobby(rng: np.random.Generator, size: int = 1024, bays: int = 8, *, shop: bo
     band = (np.abs(y - 0.62) < 0.008) & (((x * 22) % 1) < 0.55)
     value[band] = 0.5 * value[band] + 0.36
     return finish(value * grain(rng, size, fine=0.015, coarse=0.03)[:high])
+
+
+def _fill_bay(rng: np.random.Generator, bay: np.ndarray, shop: bool) -> None:
+    """Paints what stands behind one pane into it: [H, W, 3], changed in place."""
+    high, wide = bay.shape[:2]
+    muted = np.array([1.0, 0.95, 0.88]) + rng.uniform(-0.2, 0.2, (12, 3))
+    foot = int(high * rng.uniform(0.86, 0.94))
+    kind = rng.choice(["shelves", "dummies", "poster", "room"] if shop else ["desk", "plant", "room", "lift"])
+    if kind == "shelves":
+        for row in np.linspace(0.36, 0.86, 6):
+            bay[int(row * high) : int(row * high) + 4] = 0.75
+            at = 6
+            while at < wide - 12:
+                broad, tall = int(rng.integers(5, 16)), int(rng.uniform(0.03, 0.07) * high)
+                bay[int(row * high) - tall : int(row * high), at : at + broad] = rng.uniform(0.15, 0.7) * rng.choice(
+                    muted
+                )
+                at += broad + int(rng.integers(1, 6))
+    elif kind == "dummies":
+        y, x = np.mgrid[0:high, 0:wide].astype(float)
+        for middle in (0.3, 0.72):
+            cloth = rng.uniform(0.1, 0.6, (2, 1)) * muted[:2]
+            for part, center, radii in ((0.46, 0.03, 0.07), (0.6, 0.1, 0.17), (0.76, 0.1, 0.12)):
+                inside = ((x / wide - middle) / radii) ** 2 + ((y / high - part) / (center + 0.012)) ** 2 < 1
+                bay[inside] = (0.6, 0.52, 0.45) if part < 0.5 else cloth[int(part > 0.7)]
+        bay[int(0.87 * high) : int(0.95 * high)] = 0.62
+    elif kind == "poster":
+        top, bottom = int(0.34 * high), int(0.84 * high)
+        fade = np.linspace(1.1, 0.6, bottom - top)[:, None, None]
+        bay[top:bottom, 12:-12] = fade * rng.uniform(0.35, 0.75) * muted[0]
+        bay[top + 60 : top + 150, 30:-26] = rng.uniform(0.15, 0.6) * muted[1]
+        bay[top + 20 : top + 34, 24:-34] = 0.85
+        bay[bottom - 26 : bottom - 18, 24:-50] = 0.85
+    elif kind == "desk":
+        bay[foot - int(0.22 * high) : foot, 4:-20] = rng.uniform(0.2, 0.5) * muted[0]
+        bay[foot - int(0.22 * high) : foot - int(0.2 * high), 2:-18] = 0.7
+    elif kind == "plant":
+        y, x = np.mgrid[0:high, 0:wide].astype(float)
+        leaf = noise(rng, 512, 60)[:high, :wide]
+        crown = ((x / wide - 0.5) / 0.36) ** 2 + ((y / high - 0.62) / 0.16) ** 2 < 1 + 1.2 * leaf
+        bay[crown] = (0.12 + 0.1 * leaf[crown])[:, None] * np.array([0.8, 1.2, 0.6])
+        bay[foot - int(0.12 * high) : foot, wide // 2 - 18 : wide // 2 + 18] = 0.62
+    elif kind == "lift":
+        bay[int(0.42 * high) : int(0.82 * high), 16:-16] = 0.55
+        bay[int(0.42 * high) : int(0.82 * high), wide // 2 - 1 : wide // 2 + 2] = 0.25
+        bay[int(0.36 * high) : int(0.39 * high), 40:-40] = (0.9, 0.5, 0.2)
+    for _ in range(int(rng.integers(0, 3))):
+        left, tall = int(rng.integers(4, wide - 24)), int(rng.uniform(0.1, 0.2) * high)
+        bay[foot - tall : foot, left : left + int(rng.integers(10, 24))] = rng.uniform(0.08, 0.4) * muted[2]
 
 
 def office_wall(
@@ -418,22 +454,22 @@ def make_arcade(
         solid.box((*foot, 0.45), (pillar_m, pillar_m, spring - 0.45), tone, yaw_deg=yaw, tile_m=2.0)
         solid.box((*foot, spring - 0.18), (pillar_m + 0.14, pillar_m + 0.14, 0.18), tone, yaw_deg=yaw)
     bend = np.linspace(math.pi, 0, 13)
-    for left, right in zip(feet[:-1], feet[1:], strict=True):
+    for left, right in pairwise(feet):
         middle = (left + right) / 2
         arch = np.column_stack([radius * np.cos(bend), spring + rise * np.sin(bend)])
         for side in (1, -1):
             face = middle + side * half * out
-            for (u0, v0), (u1, v1) in zip(arch[:-1], arch[1:], strict=True):
+            for (u0, v0), (u1, v1) in pairwise(arch):
                 low = [[*(face + along * u0), v0], [*(face + along * u1), v1]]
                 top = [[*(face + along * u1), high_m], [*(face + along * u0), high_m]]
                 corners = np.array(low + top)
                 uv = np.array([[u0, v0], [u1, v1], [u1, high_m], [u0, high_m]]) / 2
                 solid.quad(corners if side > 0 else corners[::-1], tone, uv if side > 0 else uv[::-1])
-        for (u0, v0), (u1, v1) in zip(arch[:-1], arch[1:], strict=True):
+        for (u0, v0), (u1, v1) in pairwise(arch):
             front, back = middle + half * out, middle - half * out
-            corners = [[*(front + along * u1), v1], [*(front + along * u0), v0]]
-            corners += [[*(back + along * u0), v0], [*(back + along * u1), v1]]
-            solid.quad(np.array(corners), (0.6,) * 3, np.array([[0, u1], [0, u0], [pillar_m, u0], [pillar_m, u1]]) / 2)
+            vault = [[*(front + along * u1), v1], [*(front + along * u0), v0]]
+            vault += [[*(back + along * u0), v0], [*(back + along * u1), v1]]
+            solid.quad(np.array(vault), (0.6,) * 3, np.array([[0, u1], [0, u0], [pillar_m, u0], [pillar_m, u1]]) / 2)
     for foot in feet:
         for side in (1, -1):
             face = foot + side * (half + 0.002) * out
@@ -504,7 +540,9 @@ def make_stairs(
     return solid.mesh(name, stone)
 
 
-def add_railing(solid: Solid, points: np.ndarray, *, high_m: float = 1.0, bars: int = 3, color: Rgb = (0.4,) * 3) -> None:
+def add_railing(
+    solid: Solid, points: np.ndarray, *, high_m: float = 1.0, bars: int = 3, color: Rgb = (0.4,) * 3
+) -> None:
     """Adds posts, a handrail and level bars along a line.
 
     Args:
@@ -517,7 +555,7 @@ def add_railing(solid: Solid, points: np.ndarray, *, high_m: float = 1.0, bars: 
     up = np.array([0, 0, high_m])
     for foot in points:
         solid.tube(foot, foot + up, 0.022, color, sides=6, cap=False)
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         solid.tube(a + up, b + up, 0.026, color, sides=6, cap=False)
         for share in np.arange(1, bars + 1) / (bars + 1):
             solid.tube(a + share * up, b + share * up, 0.01, color, sides=4, cap=False)

@@ -6,10 +6,11 @@ Makers have the signature of `furniture`; what faces people looks along -Y at 0 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.scenes import prints, surfaces
+from unrealperson.synth.scenes import foliage, prints, surfaces
 from unrealperson.synth.scenes.buildings import add_railing, louvres, make_stairs
 from unrealperson.synth.scenes.furniture import STEEL, Point
 from unrealperson.synth.scenes.pavements import paving
@@ -49,7 +50,7 @@ def make_fountain(number: int, at: Point, yaw_deg: float, rng: np.random.Generat
             tone = np.array([tone0, tone0, tone1, tone1])[:, None] * np.ones(3)
             high = math.hypot(r1 - r0, z1 - z0) / 1.2
             rim.quad(corners, tone, np.array([[u, 0], [u + 0.196, 0], [u + 0.196, high], [u, high]]) * (1.2, 1))
-    for a, b in zip(ring[:-1], ring[1:], strict=True):
+    for a, b in pairwise(ring):
         corners = np.array([[0, 0, 0.3], [*(2.5 * a), 0.3], [*(2.5 * b), 0.3], [0, 0, 0.3]])
         pool.add(corners[:3], np.tile([0.0, 0, 1], (3, 1)), corners[:3, :2] / 1.6, (0.9,) * 3, np.array([[0, 1, 2]]))
     rim.tube((0, 0, 0.2), (0, 0, 0.75), 0.95, (0.7,) * 3, sides=20, end_radius=0.9)
@@ -57,9 +58,11 @@ def make_fountain(number: int, at: Point, yaw_deg: float, rng: np.random.Generat
     u, v = np.meshgrid(turn, share, indexing="ij")
     half = 0.42 + 0.1 * np.sin(u)
     radius = 1.25 + v * half * np.cos(1.5 * u + 0.6)
-    points = np.stack([radius * np.cos(u) * 0.8, v * half * np.sin(1.5 * u + 0.6), 2.35 + 1.25 * radius * np.sin(u)], -1)
+    points = np.stack(
+        [radius * np.cos(u) * 0.8, v * half * np.sin(1.5 * u + 0.6), 2.35 + 1.25 * radius * np.sin(u)], -1
+    )
     steel.sheet(points, (0.62, 0.63, 0.65))
-    steel.sheet((points + (0, 0.05, 0))[:, ::-1], (0.55, 0.56, 0.58))
+    steel.sheet((points + np.array([0.0, 0.05, 0.0]))[:, ::-1], (0.55, 0.56, 0.58))
     stone = paving(rng, (0.5, 0.49, 0.47), 2, 3, 256, joint_px=1.5, speckle=0.14)
     meshes = (
         rim.mesh(f"Fountain_{number}_Rim", stone),
@@ -90,7 +93,9 @@ def make_subway_entrance(number: int, at: Point, yaw_deg: float, rng: np.random.
     foot = np.array([[-half_x, -half_y], [half_x, -half_y], [half_x, half_y], [-half_x, half_y]])
     walls.quad(np.column_stack([foot, np.full(4, -depth)]), (0.12,) * 3)
     steps = 16
-    flight = make_stairs(f"Subway_{number}_Steps", (-half_x + 0.4, half_y), (-half_x + 0.4, -half_y), steps, stone, tread_m=0.34)
+    flight = make_stairs(
+        f"Subway_{number}_Steps", (-half_x + 0.4, half_y), (-half_x + 0.4, -half_y), steps, stone, tread_m=0.34
+    )
     flight.positions[:, 2] -= steps * 0.15
     for y in (-half_y - 0.12, half_y + 0.12):
         parapet.box((0, y, 0), (2 * half_x + 0.5, 0.24, 0.42), (0.85,) * 3, tile_m=1.2)
@@ -121,7 +126,7 @@ def make_flagpole(number: int, at: Point, yaw_deg: float, rng: np.random.Generat
     """A white pole with a flag that hangs in a light wind along X."""
     pole, flag = Solid(), Solid()
     pole.tube((0, 0, 0), (0, 0, 0.12), 0.16, (0.4,) * 3, sides=12)
-    pole.tube((0, 0, 0.12), (0, 0, height_m), 0.055, (0.7,) * 3, end_radius=0.03, sides=8)
+    pole.tube((0, 0, 0.12), (0, 0, height_m), 0.055, (0.5,) * 3, end_radius=0.03, sides=8)
     pole.ball((0, 0, height_m), (0.06, 0.06, 0.06), (0.75, 0.6, 0.2))
     u, v = np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 1, 5), indexing="ij")
     swing = 0.18 * np.sin(7 * u + 2 * v + rng.uniform(0, 6)) * u
@@ -143,7 +148,7 @@ def make_stele(number: int, at: Point, yaw_deg: float, rng: np.random.Generator)
     slab.box((0, 0, 0), (1.1, 0.3, 0.08), (0.2,) * 3)
     slab.box((0, 0, 0.08), (0.95, 0.16, 2.2), (0.055, 0.06, 0.065))
     for side in (-1, 1):
-        y, x = side * 0.085, -side * 0.4
+        y, x = side * 0.085, side * 0.4
         face.quad(np.array([[x, y, 0.75], [-x, y, 0.75], [-x, y, 2.0], [x, y, 2.0]]), (0.85,) * 3)
         slab.box((0, side * 0.081, 2.06), (0.8, 0.01, 0.12), (0.12, 0.3, 0.5))
     meshes = (
@@ -157,9 +162,9 @@ def make_vent(number: int, at: Point, yaw_deg: float, rng: np.random.Generator, 
     """A round steel shaft that airs a garage below: a plinth, louvres, a slanted top."""
     shaft, blades = Solid(), Solid()
     shaft.tube((0, 0, 0), (0, 0, 0.3), 0.72, (0.3,) * 3, sides=18)
-    shaft.tube((0, 0, 0.3), (0, 0, height_m - 1.1), 0.6, (0.5, 0.51, 0.52), sides=18)
-    blades.tube((0, 0, height_m - 1.1), (0, 0, height_m - 0.1), 0.58, (1.0,) * 3, sides=18, cap=False)
-    shaft.tube((0, 0, height_m - 0.1), (0.12, 0, height_m + 0.1), 0.68, (0.45,) * 3, sides=18)
+    shaft.tube((0, 0, 0.3), (0, 0, height_m - 1.1), 0.6, (0.16, 0.17, 0.18), sides=18)
+    blades.tube((0, 0, height_m - 1.1), (0, 0, height_m - 0.1), 0.58, (0.4,) * 3, sides=18, cap=False)
+    shaft.tube((0, 0, height_m - 0.1), (0, 0, height_m + 0.02), 0.68, (0.14, 0.15, 0.16), sides=18)
     meshes = (
         shaft.mesh(f"Vent_{number}_Shaft", surfaces.paint(), 0.35),
         blades.mesh(f"Vent_{number}_Louvres", louvres(rng, (0.6, 0.61, 0.62))),
@@ -179,7 +184,7 @@ def make_bed(
     for x in (-half_x + wall / 2, half_x - wall / 2):
         stone.box((x, 0, 0), (wall, 2 * half_y - 2 * wall, BED_HEIGHT_M), (0.95,) * 3, tile_m=1.2)
     stone.box((0, 0, 0), (2 * half_x + 0.02, 2 * half_y + 0.02, 0.07), (0.5,) * 3, tile_m=1.2)
-    soil.box((0, 0, 0.1), (2 * half_x - wall, 2 * half_y - wall, BED_HEIGHT_M - 0.16), (0.5, 0.42, 0.36))
+    soil.box((0, 0, 0.1), (2 * half_x - wall, 2 * half_y - wall, BED_HEIGHT_M - 0.16), (0.9, 0.85, 0.8))
     for offset in (0.04, 0.16, 0.28):
         seat.box((0, -half_y + offset - 0.02, BED_HEIGHT_M), (2 * half_x - 1.2, 0.1, 0.045), (0.62, 0.55, 0.48))
     hedge(rng, leaves, (-half_x + 0.25, half_y - 0.5), (half_x - 0.25, half_y - 0.5), 0.95, thick_m=0.7)
@@ -190,7 +195,7 @@ def make_bed(
     meshes = (
         stone.mesh(f"Bed_{number}_Stone", paving(rng, (0.52, 0.51, 0.5), 2, 2, 256, joint_px=1.5, speckle=0.14)),
         seat.mesh(f"Bed_{number}_Seat", surfaces.wood(), 0.05),
-        soil.mesh(f"Bed_{number}_Soil", surfaces.bark(rng)),
+        soil.mesh(f"Bed_{number}_Soil", foliage.soil(rng)),
         leaves.mesh(f"Bed_{number}_Shrubs", surfaces.leaves(rng)),
     )
     rows = [(float(x), y, 0.5) for y in (-half_y + 0.5, half_y - 0.5) for x in np.arange(-half_x + 0.5, half_x, 0.5)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def courses(rng: np.random.Generator, size: int, rows: int, columns: int, *, rag
     across = np.arange(size) + 0.5
     edges = np.linspace(0, size, rows + 1).round().astype(int)
     label, gap = np.empty((size, size), np.int64), np.empty((size, size), np.float32)
-    for row, (top, bottom) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for row, (top, bottom) in enumerate(pairwise(edges)):
         lengths = 1 + ragged * rng.uniform(-0.55, 0.55, columns)
         cuts = np.cumsum(lengths) * size / lengths.sum()
         shifted = (across + (row % 2 + ragged * rng.uniform(0, 1)) * size / (2 * columns)) % size
@@ -187,7 +188,7 @@ class Ground:
         """
         at = np.floor(xy * (384 / STAIN_REACH_M)).astype(int) % 384
         stain = self._stains[at[:, 1], at[:, 0]]
-        value = 1 + 0.17 * stain - 0.3 * np.clip(-stain - 0.25, 0, None)
+        value = 1 + 0.2 * stain - 0.35 * np.clip(-stain - 0.25, 0, None)
         gap = self._gaps(xy)
         near = np.clip(1 - np.exp(-np.maximum(gap, 0.0) / 0.28), 0, 1)
         wide = 0.4 * np.exp(-np.maximum(gap, 0.0) / 1.6)

@@ -19,6 +19,8 @@ from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.view import aimed
 
+Area = tuple[float, float, float, float]
+
 NUMBER = 2
 BOUNDS = (-22.4, -17.2, 22.3, 17.0)
 PILLARS_X_M, ARCADE_WALL_X_M = -18.6, -22.6
@@ -32,23 +34,32 @@ SUBWAY = (-11.0, -9.6)
 CAFE = (-17.8, 5.2, -12.2, 14.6)
 BEDS = ((-8.6, -4.6, 0.0), (9.4, -4.6, 180.0), (-8.2, 11.2, 90.0), (9.4, 11.2, -90.0))
 VIEWS = (
-    aimed((-4.5, -11.0, 4.2), (0.5, -5.2, 0.5), 44.0, 0.6),
-    aimed((6.2, 17.0, 5.0), (3.6, 10.3, 0.5), 46.0),
-    aimed((-18.2, -4.0, 3.6), (-13.0, -2.4, 0.6), 56.0, -0.8),
-    aimed((22.3, -4.6, 4.6), (15.8, -1.6, 0.4), 46.0),
-    aimed((-20.9, -16.8, 3.2), (-20.3, -9.5, 0.8), 46.0),
-    aimed((3.4, -16.9, 5.4), (-1.2, -12.6, 0.4), 44.0),
-    aimed((-10.0, 16.9, 4.4), (-11.4, 9.5, 0.5), 48.0, 1.0),
-    aimed((0.5, 21.8, 6.4), (0.5, 13.2, 0.4), 40.0),
-    aimed((13.5, -6.0, 2.6), (7.0, -8.6, 0.9), 42.0, 0.5),
-    aimed((22.0, 13.2, 7.4), (16.0, 7.0, 0.3), 42.0),
+    aimed((7.5, 8.1, 4.2), (2.2, 14.6, 0.9), 48.0, 0.6),
+    aimed((-12.4, 16.8, 3.3), (-3.6, 14.7, 0.8), 42.0),
+    aimed((-18.2, -4.0, 3.6), (-13.0, -2.4, 0.6), 48.0, -0.8),
+    aimed((22.3, -4.6, 4.4), (15.2, -1.6, 0.6), 44.0),
+    aimed((-20.9, -16.8, 3.2), (-20.3, -9.5, 0.8), 40.0),
+    aimed((3.4, -16.9, 5.4), (-2.0, -11.6, 0.5), 48.0),
+    aimed((-10.0, 16.9, 4.4), (-11.4, 9.5, 0.5), 42.0, 1.0),
+    aimed((6.4, 21.4, 5.8), (1.8, 13.6, 0.5), 44.0, 0.4),
+    aimed((13.5, -6.0, 2.6), (7.0, -8.6, 0.9), 38.0, 0.5),
+    aimed((22.3, 7.4, 5.2), (15.0, 12.4, 0.6), 44.0),
     aimed((-6.4, 0.2, 3.0), (-12.0, -1.2, 0.7), 48.0, -0.6),
     aimed((22.4, -11.1, 5.8), (15.0, -12.4, 0.4), 42.0),
-    aimed((-13.2, -16.9, 2.4), (-6.5, -13.8, 0.9), 40.0),
+    aimed((-13.2, -16.9, 2.4), (-6.5, -13.8, 0.9), 34.0),
     aimed((7.9, 7.6, 7.2), (4.0, -0.4, 0.3), 40.0, -0.5),
-    aimed((-22.2, 12.6, 2.9), (-20.4, 5.6, 0.8), 50.0),
-    aimed((16.4, -16.9, 3.4), (9.6, -12.6, 0.9), 38.0, 0.4),
+    aimed((-22.2, 12.6, 2.9), (-20.4, 5.6, 0.8), 42.0),
+    aimed((16.4, -16.9, 3.4), (9.6, -12.6, 0.9), 33.0, 0.4),
 )
+
+
+_PANELS = (
+    ("along", "across", "along", "setts", "across", "setts"),
+    ("across", "along", "along", "across", "along", "setts"),
+    ("along", "setts", "across", "along", "setts", "across"),
+    ("along", "along", "along", "across", "along", "along"),
+)
+"""How the stones of the field lie, from south to north, west to east."""
 
 
 def build_plaza(seed: int) -> Scene:
@@ -60,7 +71,12 @@ def build_plaza(seed: int) -> Scene:
     rng = np.random.default_rng([seed, NUMBER, 10])
     props = _props(rng)
     obstacles = np.array([circle for prop in props for circle in prop.obstacles] + _walls())
-    meshes = _buildings(rng) + _street(rng) + _paving(rng, np.array([circle for prop in props for circle in prop.obstacles])) + _litter(rng)
+    meshes = (
+        _buildings(rng)
+        + _street(rng)
+        + _paving(rng, np.array([circle for prop in props for circle in prop.obstacles]))
+        + _litter(rng)
+    )
     meshes += [mesh for prop in props for mesh in prop.meshes]
     lamps = tuple(lamp for prop in props for lamp in prop.lamps)
     return Scene(NUMBER, "DowntownPlaza", seed, tuple(meshes), _paths(), obstacles, BOUNDS, VIEWS, lamps)
@@ -68,23 +84,17 @@ def build_plaza(seed: int) -> Scene:
 
 def _paths() -> tuple[np.ndarray, ...]:
     loops = (
-        [(-16.6, -13.2), (20.0, -13.0), (20.8, -14.4), (20.0, -15.8), (-16.6, -15.8)],
-        [(-16.4, -6.4), (-5.2, -7.0), (6.0, -7.2), (19.4, -6.6), (19.9, -1.0), (13.6, -1.6), (5.0, -1.8), (-6.0, -1.9)]
-        + [(-16.4, -1.0)],
-        [(-10.9, 4.2), (-10.9, 15.4), (0.0, 15.6), (10.8, 14.9), (12.4, 12.0), (12.2, 4.0), (6.2, 6.2), (0.5, 8.4)]
-        + [(-5.0, 6.4)],
-        [(-4.6, 3.0), (-3.4, -0.6), (0.5, -2.2), (4.4, -0.6), (5.6, 3.0), (4.4, 6.6), (0.5, 8.2), (-3.4, 6.6)],
-        [(-20.6, -15.0), (-20.6, 15.2), (-19.4, 16.1), (-11.4, 16.1), (-10.9, 4.6), (-16.0, 2.2), (-16.0, -13.4)]
-        + [(-19.2, -14.4)],
-        [(2.8, -13.4), (2.6, -8.0), (3.2, -2.4), (6.0, 1.4), (6.2, 9.0), (3.0, 14.8), (-3.0, 14.8), (-5.0, 8.0)]
-        + [(-4.9, 1.0), (-2.8, -3.0), (-2.6, -8.0), (-2.4, -13.4)],
-        [(19.6, 2.0), (14.0, 1.6), (7.0, 0.2), (4.6, -3.4), (4.4, -9.0), (13.0, -8.6), (13.4, -12.4), (20.0, -12.4)]
-        + [(19.9, -5.0)],
-        [(19.4, 1.0), (18.2, 9.0), (13.6, 14.0), (8.0, 15.2), (6.2, 11.0), (6.4, 6.2), (12.4, 2.4)],
-        [(-16.0, 0.4), (-6.0, 1.6), (-4.6, -1.4), (5.4, -2.1), (7.4, 1.0), (13.8, 0.4), (13.8, -1.4), (4.8, -3.2)]
-        + [(-4.6, -3.2), (-15.8, -1.6)],
+        "-16.6 -13.2, 20 -13, 20.8 -14.4, 20 -15.8, -16.6 -15.8",
+        "-16.4 -6.4, -5.2 -7, 6 -7.2, 19.4 -6.6, 19.9 -1, 13.6 -1.6, 5 -1.8, -6 -1.9, -16.4 -1",
+        "-10.9 4.2, -10.9 15.4, 0 15.6, 10.8 14.9, 12.4 12, 12.2 4, 6.2 6.2, 0.5 8.4, -5 6.4",
+        "-4.6 3, -3.4 -0.6, 0.5 -2.2, 4.4 -0.6, 5.6 3, 4.4 6.6, 0.5 8.2, -3.4 6.6",
+        "-20.6 -15, -20.6 15.2, -19.4 16.1, -11.4 16.1, -10.9 4.6, -16 2.2, -16 -13.4, -19.2 -14.4",
+        "2.8 -13.4, 2.6 -8, 3.2 -2.4, 6 1.4, 6.2 9, 3 14.8, -3 14.8, -5 8, -4.9 1, -2.8 -3, -2.6 -8, -2.4 -13.4",
+        "19.6 2, 14 1.6, 7 0.2, 4.6 -3.4, 4.4 -9, 13 -8.6, 13.4 -12.4, 20 -12.4, 19.9 -5",
+        "19.4 1, 18.2 9, 13.6 14, 8 15.2, 6.2 11, 6.4 6.2, 12.4 2.4",
+        "-16 0.4, -6 1.6, -4.6 -1.4, 5.4 -2.1, 7.4 1, 13.8 0.4, 13.8 -1.4, 4.8 -3.2, -4.6 -3.2, -15.8 -1.6",
     )
-    return tuple(np.array(loop) for loop in loops)
+    return tuple(np.array([point.split() for point in loop.split(",")], float) for loop in loops)
 
 
 def _walls() -> list[tuple[float, float, float]]:
@@ -100,8 +110,8 @@ def _walls() -> list[tuple[float, float, float]]:
 def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
     contacts = np.zeros((len(obstacles), 5))
     contacts[:, [0, 1, 4]] = obstacles * (1, 1, 0.85)
-    front = [(0, STAIRS_Y_M + 2, 22, 2, 0), (EAST_X_M + 5, 2, 5, 13, 0), (-27.6, -1, 5, 15.4, 0)]
-    front += [(0.0, SOUTH_Y_M - 3, 60, 3, 0), (*SUBWAY, 3.2, 1.6, 0)]
+    front = [(0.0, STAIRS_Y_M + 2, 22.0, 2.0, 0.0), (EAST_X_M + 5, 2.0, 5.0, 13.0, 0.0), (-27.6, -1.0, 5.0, 15.4, 0.0)]
+    front += [(0.0, SOUTH_Y_M - 3, 60.0, 3.0, 0.0), (*SUBWAY, 3.2, 1.6, 0.0)]
     front += [(PILLARS_X_M, float(y), 0.35, 0.35, 0.0) for y in np.linspace(-16, 14, 7)]
     ground = Ground(rng, np.concatenate([contacts, np.array(front, float)]))
     granite = pavements.paving(rng, (0.5, 0.49, 0.475), 12, 7, 1024, ragged=0.8, tone=0.055, joint_px=1.8)
@@ -112,16 +122,20 @@ def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
     )
     brick = pavements.herringbone(rng, (0.52, 0.4, 0.33))
     dark = pavements.paving(rng, (0.33, 0.33, 0.335), 4, 3, 256, ragged=0.3, joint_px=1.6, speckle=0.16)
-    tactile = pavements.tactile(rng, (0.56, 0.5, 0.36), bars=True)
-    domes = pavements.tactile(rng, (0.56, 0.5, 0.36), bars=False)
-    west, x0, x1 = PILLARS_X_M + 0.5, CAFE[0], CAFE[2]
-    left, right = SUBWAY[0] - 3.0, SUBWAY[0] + 3.0
-    low, high = SUBWAY[1] - 1.4, SUBWAY[1] + 1.4
-    field = [(x1, high, EAST_X_M, STAIRS_Y_M), (west, high, x1, CAFE[1]), (west, CAFE[3], x1, STAIRS_Y_M)]
-    field += [(west, PROMENADE_Y_M, left, high), (left, PROMENADE_Y_M, right, low)]
-    field += [(right, PROMENADE_Y_M, EAST_X_M, high)]
+    tactile = pavements.tactile(rng, (0.5, 0.455, 0.35), bars=True)
+    domes = pavements.tactile(rng, (0.5, 0.455, 0.35), bars=False)
+    west = PILLARS_X_M + 0.5
+    hole = (SUBWAY[0] - 3.0, SUBWAY[1] - 1.4, SUBWAY[0] + 3.0, SUBWAY[1] + 1.4)
+    field: dict[str, list[Area]] = {"along": [], "across": [], "setts": []}
+    columns, rows = (west, -12.0, -6.0, 6.0, 12.0, 18.0, EAST_X_M), (PROMENADE_Y_M, -6.0, 9.0, 15.0, STAIRS_Y_M)
+    for row, kinds in enumerate(_PANELS):
+        for column, kind in enumerate(kinds):
+            panel = (columns[column], rows[row], columns[column + 1], rows[row + 1])
+            field[kind] += [part for rest in _without(panel, CAFE) for part in _without(rest, hole)]
     meshes = [
-        ground.pave("Paving_Granite", field, granite, 6.0),
+        ground.pave("Paving_Along", field["along"], granite, 4.6),
+        ground.pave("Paving_Across", field["across"], granite, 4.6, turned=True, color=(0.9, 0.9, 0.9)),
+        ground.pave("Paving_Cubes", field["setts"], setts, 2.2, color=(1.25, 1.24, 1.2)),
         ground.pave("Paving_Cafe", [CAFE], brick, 2.4),
         ground.pave("Paving_Arcade", [(ARCADE_WALL_X_M, KERB_Y_M + 1, west, STAIRS_Y_M)], limestone, 4.5, gloss=0.06),
         ground.pave("Paving_Promenade", [(west, KERB_Y_M + 1.2, EAST_X_M, PROMENADE_Y_M)], concrete, 4.8, turned=True),
@@ -141,20 +155,33 @@ def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
         ),
         ground.pave("Paving_Setts", [(-70, KERB_Y_M, 70, KERB_Y_M + 1.2)], setts, 2.2, cell_m=1.2),
     ]
-    bands = [(x - 0.3, PROMENADE_Y_M, x + 0.3, STAIRS_Y_M) for x in (-12.0, -6.0, 6.0, 12.0, 18.0)]
-    bands += [(west, y - 0.3, EAST_X_M, y + 0.3) for y in (-12.0, -6.0, 9.0, 15.0)]
-    keep = [band for band in bands if not (band[0] < -11.9 and band[3] > CAFE[3] and band[2] < 0)]
-    keep = [(a, b, c, d) for a, b, c, d in keep if not (left - 0.5 < a < right and b < high and d > high)]
-    keep += [(x - 0.3, high + 0.3, x + 0.3, STAIRS_Y_M) for x in (-12.0,)]
+    bands = [(x - 0.3, PROMENADE_Y_M, x + 0.3, STAIRS_Y_M) for x in columns[1:-1]]
+    bands += [(west, y - 0.3, EAST_X_M, y + 0.3) for y in rows[:-1]]
+    keep = [part for band in bands for rest in _without(band, CAFE) for part in _without(rest, hole)]
     meshes.append(ground.pave("Paving_Bands", keep, dark, 1.5, z_m=0.003, cell_m=0.6))
-    repairs = [(9.6, -12.0, 10.3, -6.3), (-15.2, -5.4, -13.4, -4.0), (12.6, 5.2, 14.4, 6.1), (-4.4, 12.6, -2.6, 13.5)]
+    repairs = [
+        (9.6, -12.0, 10.3, -6.3),
+        (-15.2, -5.4, -13.4, -4.0),
+        (13.6, 5.0, 15.4, 6.1),
+        (-15.6, -11.6, -14.6, -6.4),
+    ]
     meshes.append(ground.pave("Paving_Repairs", repairs, concrete, 2.4, z_m=0.002, color=(0.72,) * 3))
     strip = [(EAST_X_M - 2.2, 2 - 3.0, EAST_X_M - 1.6, 2 + 3.0), (-9.0, STAIRS_Y_M - 0.75, 9.0, STAIRS_Y_M - 0.3)]
-    strip += [(right + 0.3, low, right + 0.75, high), (1.5, KERB_Y_M + 0.3, 5.5, KERB_Y_M + 0.9)]
+    strip += [(hole[2] + 0.3, hole[1], hole[2] + 0.75, hole[3]), (1.5, KERB_Y_M + 0.3, 5.5, KERB_Y_M + 0.9)]
     meshes.append(ground.pave("Tactile_Warning", strip, domes, 0.6, z_m=0.005, color=(0.9,) * 3))
-    guide = [(3.3, PROMENADE_Y_M - 4.9, 3.7, -0.2), (3.7, -0.6, EAST_X_M - 2.2, -0.2)]
-    meshes.append(ground.pave("Tactile_Guide", guide[:1], tactile, 0.6, z_m=0.005, turned=True, color=(0.9,) * 3))
+    guide = (3.3, PROMENADE_Y_M - 4.9, 3.7, -3.0)
+    meshes.append(ground.pave("Tactile_Guide", [guide], tactile, 0.6, z_m=0.005, turned=True, color=(0.9,) * 3))
     return [*meshes, _ring(rng, ground, setts), _covers(rng, ground)]
+
+
+def _without(area: Area, hole: Area) -> list[Area]:
+    """What is left of a rectangle, as rectangles, around another one."""
+    x0, y0, x1, y1 = area
+    left, low, right, high = max(x0, hole[0]), max(y0, hole[1]), min(x1, hole[2]), min(y1, hole[3])
+    if left >= right or low >= high:
+        return [area]
+    parts = [(x0, y0, x1, low), (x0, high, x1, y1), (x0, low, left, high), (right, low, x1, high)]
+    return [part for part in parts if part[0] < part[2] and part[1] < part[3]]
 
 
 def _ring(rng: np.random.Generator, ground: Ground, setts: np.ndarray) -> Mesh:
@@ -189,10 +216,17 @@ def _covers(rng: np.random.Generator, ground: Ground) -> Mesh:
             (0.3, 0.29, 0.28),
             np.array([[0, 0], [1, 0], [1, 1], [0, 1]]),
         )
+    for x, y in (tree for tree in _TREES if tree[1] < PROMENADE_Y_M):
+        for side in (0, 1):
+            x0, x1 = x - 0.7 + 0.7 * side, x + 0.7 * side
+            corners = np.array([[x0, y - 0.7, 0.006], [x1, y - 0.7, 0.006], [x1, y + 0.7, 0.006], [x0, y + 0.7, 0.006]])
+            solid.quad(corners, (0.32, 0.28, 0.25), np.array([[0, 0], [0, 1], [2, 1], [2, 0]]))
     for x0, y0, x1, y1 in ((-17.9, PROMENADE_Y_M - 0.5, 22.4, PROMENADE_Y_M - 0.36), (-18.0, -16, -17.86, 16.8)):
         long = max(x1 - x0, y1 - y0) / 0.5
         corners = np.array([[x0, y0, 0.005], [x1, y0, 0.005], [x1, y1, 0.005], [x0, y1, 0.005]])
-        uv = np.array([[0, 0], [0, long], [0.3, long], [0.3, 0]] if x1 - x0 > 1 else [[0, 0], [0.3, 0], [0.3, long], [0, long]])
+        uv = np.array(
+            [[0, 0], [0, long], [0.3, long], [0.3, 0]] if x1 - x0 > 1 else [[0, 0], [0.3, 0], [0.3, long], [0, long]]
+        )
         solid.quad(corners, (0.28,) * 3, uv)
     bars = np.where((np.arange(128) * 10 / 128) % 1 < 0.45, 0.25, 0.85)[:, None, None]
     texture = surfaces.finish(bars * np.array([0.5, 0.48, 0.46]) * surfaces.grain(rng, 128, fine=0.1, coarse=0.2))
@@ -208,7 +242,9 @@ def _litter(rng: np.random.Generator) -> list[Mesh]:
             x, y = trees[rng.integers(len(trees))] + rng.normal(0, 1.4, 2)
         else:
             x, y = rng.uniform(-17, 21), rng.uniform(-16.5, 16.8)
-        if math.hypot(x - FOUNTAIN[0], y - FOUNTAIN[1]) < 3.2 or (abs(x - SUBWAY[0]) < 3.2 and abs(y - SUBWAY[1]) < 1.6):
+        if math.hypot(x - FOUNTAIN[0], y - FOUNTAIN[1]) < 3.2 or (
+            abs(x - SUBWAY[0]) < 3.2 and abs(y - SUBWAY[1]) < 1.6
+        ):
             continue
         turn, size = rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.07)
         paper = rng.random() < 0.04
@@ -216,7 +252,7 @@ def _litter(rng: np.random.Generator) -> list[Mesh]:
         tone = tone * (1.0, rng.uniform(0.8, 1.2), 1.0)
         u = size * np.array([math.cos(turn), math.sin(turn)])
         v = rng.uniform(0.4, 0.7) * np.array([-u[1], u[0]])
-        flat = np.array([(x, y) - u, (x, y) - v, (x, y) + u, (x, y) + v])
+        flat = np.array([x, y]) + np.stack([-u, -v, u, v])
         litter.quad(np.column_stack([flat, 0.007 + rng.uniform(0, 0.012, 4)]), tone)
     return [litter.mesh("Litter", surfaces.paint())]
 
@@ -302,9 +338,9 @@ def _terrace(rng: np.random.Generator, stone: np.ndarray) -> list[Mesh]:
         floor.box((x, (STAIRS_Y_M + top_y) / 2, 0), (0.3, top_y - STAIRS_Y_M, TERRACE_M + 0.1), (0.95,) * 3, tile_m=2.0)
     for x in (-3.0, 3.0):
         feet = np.array([(x, STAIRS_Y_M + (s - 0.5) * 0.36, s * 0.15) for s in (1, 5, STEPS)])
-        buildings.add_railing(rail, feet, high_m=0.95, bars=1, color=(0.55,) * 3)
+        buildings.add_railing(rail, feet, high_m=0.95, bars=1, color=(0.3,) * 3)
     for x in np.arange(-18, 18.1, 6.0):
-        columns.tube((x, 22.3, TERRACE_M), (x, 22.3, 6.6), 0.42, (0.62, 0.63, 0.64), sides=18, cap=False)
+        columns.tube((x, 22.3, TERRACE_M), (x, 22.3, 6.6), 0.42, (0.36, 0.37, 0.38), sides=18, cap=False)
         columns.tube((x, 22.3, TERRACE_M), (x, 22.3, TERRACE_M + 0.12), 0.5, (0.25,) * 3, sides=18)
     meshes += [
         floor.mesh("Terrace_1", stone),
@@ -364,22 +400,23 @@ def _props(rng: np.random.Generator) -> list[Prop]:
             props.append(maker(number, (x, y, z), yaw, rng))
     bark, leaves = surfaces.bark(rng), surfaces.leaves(rng)
     for number, (x, y) in enumerate(_TREES, 1):
-        grate = surfaces.paint() if y < -12 else None
-        meshes = make_tree(rng, f"Tree_{number}", x, y, bark, leaves, grate)
+        meshes = make_tree(rng, f"Tree_{number}", x, y, bark, leaves)
         props.append(Prop(tuple(meshes), ((x, y, 0.35),)))
     return props
 
 
 _SPOTS = (
     (landmarks.make_mast, ((-8.6, 0.1, 0), (7.9, 7.6, 120), (-6.4, 8.9, 240), (15.6, -4.4, 60), (16.4, 12.6, 0))),
-    (landmarks.make_stele, ((-5.6, -10.6, 10), (16.2, 5.6, 80), (-7.6, 3.5, -20))),
+    (landmarks.make_stele, ((-5.6, -10.6, 10), (21.0, 12.4, -80), (-7.6, 3.5, -20))),
     (landmarks.make_flagpole, ((13.6, 16.3, 20), (15.6, 16.3, 12), (17.6, 16.3, 25))),
-    (landmarks.make_vent, ((16.0, 9.2, 0),)),
+    (landmarks.make_vent, ((20.4, 15.2, 0),)),
     (
         furniture.make_cafe_table,
         ((-16.2, 6.8, 0), (-13.7, 8.0, 40), (-16.0, 9.8, 80), (-13.6, 11.2, 20), (-16.2, 12.8, 60), (-13.8, 13.9, 0)),
     ),
     (furniture.make_kiosk, ((16.4, -9.4, 180),)),
+    (furniture.make_market_stall, ((0.5, 11.8, 0),)),
+    (furniture.make_vending_machine, ((21.9, -6.0, -90),)),
     (furniture.make_bench, ((0.0, -10.9, 0), (7.0, -10.9, 0), (-17.8, -8.5, 90), (20.9, 6.6, -90), (20.9, 9.4, -90))),
     (furniture.make_bin, ((1.3, -10.9, 0), (-21.6, 16.4, 0), (13.6, -4.0, 0), (-17.4, -1.0, 0), (9.4, 15.9, 0))),
     (furniture.make_board, ((-11.9, 5.6, 80), (18.9, -9.6, 70), (-17.6, 5.6, 90))),
@@ -388,7 +425,14 @@ _SPOTS = (
         roadside.make_bollard,
         tuple((float(x), -17.2, 0) for x in np.arange(-20.2, 21.5, 3.2) if not 1.0 < x < 6.0),
     ),
-    (roadside.make_street_lamp, ((-10.4, -14.5, 0), (11.6, -14.5, 0), (-21.0, -26.6, 180), (-1.0, -26.6, 180), (20, -26.6, 180))),
+    (
+        roadside.make_street_lamp,
+        ((-10.4, -14.5, 0), (11.6, -14.5, 0), (-21.0, -26.6, 180), (-1.0, -26.6, 180), (20, -26.6, 180)),
+    ),
+    (roadside.make_barrier, ((14.4, 4.4, 4), (14.4, 6.5, -3))),
+    (roadside.make_cone, ((13.4, 5.5, 0), (15.6, 5.2, 0))),
+    (roadside.make_letter_box, ((21.2, -10.4, -60),)),
+    (vehicles.make_kick_scooter, ((8.2, 2.9, 30), (8.9, 2.7, 22))),
     (roadside.make_sign, ((0.6, -17.0, 180), (-19.4, -16.9, 180))),
     (roadside.make_traffic_light, ((6.0, -17.0, 0), (1.0, -26.4, 180))),
     (vehicles.make_bicycle, ((9.6, -10.8, 88), (10.3, -10.9, 92), (11.0, -10.8, 85), (-17.5, 1.4, 95))),
