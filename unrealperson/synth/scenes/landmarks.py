@@ -11,11 +11,12 @@ from itertools import pairwise
 import numpy as np
 
 from unrealperson.synth.scenes import foliage, prints, surfaces
-from unrealperson.synth.scenes.buildings import add_railing, louvres, make_stairs
+from unrealperson.synth.scenes.buildings import add_railing, make_stairs
+from unrealperson.synth.scenes.facades import louvres
 from unrealperson.synth.scenes.furniture import STEEL, Point
 from unrealperson.synth.scenes.pavements import paving
-from unrealperson.synth.scenes.plants import hedge, shrub
 from unrealperson.synth.scenes.scene import Lamp, Prop
+from unrealperson.synth.scenes.shrubs import hedge, shrub
 from unrealperson.synth.scenes.solid import Solid
 
 BASIN_M = 2.9
@@ -214,5 +215,15 @@ def make_mast(number: int, at: Point, yaw_deg: float, rng: np.random.Generator, 
         out = np.array([math.cos(angle), math.sin(angle), 0.0])
         mast.tube(root, root + 0.3 * out, 0.025, tone, sides=6)
         mast.tube(root + 0.25 * out + (0, 0, 0.1), root + 0.55 * out - (0, 0, 0.16), 0.11, tone * 1.3, sides=10)
-    lamp = Lamp((0.0, 0.0, height_m - 0.4), (26.0, 23.0, 18.0), 18.0)
+    lamp = Lamp((0.0, 0.0, height_m - 0.4), (60.0, 53.0, 42.0), 22.0)
     return Prop((mast.mesh(f"Mast_{number}", surfaces.paint(), 0.25),), ((0.0, 0.0, 0.2),), (lamp,)).placed(at, yaw_deg)
+
+
+def make_downlight(number: int, at: Point, yaw_deg: float, rng: np.random.Generator) -> Prop:
+    """A round light set into a ceiling; `at` is on the ceiling."""
+    light = Solid()
+    light.tube((0, 0, 0.02), (0, 0, -0.05), 0.17, (0.2,) * 3, sides=12)
+    light.tube((0, 0, -0.04), (0, 0, -0.055), 0.13, (0.95, 0.9, 0.8), sides=12)
+    tone = rng.uniform(0.9, 1.1)
+    lamp = Lamp((0.0, 0.0, -0.1), (10.0 * tone, 8.6 * tone, 6.4 * tone), 8.0)
+    return Prop((light.mesh(f"Downlight_{number}", surfaces.paint()),), (), (lamp,)).placed(at, yaw_deg)

@@ -87,10 +87,15 @@ def paving(
         ragged: 0 makes stones of equal length, 1 of very unequal length.
         tone: how much brightness differs between stones.
         joint_px: width of the joints.
-        round_px: width over which a stone's edge falls off.
+        round_px: width over which a stone's edge falls off; such stones are hewn, and their rows waver.
         speckle: strength of the crystals.
     """
     label, gap = courses(rng, size, rows, columns, ragged=ragged)
+    if round_px:
+        down, across = (1.6 * round_px * noise(rng, size, rows // 2) for _ in range(2))
+        y, x = np.mgrid[0:size, 0:size]
+        y, x = (y + 0.6 * down).round().astype(int) % size, (x + 0.6 * across).round().astype(int) % size
+        label, gap = label[y, x], gap[y, x]
     count = rows * columns
     each = 1 + tone * rng.standard_normal((count, 1)) + 0.1 * tone * rng.standard_normal((count, 3))
     odd = rng.random(count) < 0.04

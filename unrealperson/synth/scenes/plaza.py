@@ -12,9 +12,21 @@ from itertools import count
 
 import numpy as np
 
-from unrealperson.synth.scenes import buildings, furniture, landmarks, pavements, roadside, surfaces, vehicles
+from unrealperson.synth.scenes import furniture, landmarks, pavements, roadside, surfaces, vehicles
+from unrealperson.synth.scenes.downtown import (
+    ARCADE_WALL_X_M,
+    EAST_X_M,
+    FAR_KERB_Y_M,
+    KERB_HEIGHT_M,
+    KERB_Y_M,
+    PILLARS_X_M,
+    SOUTH_Y_M,
+    STAIRS_Y_M,
+    make_buildings,
+    make_street,
+)
 from unrealperson.synth.scenes.pavements import Ground
-from unrealperson.synth.scenes.plants import hedge, make_tree
+from unrealperson.synth.scenes.plants import make_tree
 from unrealperson.synth.scenes.scene import Mesh, Prop, Scene
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.view import aimed
@@ -23,18 +35,13 @@ Area = tuple[float, float, float, float]
 
 NUMBER = 2
 BOUNDS = (-22.4, -17.2, 22.3, 17.0)
-PILLARS_X_M, ARCADE_WALL_X_M = -18.6, -22.6
-STAIRS_Y_M, STEPS, TERRACE_M, NORTH_Y_M = 17.2, 9, 1.35, 25.0
-EAST_X_M = 22.6
-KERB_Y_M, FAR_KERB_Y_M, SOUTH_Y_M = -17.8, -25.8, -30.0
-KERB_HEIGHT_M = 0.12
 PROMENADE_Y_M = -12.0
 FOUNTAIN = (0.5, 3.0)
 SUBWAY = (-11.0, -9.6)
 CAFE = (-17.8, 5.2, -12.2, 14.6)
 BEDS = ((-8.6, -4.6, 0.0), (9.4, -4.6, 180.0), (-8.2, 11.2, 90.0), (9.4, 11.2, -90.0))
 VIEWS = (
-    aimed((7.5, 8.1, 4.2), (2.2, 14.6, 0.9), 48.0, 0.6),
+    aimed((7.5, 8.1, 4.2), (2.8, 13.4, 0.7), 48.0, 0.6),
     aimed((-12.4, 16.8, 3.3), (-3.6, 14.7, 0.8), 42.0),
     aimed((-18.2, -4.0, 3.6), (-13.0, -2.4, 0.6), 48.0, -0.8),
     aimed((22.3, -4.6, 4.4), (15.2, -1.6, 0.6), 44.0),
@@ -70,14 +77,10 @@ def build_plaza(seed: int) -> Scene:
     """
     rng = np.random.default_rng([seed, NUMBER, 10])
     props = _props(rng)
-    obstacles = np.array([circle for prop in props for circle in prop.obstacles] + _walls())
-    meshes = (
-        _buildings(rng)
-        + _street(rng)
-        + _paving(rng, np.array([circle for prop in props for circle in prop.obstacles]))
-        + _litter(rng)
-    )
+    circles = np.array([circle for prop in props for circle in prop.obstacles])
+    meshes = [*make_buildings(rng), *make_street(rng), *_paving(rng, circles), *_litter(rng)]
     meshes += [mesh for prop in props for mesh in prop.meshes]
+    obstacles = np.concatenate([circles, _walls()])
     lamps = tuple(lamp for prop in props for lamp in prop.lamps)
     return Scene(NUMBER, "DowntownPlaza", seed, tuple(meshes), _paths(), obstacles, BOUNDS, VIEWS, lamps)
 
@@ -118,7 +121,7 @@ def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
     limestone = pavements.paving(rng, (0.6, 0.56, 0.49), 5, 5, 512, tone=0.045, joint_px=1.6, speckle=0.06)
     concrete = pavements.paving(rng, (0.45, 0.445, 0.43), 8, 8, 512, ragged=0.0, tone=0.045, joint_px=1.8)
     setts = pavements.paving(
-        rng, (0.4, 0.395, 0.39), 20, 18, 512, ragged=0.45, tone=0.13, joint_px=3.0, round_px=5.0, speckle=0.12
+        rng, (0.41, 0.405, 0.395), 20, 18, 512, ragged=0.45, tone=0.1, joint_px=2.6, round_px=4.0, speckle=0.12
     )
     brick = pavements.herringbone(rng, (0.52, 0.4, 0.33))
     dark = pavements.paving(rng, (0.33, 0.33, 0.335), 4, 3, 256, ragged=0.3, joint_px=1.6, speckle=0.16)
@@ -135,7 +138,7 @@ def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
     meshes = [
         ground.pave("Paving_Along", field["along"], granite, 4.6),
         ground.pave("Paving_Across", field["across"], granite, 4.6, turned=True, color=(0.9, 0.9, 0.9)),
-        ground.pave("Paving_Cubes", field["setts"], setts, 2.2, color=(1.25, 1.24, 1.2)),
+        ground.pave("Paving_Cubes", field["setts"], setts, 2.2, color=(1.2, 1.18, 1.14)),
         ground.pave("Paving_Cafe", [CAFE], brick, 2.4),
         ground.pave("Paving_Arcade", [(ARCADE_WALL_X_M, KERB_Y_M + 1, west, STAIRS_Y_M)], limestone, 4.5, gloss=0.06),
         ground.pave("Paving_Promenade", [(west, KERB_Y_M + 1.2, EAST_X_M, PROMENADE_Y_M)], concrete, 4.8, turned=True),
@@ -144,10 +147,13 @@ def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
             [
                 (-70, KERB_Y_M + 1.2, ARCADE_WALL_X_M, -16.4),
                 (ARCADE_WALL_X_M, KERB_Y_M + 1.0, west, KERB_Y_M + 1.2),
-                (-70, 14.4, ARCADE_WALL_X_M, 25),
-                (EAST_X_M, 15, 70, 25),
+                (-70, 14.4, ARCADE_WALL_X_M, 26),
+                (EAST_X_M, 15, 70, 26),
                 (EAST_X_M, KERB_Y_M + 1.2, 70, -11),
-                (-70, SOUTH_Y_M, 70, FAR_KERB_Y_M),
+                (-70, SOUTH_Y_M, -4, FAR_KERB_Y_M),
+                (10, SOUTH_Y_M, 70, FAR_KERB_Y_M),
+                (ARCADE_WALL_X_M, STAIRS_Y_M, -21, 26),
+                (21, STAIRS_Y_M, EAST_X_M, 26),
             ],
             concrete,
             4.8,
@@ -257,132 +263,16 @@ def _litter(rng: np.random.Generator) -> list[Mesh]:
     return [litter.mesh("Litter", surfaces.paint())]
 
 
-_TREES = ((-13.4, -14.5), (6.6, -14.5), (16.6, -14.5), (-8.2, 9.6), (9.4, 12.6), (11.0, -4.5))
-
-
-def _buildings(rng: np.random.Generator) -> list[Mesh]:
-    painted = surfaces.paint()
-    glass_n = buildings.curtain_wall(rng, (0.8, 0.92, 0.98), 8, 12)
-    glass_e = buildings.curtain_wall(rng, (0.72, 0.82, 0.78), 6, 10, 512, metal=0.2)
-    reception, shops = buildings.lobby(rng), buildings.lobby(rng, shop=True)
-    limestone = buildings.office_wall(rng, (0.66, 0.6, 0.5), 4, 5)
-    concrete = buildings.office_wall(rng, (0.55, 0.54, 0.52), 4, 4, ribbon=True)
-    ashlar = pavements.paving(rng, (0.66, 0.61, 0.52), 4, 2, 512, tone=0.035, joint_px=2.0, speckle=0.05)
-    stone = pavements.paving(rng, (0.56, 0.55, 0.53), 3, 2, 256, tone=0.04, joint_px=1.4, speckle=0.13)
-    meshes = [
-        buildings.make_block("Building_1", (-42, -16.4, -18.25, 14.4), 4.6, 27, limestone, (15.0, 16.0)),
-        buildings.make_block("Building_2", (-21, 21.6, 21, 44), 6.6, 62, glass_n, (18.0, 32.0), gloss=0.5),
-        buildings.make_block("Building_3", (22.1, -11, 46, 15), 5.2, 48, glass_e, (15.0, 24.0), gloss=0.5, offset=0.3),
-        buildings.make_block("Building_4", (-64, -50, -20, SOUTH_Y_M), 4.5, 15.0, concrete, (16.0, 14.0)),
-        buildings.make_block("Building_5", (-19, -50, -4, SOUTH_Y_M), 4.5, 11.5, limestone, (15.0, 14.0), color=0.85),
-        buildings.make_block("Building_6", (10, -50, 34, SOUTH_Y_M), 4.5, 13.5, limestone, (14.0, 13.0), offset=0.4),
-        buildings.make_block("Building_7", (35, -50, 70, SOUTH_Y_M), 4.5, 19.0, concrete, (15.0, 15.0), color=0.9),
-        buildings.make_block("Building_8", (-90, 10, -62, 40), 0, 30.0, concrete, (15.0, 15.0)),
-        buildings.make_block("Building_9", (62, -8, 90, 34), 0, 40.0, glass_e, (15.0, 24.0), gloss=0.4),
-        buildings.make_block("Building_10", (-95, -46, -75, 0), 0, 28.0, limestone, (15.0, 16.0), color=0.8),
-        buildings.make_block("Building_11", (75, -60, 95, -12), 0, 26.0, limestone, (15.0, 16.0), color=0.9),
-        buildings.make_block("Building_12", (-12, -110, 22, -85), 0, 45.0, glass_n, (18.0, 32.0), gloss=0.3),
-    ]
-    arcade, _ = buildings.make_arcade("Arcade_1", (PILLARS_X_M, -16), (PILLARS_X_M, 14), ashlar, depth_m=4.0)
-    meshes.append(arcade)
-    fronts = (
-        ("Front_1", (ARCADE_WALL_X_M, -16.4), (ARCADE_WALL_X_M, 14.4), 0.0, 4.6, shops, 1.5, 12.0, 0.0),
-        ("Front_2", (-21, NORTH_Y_M), (21, NORTH_Y_M), TERRACE_M, 6.6, reception, 1.5, 12.0, 0.2),
-        ("Front_3", (EAST_X_M, 15), (EAST_X_M, -11), 0.0, 5.2, reception, 1.5, 12.0, 0.55),
-        ("Front_4", (EAST_X_M, -11), (46, -11), 0.0, 5.2, shops, 1.5, 12.0, 0.4),
-        ("Front_5", (-20, SOUTH_Y_M), (-64, SOUTH_Y_M), 0.0, 4.5, shops, 1.8, 12.0, 0.1),
-        ("Front_6", (-4, SOUTH_Y_M), (-19, SOUTH_Y_M), 0.0, 4.5, shops, 1.8, 12.0, 0.5),
-        ("Front_7", (34, SOUTH_Y_M), (10, SOUTH_Y_M), 0.0, 4.5, shops, 1.8, 12.0, 0.8),
-        ("Front_8", (70, SOUTH_Y_M), (35, SOUTH_Y_M), 0.0, 4.5, reception, 1.8, 12.0, 0.3),
-    )
-    for name, start, end, low, high, texture, bay, width, offset in fronts:
-        meshes += buildings.make_glass_front(
-            name, start, end, low, high, texture, painted, bay_m=bay, width_m=width, offset=offset
-        )
-    meshes += buildings.make_entrance("Entrance_1", (EAST_X_M, 2.0, 0.0), 180.0, reception, painted)
-    meshes += buildings.make_entrance("Entrance_2", (-5.0, NORTH_Y_M, TERRACE_M), -90.0, reception, painted)
-    walls = Solid()
-    for start, end, high in (
-        ((-42, -16.4), (ARCADE_WALL_X_M, -16.4), 4.6),
-        ((ARCADE_WALL_X_M, 14.4), (-42, 14.4), 4.6),
-        ((EAST_X_M + 24, 15), (EAST_X_M, 15), 5.2),
-        ((-4, -50), (-4, SOUTH_Y_M), 4.5),
-        ((10, SOUTH_Y_M), (10, -50), 4.5),
-        ((21, NORTH_Y_M), (21, 44), 6.6),
-        ((-21, 44), (-21, NORTH_Y_M), 6.6),
-    ):
-        buildings.add_wall(walls, start, end, 0, high, (3.0, 3.0), foot=0.7)
-    meshes.append(walls.mesh("Wall_1", stone))
-    return meshes + _terrace(rng, stone)
-
-
-def _terrace(rng: np.random.Generator, stone: np.ndarray) -> list[Mesh]:
-    """Stairs, planted walls beside them, the floor and the columns above."""
-    painted = surfaces.paint()
-    top_y = STAIRS_Y_M + STEPS * 0.36
-    meshes = [buildings.make_stairs("Stairs_1", (-9, STAIRS_Y_M), (9, STAIRS_Y_M), STEPS, stone)]
-    floor, rail, columns, leaves = Solid(), Solid(), Solid(), Solid()
-    corners = np.array([[-21, top_y], [21, top_y], [21, NORTH_Y_M], [-21, NORTH_Y_M]], float)
-    shade = np.array([1.0, 1.0, 0.55, 0.55])[:, None] * np.ones(3)
-    floor.quad(np.column_stack([corners, np.full(4, TERRACE_M)]), shade, corners / 2.0)
-    for x0, x1 in ((-21.0, -9.3), (9.3, 21.0)):
-        buildings.add_wall(floor, (x0, STAIRS_Y_M), (x1, STAIRS_Y_M), 0, 0.75, (2.0, 2.0), foot=0.6)
-        buildings.add_wall(floor, (x0, top_y), (x1, top_y), 0.6, TERRACE_M, (2.0, 2.0), foot=0.6)
-        flat = np.array([[x0, STAIRS_Y_M], [x1, STAIRS_Y_M], [x1, STAIRS_Y_M + 0.3], [x0, STAIRS_Y_M + 0.3]])
-        floor.quad(np.column_stack([flat, np.full(4, 0.75)]), (1.05,) * 3, flat / 2)
-        earth = np.array([[x0, STAIRS_Y_M + 0.3], [x1, STAIRS_Y_M + 0.3], [x1, top_y], [x0, top_y]])
-        floor.quad(np.column_stack([earth, np.full(4, 0.68)]), (0.16, 0.13, 0.1), earth / 2)
-        buildings.add_railing(rail, np.array([(x, top_y + 0.1, TERRACE_M) for x in np.linspace(x0, x1, 9)]), bars=4)
-        hedge(rng, leaves, (x0 + 0.3, STAIRS_Y_M + 1.0), (x1 - 0.3, STAIRS_Y_M + 1.0), 1.1, thick_m=1.1)
-    for x in (-9.15, 9.15):
-        floor.box((x, (STAIRS_Y_M + top_y) / 2, 0), (0.3, top_y - STAIRS_Y_M, TERRACE_M + 0.1), (0.95,) * 3, tile_m=2.0)
-    for x in (-3.0, 3.0):
-        feet = np.array([(x, STAIRS_Y_M + (s - 0.5) * 0.36, s * 0.15) for s in (1, 5, STEPS)])
-        buildings.add_railing(rail, feet, high_m=0.95, bars=1, color=(0.3,) * 3)
-    for x in np.arange(-18, 18.1, 6.0):
-        columns.tube((x, 22.3, TERRACE_M), (x, 22.3, 6.6), 0.42, (0.36, 0.37, 0.38), sides=18, cap=False)
-        columns.tube((x, 22.3, TERRACE_M), (x, 22.3, TERRACE_M + 0.12), 0.5, (0.25,) * 3, sides=18)
-    meshes += [
-        floor.mesh("Terrace_1", stone),
-        rail.mesh("Railing_900", painted, 0.3),
-        columns.mesh("Column_1", painted, 0.3),
-        leaves.mesh("Shrubs_1", surfaces.leaves(rng)),
-    ]
-    return meshes
-
-
-def _street(rng: np.random.Generator) -> list[Mesh]:
-    road_z = -KERB_HEIGHT_M
-    ground = Ground(rng, np.array([[0.0, KERB_Y_M + 1, 70, 1, 0], [0.0, FAR_KERB_Y_M - 1, 70, 1, 0]]), strength=0.3)
-    areas = [(-70.0, FAR_KERB_Y_M, 70.0, KERB_Y_M), (-4.0, -85.0, 10.0, FAR_KERB_Y_M)]
-    meshes = [ground.pave("Road", areas, surfaces.asphalt(rng), 5.0, z_m=road_z, cell_m=2.5)]
-    kerbs, paint = Solid(), Solid()
-    for y, facing in ((KERB_Y_M, -1), (FAR_KERB_Y_M, 1)):
-        for x in np.arange(-40.0, 40.0, 2.0):
-            if y == FAR_KERB_Y_M and -6 < x < 9.5:
-                continue
-            tone = rng.uniform(0.75, 1.0)
-            kerbs.box((x + 1.0, y - facing * 0.05, road_z), (1.985, 0.22, KERB_HEIGHT_M + 0.01), (tone,) * 3)
-    z = road_z + 0.006
-
-    def stripe(x0: float, y0: float, x1: float, y1: float) -> None:
-        tone = rng.uniform(0.5, 0.8)
-        paint.floor(x0, y0, x1, y1, z, (tone, tone, 0.97 * tone))
-
-    middle = (KERB_Y_M + FAR_KERB_Y_M) / 2 - 0.9
-    for x in np.arange(-50.0, 50.0, 3.5):
-        if not -1.5 < x < 7.5:
-            stripe(x, middle - 0.06, x + 1.7, middle + 0.06)
-    for y in np.arange(FAR_KERB_Y_M + 0.4, KERB_Y_M - 0.4, 0.95):
-        stripe(1.5, y, 5.5, y + 0.5)
-    for x in np.arange(-32.0, 33.0, 5.6):
-        if not -3 < x < 9:
-            stripe(x, KERB_Y_M - 2.2, x + 0.1, KERB_Y_M - 0.15)
-    meshes += [
-        kerbs.mesh("Kerbs", surfaces.plaster(rng, (0.62, 0.61, 0.59))),
-        paint.mesh("RoadMarkings", surfaces.plaster(rng, (0.85, 0.85, 0.82))),
-    ]
-    return meshes
+_TREES = (
+    (-13.4, -14.5),
+    (-3.4, -14.7),
+    (6.6, -14.5),
+    (16.6, -14.5),
+    (-8.2, 9.6),
+    (9.4, 12.6),
+    (11.0, -4.5),
+    (-10.4, -4.4),
+)
 
 
 def _props(rng: np.random.Generator) -> list[Prop]:
@@ -398,6 +288,8 @@ def _props(rng: np.random.Generator) -> list[Prop]:
         for number, (x, y, yaw) in enumerate(spots, 1):
             z = -KERB_HEIGHT_M if y < KERB_Y_M else 0.0
             props.append(maker(number, (x, y, z), yaw, rng))
+    for number, at in enumerate(_DOWNLIGHTS, 1):
+        props.append(landmarks.make_downlight(number, at, 0.0, rng))
     bark, leaves = surfaces.bark(rng), surfaces.leaves(rng)
     for number, (x, y) in enumerate(_TREES, 1):
         meshes = make_tree(rng, f"Tree_{number}", x, y, bark, leaves)
@@ -405,8 +297,25 @@ def _props(rng: np.random.Generator) -> list[Prop]:
     return props
 
 
+_DOWNLIGHTS = (
+    *((-20.6, y, 4.6) for y in (-13.5, -8.5, -3.5, 1.5, 6.5, 11.5)),
+    *((21.0, y, 3.2) for y in (-0.4, 4.4)),
+    *((x, 23.6, 6.6) for x in (-12.0, -4.0, 4.0, 12.0)),
+)
+
 _SPOTS = (
-    (landmarks.make_mast, ((-8.6, 0.1, 0), (7.9, 7.6, 120), (-6.4, 8.9, 240), (15.6, -4.4, 60), (16.4, 12.6, 0))),
+    (
+        landmarks.make_mast,
+        (
+            (-8.6, 0.1, 0),
+            (7.9, 7.6, 120),
+            (-6.4, 8.9, 240),
+            (15.6, -4.4, 60),
+            (16.4, 12.6, 0),
+            (8.4, -11.5, 30),
+            (-5.2, -11.7, 80),
+        ),
+    ),
     (landmarks.make_stele, ((-5.6, -10.6, 10), (21.0, 12.4, -80), (-7.6, 3.5, -20))),
     (landmarks.make_flagpole, ((13.6, 16.3, 20), (15.6, 16.3, 12), (17.6, 16.3, 25))),
     (landmarks.make_vent, ((20.4, 15.2, 0),)),
