@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.synth.scenes import buildings, facades, pavements, surfaces
+from unrealperson.synth.scenes import buildings, facades, foliage, pavements, surfaces
+from unrealperson.synth.scenes.landmarks import GREENS
 from unrealperson.synth.scenes.pavements import Ground
 from unrealperson.synth.scenes.scene import Mesh
 from unrealperson.synth.scenes.shrubs import hedge
@@ -110,7 +111,7 @@ def _terrace(rng: np.random.Generator, stone: np.ndarray) -> list[Mesh]:
         floor.mesh("Terrace_1", stone),
         rail.mesh("Railing_900", painted, 0.3),
         columns.mesh("Column_1", painted, 0.3),
-        leaves.mesh("Shrubs_1", surfaces.leaves(rng)),
+        leaves.mesh("Shrubs_1", foliage.foliage(rng, GREENS)),
     ]
     return meshes
 

@@ -20,6 +20,7 @@ from unrealperson.synth.scenes.shrubs import hedge, shrub
 from unrealperson.synth.scenes.solid import Solid
 
 BASIN_M = 2.9
+GREENS = ((0.27, 0.33, 0.18), (0.31, 0.36, 0.2), (0.24, 0.29, 0.16), (0.36, 0.38, 0.23))
 BED_HEIGHT_M = 0.48
 SUBWAY_M = (6.0, 2.8)
 
@@ -197,7 +198,7 @@ def make_bed(
         stone.mesh(f"Bed_{number}_Stone", paving(rng, (0.52, 0.51, 0.5), 2, 2, 256, joint_px=1.5, speckle=0.14)),
         seat.mesh(f"Bed_{number}_Seat", surfaces.wood(), 0.05),
         soil.mesh(f"Bed_{number}_Soil", foliage.soil(rng)),
-        leaves.mesh(f"Bed_{number}_Shrubs", surfaces.leaves(rng)),
+        leaves.mesh(f"Bed_{number}_Shrubs", foliage.foliage(rng, GREENS)),
     )
     rows = [(float(x), y, 0.5) for y in (-half_y + 0.5, half_y - 0.5) for x in np.arange(-half_x + 0.5, half_x, 0.5)]
     return Prop(meshes, tuple(rows)).placed(at, yaw_deg)

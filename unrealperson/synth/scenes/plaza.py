@@ -12,7 +12,7 @@ from itertools import count
 
 import numpy as np
 
-from unrealperson.synth.scenes import furniture, landmarks, pavements, roadside, surfaces, vehicles
+from unrealperson.synth.scenes import foliage, furniture, landmarks, pavements, roadside, surfaces, vehicles
 from unrealperson.synth.scenes.downtown import (
     ARCADE_WALL_X_M,
     EAST_X_M,
@@ -95,6 +95,9 @@ def _paths() -> tuple[np.ndarray, ...]:
         "2.8 -13.4, 2.6 -8, 3.2 -2.4, 6 1.4, 6.2 9, 3 14.8, -3 14.8, -5 8, -4.9 1, -2.8 -3, -2.6 -8, -2.4 -13.4",
         "19.6 2, 14 1.6, 7 0.2, 4.6 -3.4, 4.4 -9, 13 -8.6, 13.4 -12.4, 20 -12.4, 19.9 -5",
         "19.4 1, 18.2 9, 13.6 14, 8 15.2, 6.2 11, 6.4 6.2, 12.4 2.4",
+        "13.2 9.4, 16.8 8, 17.6 2.6, 19.4 10.4, 18.6 14.8, 14 14.6",
+        "-10.8 5, -11 15.2, -7.6 15.2, -4 13.6, 3.8 13.8, 4.4 9.6, -3.4 9.4, -6.6 6",
+        "-21.3 -15.6, -21.3 15, -20 15, -20 -15.6",
         "-16 0.4, -6 1.6, -4.6 -1.4, 5.4 -2.1, 7.4 1, 13.8 0.4, 13.8 -1.4, 4.8 -3.2, -4.6 -3.2, -15.8 -1.6",
     )
     return tuple(np.array([point.split() for point in loop.split(",")], float) for loop in loops)
@@ -290,7 +293,7 @@ def _props(rng: np.random.Generator) -> list[Prop]:
             props.append(maker(number, (x, y, z), yaw, rng))
     for number, at in enumerate(_DOWNLIGHTS, 1):
         props.append(landmarks.make_downlight(number, at, 0.0, rng))
-    bark, leaves = surfaces.bark(rng), surfaces.leaves(rng)
+    bark, leaves = foliage.bark(rng), foliage.foliage(rng, landmarks.GREENS)
     for number, (x, y) in enumerate(_TREES, 1):
         meshes = make_tree(rng, f"Tree_{number}", x, y, bark, leaves)
         props.append(Prop(tuple(meshes), ((x, y, 0.35),)))
