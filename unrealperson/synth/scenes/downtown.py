@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.synth.scenes import buildings, facades, foliage, pavements, surfaces
-from unrealperson.synth.scenes.landmarks import GREENS
+from unrealperson.synth.scenes import buildings, facades, pavements, surfaces
+from unrealperson.synth.scenes.landmarks import greenery
 from unrealperson.synth.scenes.pavements import Ground
 from unrealperson.synth.scenes.scene import Mesh
 from unrealperson.synth.scenes.shrubs import hedge
@@ -25,7 +25,7 @@ def make_buildings(rng: np.random.Generator) -> list[Mesh]:
         rng: source of textures and wear.
     """
     painted = surfaces.paint()
-    glass_n = facades.curtain_wall(rng, (0.8, 0.92, 0.98), 8, 12)
+    glass_n = facades.curtain_wall(rng, (0.8, 0.92, 0.98), 8, 12, 768)
     glass_e = facades.curtain_wall(rng, (0.72, 0.82, 0.78), 6, 10, 512, metal=0.2)
     reception, shops = facades.lobby(rng), facades.lobby(rng, shop=True)
     limestone = facades.office_wall(rng, (0.66, 0.6, 0.5), 4, 5)
@@ -111,7 +111,7 @@ def _terrace(rng: np.random.Generator, stone: np.ndarray) -> list[Mesh]:
         floor.mesh("Terrace_1", stone),
         rail.mesh("Railing_900", painted, 0.3),
         columns.mesh("Column_1", painted, 0.3),
-        leaves.mesh("Shrubs_1", foliage.foliage(rng, GREENS)),
+        leaves.mesh("Shrubs_1", greenery()),
     ]
     return meshes
 

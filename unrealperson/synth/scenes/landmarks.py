@@ -6,6 +6,7 @@ Makers have the signature of `furniture`; what faces people looks along -Y at 0 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,12 @@ BASIN_M = 2.9
 GREENS = ((0.27, 0.33, 0.18), (0.31, 0.36, 0.2), (0.24, 0.29, 0.16), (0.36, 0.38, 0.23))
 BED_HEIGHT_M = 0.48
 SUBWAY_M = (6.0, 2.8)
+
+
+@lru_cache(maxsize=1)
+def greenery() -> np.ndarray:
+    """Leaves that all plants of a square share; their vertices carry the tone."""
+    return foliage.foliage(np.random.default_rng(2), GREENS)
 
 
 def water(rng: np.random.Generator, size: int = 256) -> np.ndarray:
@@ -198,7 +205,7 @@ def make_bed(
         stone.mesh(f"Bed_{number}_Stone", paving(rng, (0.52, 0.51, 0.5), 2, 2, 256, joint_px=1.5, speckle=0.14)),
         seat.mesh(f"Bed_{number}_Seat", surfaces.wood(), 0.05),
         soil.mesh(f"Bed_{number}_Soil", foliage.soil(rng)),
-        leaves.mesh(f"Bed_{number}_Shrubs", foliage.foliage(rng, GREENS)),
+        leaves.mesh(f"Bed_{number}_Shrubs", greenery()),
     )
     rows = [(float(x), y, 0.5) for y in (-half_y + 0.5, half_y - 0.5) for x in np.arange(-half_x + 0.5, half_x, 0.5)]
     return Prop(meshes, tuple(rows)).placed(at, yaw_deg)

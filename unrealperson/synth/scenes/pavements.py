@@ -201,9 +201,12 @@ class Ground:
 
     def _gaps(self, xy: np.ndarray, *, round_only: bool = False) -> np.ndarray:
         gap = np.full(len(xy), 9.0)
-        for x, y, half_x, half_y, radius in self._contacts:
-            if round_only and not radius:
-                continue
+        middle, extent = (xy.max(0) + xy.min(0)) / 2, (xy.max(0) - xy.min(0)) / 2
+        spread = self._contacts[:, 2:4] + self._contacts[:, 4:] + 4.5 + extent
+        near = (np.abs(self._contacts[:, :2] - middle) < spread).all(1)
+        if round_only:
+            near &= self._contacts[:, 4] > 0
+        for x, y, half_x, half_y, radius in self._contacts[near]:
             reach = 4.5 + radius
             close = np.flatnonzero((np.abs(xy[:, 0] - x) < half_x + reach) & (np.abs(xy[:, 1] - y) < half_y + reach))
             aside = np.maximum(np.abs(xy[close] - (x, y)) - (half_x, half_y), 0.0)

@@ -293,7 +293,7 @@ def _props(rng: np.random.Generator) -> list[Prop]:
             props.append(maker(number, (x, y, z), yaw, rng))
     for number, at in enumerate(_DOWNLIGHTS, 1):
         props.append(landmarks.make_downlight(number, at, 0.0, rng))
-    bark, leaves = foliage.bark(rng), foliage.foliage(rng, landmarks.GREENS)
+    bark, leaves = foliage.bark(rng), landmarks.greenery()
     for number, (x, y) in enumerate(_TREES, 1):
         meshes = make_tree(rng, f"Tree_{number}", x, y, bark, leaves)
         props.append(Prop(tuple(meshes), ((x, y, 0.35),)))
