@@ -110,7 +110,7 @@ def paving(
     value = value * (1 - depth) + value * dirt * depth
     rim = np.clip(1 - gap / 9, 0, 1) * np.clip(noise(rng, size, 7) + 0.5 * noise(rng, size, 31), 0, 1)
     value *= 1 - 0.22 * rim[..., None]
-    for _ in range(size // 22):
+    for _ in range(size // 10):
         y, x = rng.integers(3, size - 3, 2)
         radius = rng.uniform(0.8, 2.4)
         yy, xx = np.ogrid[-3:4, -3:4]
@@ -193,7 +193,7 @@ class Ground:
         """
         at = np.floor(xy * (384 / STAIN_REACH_M)).astype(int) % 384
         stain = self._stains[at[:, 1], at[:, 0]]
-        value = 1 + 0.2 * stain - 0.35 * np.clip(-stain - 0.25, 0, None)
+        value = 1 + 0.25 * stain - 0.45 * np.clip(-stain - 0.25, 0, None)
         gap = self._gaps(xy)
         near = np.clip(1 - np.exp(-np.maximum(gap, 0.0) / 0.28), 0, 1)
         wide = 0.4 * np.exp(-np.maximum(gap, 0.0) / 1.6)

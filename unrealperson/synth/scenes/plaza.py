@@ -120,7 +120,7 @@ def _paving(rng: np.random.Generator, obstacles: np.ndarray) -> list[Mesh]:
     front += [(0.0, SOUTH_Y_M - 3, 60.0, 3.0, 0.0), (*SUBWAY, 3.2, 1.6, 0.0)]
     front += [(PILLARS_X_M, float(y), 0.35, 0.35, 0.0) for y in np.linspace(-16, 14, 7)]
     ground = Ground(rng, np.concatenate([contacts, np.array(front, float)]))
-    granite = pavements.paving(rng, (0.5, 0.49, 0.475), 12, 7, 1024, ragged=0.8, tone=0.055, joint_px=1.8)
+    granite = pavements.paving(rng, (0.465, 0.455, 0.44), 12, 7, 1024, ragged=0.8, tone=0.055, joint_px=1.8)
     limestone = pavements.paving(rng, (0.6, 0.56, 0.49), 5, 5, 512, tone=0.045, joint_px=1.6, speckle=0.06)
     concrete = pavements.paving(rng, (0.45, 0.445, 0.43), 8, 8, 512, ragged=0.0, tone=0.045, joint_px=1.8)
     setts = pavements.paving(
