@@ -40,8 +40,8 @@ def test_people_come_out_large_enough(camera):
                 pixels, depth_m = view.project(np.array([[*point, 0.0], [*point, 1.7]]), 640, 480)
                 if (depth_m > 1).all() and (pixels > 0).all() and (pixels < (640, 480)).all():
                     tall.append(abs(pixels[0, 1] - pixels[1, 1]))
-    tall = np.array(tall)
-    assert ((tall >= 90) & (tall <= 300)).sum() >= 5
+    heights = np.array(tall)
+    assert ((heights >= 90) & (heights <= 300)).sum() >= 5
 
 
 def test_stones_in_courses_tile_and_know_their_edges():
