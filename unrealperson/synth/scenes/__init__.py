@@ -9,6 +9,7 @@ from functools import lru_cache
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.light import Light
 from unrealperson.synth.scenes.market import build_market
+from unrealperson.synth.scenes.plaza import build_plaza
 from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.scenes.station import build_station
 from unrealperson.synth.scenes.street import build_street
@@ -18,6 +19,7 @@ __all__ = ["SCENES", "Lamp", "Light", "Mesh", "Scene", "make_scene"]
 
 SCENES: dict[int, tuple[str, Callable[[int], Scene]]] = {
     1: ("CityStreet", build_street),
+    2: ("DowntownPlaza", build_plaza),
     3: ("CampusYard", build_yard),
     4: ("Supermarket", build_market),
     5: ("StationHall", build_station),
