@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -149,8 +148,21 @@ class Solid:
     def rod(self, points: ArrayLike, radius: float, color: ArrayLike = (1, 1, 1), *, sides: int = 6) -> None:
         """A bent round bar through points."""
         points = np.asarray(points, float)
-        for start, end in pairwise(points):
-            self.tube(start, end, radius, color, sides=sides, cap=False)
+        along = np.gradient(points, axis=0)
+        along /= np.linalg.norm(along, axis=1, keepdims=True)
+        side = np.eye(3)[np.argmin(np.abs(along[0]))]
+        angle = np.linspace(0, 2 * np.pi, sides + 1)[:, None]
+        rings = np.empty((len(points), sides + 1, 3))
+        for row, axis in enumerate(along):
+            side = side - (side @ axis) * axis
+            side /= np.linalg.norm(side)
+            rings[row] = np.cos(angle) * side + np.sin(angle) * np.cross(axis, side)
+        positions = points[:, None] + radius * rings
+        step = sides + 1
+        a = (np.arange(len(points) - 1)[:, None] * step + np.arange(sides)).ravel()
+        faces = np.concatenate([np.stack([a, a + 1, a + step + 1], 1), np.stack([a, a + step + 1, a + step], 1)])
+        uv = np.stack(np.broadcast_arrays(angle.T / (2 * np.pi), np.arange(len(points))[:, None]), -1)
+        self.add(positions.reshape(-1, 3), rings.reshape(-1, 3), uv.reshape(-1, 2), np.asarray(color), faces)
 
     def mesh(self, name: str, texture: np.ndarray, gloss: float = 0.0, glow: float = 0.0) -> Mesh:
         positions, normals, uv, colors, faces = (np.concatenate(part) for part in zip(*self._parts, strict=True))
