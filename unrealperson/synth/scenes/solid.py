@@ -150,7 +150,8 @@ class Solid:
         points = np.asarray(points, float)
         along = np.gradient(points, axis=0)
         along /= np.linalg.norm(along, axis=1, keepdims=True)
-        side = np.eye(3)[np.argmin(np.abs(along[0]))]
+        bends = np.cross(along[0], np.concatenate([np.eye(3) * 1e-6, along]))
+        side = bends[np.argmax(np.linalg.norm(bends, axis=1))]
         angle = np.linspace(0, 2 * np.pi, sides + 1)[:, None]
         rings = np.empty((len(points), sides + 1, 3))
         for row, axis in enumerate(along):
