@@ -106,13 +106,10 @@ def _shop(house: House, rng: np.random.Generator) -> list[Mesh]:
     _wall(sign, -0.5 * long, 0.5 * long, 2.7, 3.26, -0.1)
     if house.near and rng.random() < 0.7:
         x = half - 0.3
-        frame.box((x, -0.5, 2.72), (0.04, 0.7, 0.04), (0.05,) * 3)
-        sign.quad(
-            np.array([(x - 0.04, -0.8, 2.1), (x - 0.04, -0.25, 2.1), (x - 0.04, -0.25, 2.65), (x - 0.04, -0.8, 2.65)])
-        )
-        sign.quad(
-            np.array([(x + 0.04, -0.25, 2.1), (x + 0.04, -0.8, 2.1), (x + 0.04, -0.8, 2.65), (x + 0.04, -0.25, 2.65)])
-        )
+        frame.box((x, -0.56, 2.68), (0.04, 0.9, 0.04), (0.05,) * 3)
+        for out, a, b in ((-0.04, -0.12, -1.0), (0.04, -1.0, -0.12)):
+            corners = ((a, 2.5), (b, 2.5), (b, 2.68), (a, 2.68))
+            sign.quad(np.array([(x + out, y, z) for y, z in corners]))
     if rng.random() < 0.55:
         _awning(frame, (left, right), 0.45 if house.near else 1.2, rng)
     return [
@@ -187,7 +184,7 @@ def display(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     wide, high = size, size // 2
     y, x = np.mgrid[0:high, 0:wide] / np.array([high, wide]).reshape(2, 1, 1)
     warm = np.array([1.0, 0.93, 0.8]) if rng.random() < 0.6 else np.array([0.92, 0.97, 1.0])
-    value = (0.12 + 0.2 * (1 - y) * rng.uniform(0.6, 1.4))[..., None] * warm
+    value = (0.16 + 0.3 * (1 - y) * rng.uniform(0.6, 1.5))[..., None] * warm
     shelf = prints.shelf_goods(rng, (wide, high // 2), 3, lit=0.35) / 255
     back = value[high // 6 : high // 6 + high // 2]
     back += 0.25 * (0.6 * shelf.mean(2, keepdims=True) + 0.4 * shelf)[: len(back)] - 0.06
@@ -196,7 +193,7 @@ def display(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     at = 0.02
     while at < 0.95:
         across, tall = rng.uniform(0.03, 0.13), rng.uniform(0.05, 0.4)
-        tone = rng.uniform(0.1, 0.6) * (0.85 + 0.3 * rng.random(3)) * np.array([1.05, 1.0, 0.9])
+        tone = rng.uniform(0.15, 0.75) * (0.85 + 0.3 * rng.random(3)) * np.array([1.05, 1.0, 0.9])
         shape = ((x - at - across / 2) / (across / 2)) ** 2 + np.clip((1.0 - tall - y) / 0.08, 0, 9) ** 2
         inside = (shape < 1) & (y > 1 - tall - 0.08)
         shade = 0.65 + 0.5 * np.clip((x - at) / across, 0, 1)
