@@ -91,7 +91,7 @@ def test_any_number_of_cameras():
     assert views[:6] == camera_views(1, 6, 99)
     assert views == camera_views(1, 16, 5)
     assert views[6:] != camera_views(1, 16, 6)[6:]
-    assert all(2.4 <= view.position_m[2] <= 6.0 and 40 <= view.fov_deg <= 75 for view in views)
+    assert all(2.2 <= view.position_m[2] <= 8.0 and 40 <= view.fov_deg <= 75 for view in views)
     with pytest.raises(ValueError, match="at least 1 camera"):
         camera_views(1, 0, 0)
 

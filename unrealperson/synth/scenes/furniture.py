@@ -77,7 +77,7 @@ def make_wheeled_bin(number: int, at: Point, yaw_deg: float, rng: np.random.Gene
     for x in (-0.24, 0.2):
         body.tube((x, 0.22, 0.1), (x + 0.05, 0.22, 0.1), 0.1, (0.02,) * 3, sides=12)
     body.quad(np.array([(-0.1, -0.236, 0.5), (0.1, -0.236, 0.5), (0.1, -0.236, 0.68), (-0.1, -0.236, 0.68)]), 0.5)
-    return Prop((body.mesh(f"Bin_{number}", surfaces.paint(), 0.12),), ((0, 0, 0.36),)).placed(at, yaw_deg)
+    return Prop((body.mesh(f"WheeledBin_{number}", surfaces.paint(), 0.12),), ((0, 0, 0.36),)).placed(at, yaw_deg)
 
 
 def make_cafe_table(number: int, at: Point, yaw_deg: float, rng: np.random.Generator, *, parasol: bool = True) -> Prop:
@@ -132,12 +132,12 @@ def make_planter(number: int, at: Point, yaw_deg: float, rng: np.random.Generato
     ):
         tub.box((x, y, 0), (wide, deep, 0.52), stone)
     tub.box((0, 0, 0.02), (1.4, 0.66, 0.42), (0.16, 0.11, 0.07))
-    for _ in range(420):
+    for _ in range(280):
         spot = rng.normal(0, 1, 3) * (0.33, 0.17, 0.17)
         center = np.array([np.clip(spot[0] * 1.5, -0.72, 0.72), np.clip(spot[1], -0.42, 0.42), 0.72 + spot[2]])
         u, v = rng.normal(0, 1, (2, 3))
-        u *= rng.uniform(0.05, 0.1) / np.linalg.norm(u)
-        v *= rng.uniform(0.03, 0.07) / np.linalg.norm(v)
+        u *= rng.uniform(0.06, 0.12) / np.linalg.norm(u)
+        v *= rng.uniform(0.04, 0.08) / np.linalg.norm(v)
         bloom = rng.random() < 0.04
         tone = np.array([2.2, 0.5, 0.9]) if bloom else np.ones(3) * rng.uniform(0.5, 1.1) * (1 + 0.9 * spot[2])
         patch = rng.uniform(0, 1, 2) + np.array([[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]])

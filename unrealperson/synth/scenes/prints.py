@@ -114,7 +114,7 @@ def shelf_goods(rng: np.random.Generator, size: tuple[int, int], rows: int, *, l
         foot, at = (row + 1) * tall - 3, 2
         while at < wide - 6:
             across, up = int(rng.integers(5, 12)), int(tall * rng.uniform(0.55, 0.85))
-            tone = rng.uniform(0.1, 0.8, 3) * (0.5 + 0.5 * lit)
+            tone = rng.uniform(0.2, 0.7) * (0.55 + 0.9 * rng.random(3)) * (0.5 + 0.5 * lit)
             for _ in range(int(rng.integers(1, 4))):
                 if at + across > wide - 2:
                     break

@@ -135,7 +135,7 @@ def wood() -> np.ndarray:
     rng = np.random.default_rng(1)
     grain_lines = noise(rng, 256, 64)[:, :1] * 0.14 + noise(rng, 256, 24)[:, :1] * 0.1
     wavy = np.roll(np.repeat(grain_lines, 256, 1), 3, 0) + 0.05 * noise(rng, 256, 12)
-    return finish(np.array([0.62, 0.45, 0.3], np.float32) * (1.0 + wavy[..., None]))
+    return finish(np.array([0.54, 0.45, 0.36], np.float32) * (1.0 + wavy[..., None]))
 
 
 def leaves(rng: np.random.Generator, size: int = 256) -> np.ndarray:

@@ -41,6 +41,7 @@ class _Shape:
         roof: height.
         panes: shares of the side between windscreen and rear window where glass starts and ends.
         rear_panes: the same across the rear.
+        seams: x of the rear edges of its doors.
     """
 
     length: float
@@ -52,6 +53,7 @@ class _Shape:
     roof: float
     panes: tuple[tuple[float, float], ...]
     rear_panes: tuple[tuple[float, float], ...] = ((0.1, 0.9),)
+    seams: tuple[float, ...] = (-0.85, 0.1)
 
 
 _SHAPES: dict[CarKind, _Shape] = {
@@ -130,6 +132,12 @@ def _shell(into: Solid, shape: _Shape, paint: np.ndarray) -> None:
     grid = np.stack(left, 1)
     dirt = np.clip((grid[..., 2:] - 0.15) / 0.35, 0, 1)
     into.sheet(grid[::-1], paint * (0.55 + 0.45 * dirt) + 0.012 * (1 - dirt))
+    for seam in shape.seams:
+        line = np.array([[np.interp(seam, xs, grid[:, row, axis]) for axis in (1, 2)] for row in range(5)])
+        for side in (-1, 1):
+            y, z = side * (line[:, 0] + 0.003), line[:, 1]
+            into.sheet(np.array([np.stack([np.full(5, seam + x), y, z], 1) for x in (-0.008, 0.008)]), paint * 0.12)
+            into.box((seam + 0.14, side * (line[3, 0] + 0.01), line[3, 1] - 0.06), (0.17, 0.03, 0.025), paint * 0.7)
     for end, facing in ((0, -1), (-1, 1)):
         ring = grid[end]
         fan = np.array([(0, i, i + 1) for i in range(1, len(ring) - 1)])
@@ -187,7 +195,7 @@ def _cabin(shell: Solid, fittings: Solid, shape: _Shape, paint: np.ndarray) -> N
     xs = np.linspace(back, head, 5)
     rim = 0.06 * np.array([0, 1, 1.2, 1, 0])
     roof = [
-        [(x, y, high + rise * (1 - 0.6 * (y / top) ** 2)) for y in np.linspace(-top, top, 5)]
+        [(x, y, high + rise * (1 - (y / top) ** 2)) for y in np.linspace(-top, top, 5)]
         for x, rise in zip(xs, rim, strict=True)
     ]
     shell.sheet(np.array(roof), paint)
@@ -205,10 +213,9 @@ def _glazed(
     paint: np.ndarray,
 ) -> None:
     shell.sheet(_patch(corners, bulge, (0, 1), (0, 1)), paint)
-    middle = corners.mean(0) - (corners.mean(0) * (1, 0, 0) * 0.5)
     out = np.cross(corners[1] - corners[0], corners[3] - corners[0])
-    out *= 0.008 / np.linalg.norm(out) * (1 if out @ (corners.mean(0) - middle * (1, 0, 1)) >= 0 else -1)
-    fade = np.array([0.7, 1.3, 2.4])[None, :, None]
+    out *= 0.008 / np.linalg.norm(out)
+    fade = np.array([0.7, 1.0, 1.5])[None, :, None]
     for pane in panes:
         shell.sheet(_patch(corners, bulge, pane, share) + out, np.broadcast_to(GLASS * fade, (5, 3, 3)))
 
@@ -239,16 +246,16 @@ def _ends(shell: Solid, fittings: Solid, plates: Solid, shape: _Shape) -> None:
 
 def _car_wheel(into: Solid, x: float, side: int, y_m: float, radius: float) -> None:
     outer, inner = side * y_m, side * (y_m - 0.22)
-    into.tube((x, inner, radius), (x, outer, radius), radius, RUBBER, sides=18)
-    into.tube((x, outer, radius), (x, outer + side * 0.006, radius), radius * 0.68, (0.12,) * 3, sides=14)
+    into.tube((x, inner, radius), (x, outer, radius), radius, RUBBER, sides=14)
+    into.tube((x, outer, radius), (x, outer + side * 0.006, radius), radius * 0.68, (0.12,) * 3, sides=10)
     for angle in np.arange(5) * 2 * math.pi / 5 + 0.3 * x:
         tip = radius * 0.62
         into.tube(
             (x, outer + side * 0.012, radius),
             (x + tip * math.cos(angle), outer + side * 0.012, radius + tip * math.sin(angle)),
-            0.045, (0.4,) * 3, end_radius=0.03, sides=4, cap=False,
+            0.045, (0.4,) * 3, end_radius=0.03, sides=3, cap=False,
         )  # fmt: skip
-    into.tube((x, inner, radius), (x, inner - side * 0.02, radius + 0.04), radius + 0.02, (0.01,) * 3, sides=12)
+    into.tube((x, inner, radius), (x, inner - side * 0.02, radius + 0.04), radius + 0.02, (0.01,) * 3, sides=8)
 
 
 class _Leaning:
@@ -261,11 +268,11 @@ class _Leaning:
         return along, across + self._lean * up, up - abs(self._lean) * 0.2 * abs(across)
 
 
-def _wheel(into: Solid, place: _Leaning, hub: float, radius: float, *, spokes: int = 7, tyre_m: float = 0.02) -> None:
+def _wheel(into: Solid, place: _Leaning, hub: float, radius: float, *, spokes: int = 6, tyre_m: float = 0.02) -> None:
     """A bicycle's wheel: tyre, rim, spokes, hub."""
-    angles = np.linspace(0, 2 * math.pi, 19)
+    angles = np.linspace(0, 2 * math.pi, 15)
     rim = [place(hub + radius * math.cos(a), radius + tyre_m + radius * math.sin(a)) for a in angles]
-    into.rod(rim, tyre_m, RUBBER, sides=5)
+    into.rod(rim, tyre_m, RUBBER, sides=4)
     inner = [place(hub + 0.9 * radius * math.cos(a), radius + tyre_m + 0.9 * radius * math.sin(a)) for a in angles]
     into.rod(inner, 0.008, STEEL, sides=3)
     for angle in np.linspace(0, math.pi, spokes + 1)[:-1]:
