@@ -43,6 +43,7 @@ textures-power-2 none
 sync-video 0
 model-cache-dir
 audio-library-name null
+garbage-collect-states 0
 notify-level-egldisplay error
 notify-level-device fatal
 """
