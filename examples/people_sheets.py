@@ -56,7 +56,8 @@ def main(folder: Path, count: int) -> None:
         sheets["heads"] = contact_sheet(rows_of([studio.shoot(each, head=True, moving=0.0) for each in people], 15))
         sheets["walk"] = walk_strip(studio, people[0], frames=12)
     with Studio(160) as studio:
-        one = random_identity(SEED, 1, 4, body="natural")
+        everyone = (random_identity(SEED, 1, number, body="natural") for number in range(99))
+        one = next(somebody for somebody in everyone if somebody.body.gender == "female")
         garments = islice(catalogue(), count if count < 60 else None)
         pictures = [studio.shoot(build_person(dressed(one, each)), turn_deg=20.0, moving=0.0) for each in garments]
         sheets["garments"] = contact_sheet(rows_of(pictures, 26))

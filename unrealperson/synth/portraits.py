@@ -19,7 +19,7 @@ from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.view import View, aimed
 from unrealperson.synth.world import Actor, World
 
-_WIDE_M, _TALL_M = 1.1, 2.2
+_WIDE_M, _TALL_M = 1.2, 2.4
 _DISTANCE_M = 8.0
 _ROOM_M = 14.0
 _NOON = Light(
