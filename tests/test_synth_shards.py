@@ -64,6 +64,11 @@ def test_each_scene_has_its_own_batches() -> None:
     assert len({shard.name for shard in made}) == 5
 
 
+def test_versions_share_the_frames_of_a_scene() -> None:
+    made = shards(SynthConfig(people=5, test_people=0, people_per_batch=3, scenes=(1,), versions=(1, 3)))
+    assert [(shard.version, shard.batch, shard.first) for shard in made] == [(1, 0, 0), (1, 1, 3), (3, 2, 0), (3, 3, 3)]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -71,6 +76,7 @@ def test_each_scene_has_its_own_batches() -> None:
         ({"scenes": (1, 1)}, "different numbers"),
         ({"scenes": (0,)}, "from 1"),
         ({"scenes": (1, 2), "endpoint": "127.0.0.1:9000"}, "shows one level"),
+        ({"versions": (1, 4)}, "different ones of 1, 2 and 3"),
         ({"people_per_batch": -1}, "0 .the scene's own. or more"),
         ({"cameras": 1000}, "0 .the scene's own. ... 999"),
     ],
@@ -99,7 +105,7 @@ def files(folder: Path) -> dict[str, str]:
     [(5, 2, [(0, 2), (2, 2), (4, 1)]), (4, 2, [(0, 2), (2, 2)]), (1, 24, [(0, 1)])],
 )
 def test_people_are_split_into_batches(people: int, batch: int, expected: list[tuple[int, int]]) -> None:
-    made = shards(SynthConfig(people=people, test_people=0, people_per_batch=batch, scenes=(3,), version=2))
+    made = shards(SynthConfig(people=people, test_people=0, people_per_batch=batch, scenes=(3,), versions=(2,)))
     assert [(shard.first, shard.count) for shard in made] == expected
     assert [shard.batch for shard in made] == list(range(len(expected)))
     assert {(shard.scene, shard.version) for shard in made} == {(3, 2)}

@@ -34,8 +34,8 @@ class SynthConfig:
     """Every person, path, light and sensor is a pure function of this seed."""
     scenes: tuple[int, ...] = (1,)
     """Scene numbers X of the folder names unreal_vX.Y: 1 street, 2 plaza, 3 yard, 4 supermarket, 5 station hall."""
-    version: int = 1
-    """Model version Y of the folder name unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
+    versions: tuple[int, ...] = (1,)
+    """Model versions Y of the folder names unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
     body: Literal["massproduce", "natural"] = "massproduce"
     """Body shapes: the original's distributions, or those met in a street."""
     colors: Literal["wardrobe", "black", "uniform"] = "wardrobe"
@@ -51,9 +51,9 @@ class SynthConfig:
     picture_share: float = 1.0
     """How many garments take a picture, 0 ... 1; the others and all shoes are painted."""
     people: int = 72
-    """Identities to make; they are numbered P = 0 ... people - 1."""
+    """Identities of each version; they are numbered P = 0 ... people - 1."""
     test_people: int = 24
-    """The last so many identities are marked split=test, the others split=train."""
+    """The last so many identities of each version are marked split=test, the others split=train."""
     people_per_batch: int = 24
     """Identities that walk through a scene together; 0: the scene's own, 100 / 100 / 100 / 50 / 50."""
     crowding: float = 0.0
@@ -99,6 +99,10 @@ class SynthConfig:
         _require(
             bool(self.scenes) and len(set(self.scenes)) == len(self.scenes) and min(self.scenes) >= 1,
             f"synth.scenes must be different numbers from 1, at least one, got {list(self.scenes)}",
+        )
+        _require(
+            bool(self.versions) and len(set(self.versions)) == len(self.versions) and set(self.versions) <= {1, 2, 3},
+            f"synth.versions must be different ones of 1, 2 and 3, got {list(self.versions)}",
         )
         _require(
             not self.endpoint or len(self.scenes) == 1,

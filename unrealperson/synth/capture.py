@@ -374,7 +374,9 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
             endpoint = Endpoint(parse_endpoint(config.endpoint), timeout_s=config.timeout_s)
             yield from _drive(stack.enter_context(endpoint), config, shard)
             return
-        simulator = stack.enter_context(launch_simulator(replace(config, scenes=(shard.scene,))))
+        simulator = stack.enter_context(
+            launch_simulator(replace(config, scenes=(shard.scene,), versions=(shard.version,)))
+        )
         try:
             endpoint = stack.enter_context(Endpoint(simulator.address, timeout_s=config.timeout_s))
             yield from _drive(endpoint, config, shard)

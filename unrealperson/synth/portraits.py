@@ -164,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config_path, out, count = sys.argv[1:] if arguments is None else arguments
     config = load_config(config_path).synth
     make = person_maker(config)
-    people = [make(config.seed, config.version, number) for number in range(min(int(count), config.people))]
+    number = np.arange(min(int(count), config.people * len(config.versions)))
+    who = zip(number % len(config.versions), number // len(config.versions), strict=True)
+    people = [make(config.seed, config.versions[version], int(person)) for version, person in who]
     with Studio() as studio:
         sheet = Image.fromarray(front_and_back(studio, people))
     with replacing(Path(out)) as partial:

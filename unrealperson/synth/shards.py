@@ -45,16 +45,20 @@ def shards(config: SynthConfig) -> list[Shard]:
     """Splits the people into batches that walk together.
 
     Args:
-        config: scenes, people and people_per_batch.
+        config: scenes, versions, people and people_per_batch.
 
     Returns:
-        Shards in order, scene after scene; the last of a scene may be smaller.
+        Shards in order, scene after scene, version after version; batches of a scene are counted through, so that
+        each has frame numbers and times of its own.
     """
     work = []
     for scene in config.scenes:
         together = config.people_per_batch or usual(scene).people
-        for batch, first in enumerate(range(0, config.people, together)):
-            work.append(Shard(scene, config.version, batch, first, min(together, config.people - first)))
+        batch = 0
+        for version in config.versions:
+            for first in range(0, config.people, together):
+                work.append(Shard(scene, version, batch, first, min(together, config.people - first)))
+                batch += 1
     return work
 
 

@@ -516,7 +516,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
         World(
             scene,
             seed=config.seed,
-            version=config.version,
+            version=config.versions[0],
             lights=config.lights or usual(number).lights,
             hours=config.hours,
             crowding=config.crowding,

@@ -32,9 +32,11 @@ def export_people(config: Config, out: Path) -> list[Path]:
         The people's folders, in the order of their numbers.
 
     Raises:
-        ValueError: the folder holds people of another configuration.
+        ValueError: the folder holds people of another configuration, or more than one version is asked for.
         RuntimeError: another process works in the folder, or the body model is missing.
     """
+    if len(config.synth.versions) != 1:
+        raise ValueError(f"people are exported one version at a time: give one of {list(config.synth.versions)}")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with only_process(out):
@@ -67,7 +69,7 @@ def export_person(config: SynthConfig, out: Path, number: int) -> Path:
     Returns:
         The person's folder.
     """
-    person = person_maker(config)(config.seed, config.version, number)
+    person = person_maker(config)(config.seed, config.versions[0], number)
     folder = out / name_of(number)
     partial_folder = out / f".partial-{folder.name}"
     shutil.rmtree(partial_folder, ignore_errors=True)
@@ -96,4 +98,4 @@ def _claim(config: Config, out: Path) -> None:
 
 def _looks(config: SynthConfig) -> dict[str, Any]:
     """Everything on which the people of a configuration depend."""
-    return {"seed": config.seed, "version": config.version, **person_maker(config).keywords}
+    return {"seed": config.seed, "versions": config.versions, **person_maker(config).keywords}
