@@ -22,8 +22,8 @@ _LEVEL_M = 0.12
 """Steps up to this height still count as floor."""
 _BODY_M = 0.35
 _FAR_M = 2.5
-_MOST_CIRCLES, _WIDEST_M = 1000, 1.2
-_PATHS = 6
+_MOST_CIRCLES, _WIDEST_M, _TRIED = 1000, 1.2, 60
+_PATHS, _STOPS, _DRAWS = 6, 24, 40
 _CHUNK = 1_000_000
 
 Grid = np.ndarray
@@ -108,8 +108,9 @@ def find_ground(floor: np.ndarray, others: np.ndarray, forbidden: np.ndarray) ->
     cell_m = max(_CELL_M, math.sqrt(float(np.prod(high - low)) / _MOST_CELLS))
     if cell_m > 2 * _CELL_M:
         raise ValueError(f"its ground measures {high[0] - low[0]:.0f} x {high[1] - low[1]:.0f} m; mark a part as floor")
-    low = low - 2 * cell_m
-    shape = tuple(np.ceil((high - low) / cell_m).astype(int) + 2)
+    margin_m = _WIDEST_M + 2 * cell_m
+    low = low - margin_m
+    shape = tuple(np.ceil((high + margin_m - low) / cell_m).astype(int))
     is_floor, blocked, overhead = np.zeros(shape, bool), np.zeros(shape, bool), np.full(shape, np.inf)
     for points in _samples(flat, 0.45 * cell_m):
         x, y, _ = _cells(points, low, cell_m, shape)
@@ -143,7 +144,7 @@ def cover_with_circles(ground: Ground) -> np.ndarray:
     Returns:
         [k, 3] float64: x, y, radius in metres; at most 1,000.
     """
-    depth = _distance(~ground.free, ground.cell_m)
+    depth = _distance(~ground.free, ground.cell_m, beyond=True)
     outside = np.argwhere((depth > 0) & (depth < _WIDEST_M + ground.cell_m))
     edge = np.argwhere((depth > 0) & (depth < 1.5 * ground.cell_m))
     middles, targets = ground.middle(outside), ground.middle(edge)
@@ -154,7 +155,11 @@ def cover_with_circles(ground: Ground) -> np.ndarray:
         near = np.abs(middles - targets[0]).max(1) <= _WIDEST_M + slack
         reach = radius[near] + slack - np.hypot(*(middles[near] - targets[0]).T)
         able = np.flatnonzero(reach >= 0)
-        best = able[np.argmax(radius[near][able])]
+        able = able[radius[near][able] >= 0.7 * radius[near][able].max()]
+        able = able[:: math.ceil(len(able) / _TRIED)]
+        around = targets[np.abs(targets - targets[0]).max(1) <= 3 * _WIDEST_M]
+        gap = np.hypot(*(middles[near][able][:, None] - around).transpose(2, 0, 1)) - radius[near][able][:, None]
+        best = able[np.argmax((gap <= slack).sum(1))]
         at, wide = middles[near][best], radius[near][best]
         circles.append((*at, wide))
         targets = targets[np.hypot(*(targets - at).T) > wide + slack]
@@ -181,27 +186,22 @@ def closed_paths(ground: Ground) -> tuple[np.ndarray, ...]:
     wide = _largest(ground.gap_m >= CLEAR_M + 0.05)
     for clear_m in (1.5, 1.15):
         roomy = _largest(ground.gap_m >= clear_m)
-        if roomy.sum() > 0.5 * wide.sum():
+        if roomy.sum() > 0.6 * wide.sum():
             wide = roomy
             break
     cells = np.argwhere(wide)
     if len(cells) * ground.cell_m**2 < 2.0:
         raise ValueError(f"its free ground is nowhere wide enough for a path {2 * CLEAR_M:g} m wide")
     rng = np.random.default_rng(0)
-    stops = _spread(cells, 14)
-    paths: list[np.ndarray] = []
-    for number in range(20 * _PATHS):
-        chosen = stops[:8] if number == 0 else stops[rng.choice(len(stops), min(len(stops), 5), replace=False)]
-        away = chosen - chosen.mean(0)
-        chosen = chosen[np.argsort(np.arctan2(away[:, 1], away[:, 0]), kind="stable")]
+    stops = _spread(cells, _STOPS)
+    paths = []
+    for number in range(_PATHS):
+        count = min(len(stops), 8 if number == 0 else 5)
+        drawn = [_around(stops[rng.choice(len(stops), count, replace=False)]) for _ in range(_DRAWS)]
+        chosen = max(drawn, key=_roundness)
         corners = np.concatenate([_way(wide, a, b)[:-1] for a, b in pairwise([*chosen, chosen[0]])])
-        line = _dense(ground.middle(corners))
-        known = any(len(path) == len(line) and np.allclose(path, line) for path in paths)
-        if len(line) >= 4 and (number >= 10 * _PATHS or not known):
-            paths.append(line)
-        if len(paths) == _PATHS:
-            return tuple(paths)
-    raise ValueError("its free ground is too small for closed paths")
+        paths.append(_dense(ground.middle(corners)))
+    return tuple(paths)
 
 
 def _cells(points: np.ndarray, low: np.ndarray, cell_m: float, shape: Sequence[int]) -> tuple[np.ndarray, ...]:
@@ -218,8 +218,8 @@ def _samples(corners: np.ndarray, spacing_m: float) -> Iterator[np.ndarray]:
     a, b, c = np.take_along_axis(corners, turn[..., None], 1).swapaxes(0, 1)
     longest = sides.max(1, initial=0.0)
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    counts = np.stack([longest, area / np.maximum(longest, 1e-9)], 1) / spacing_m
-    counts = 2 ** np.ceil(np.log2(np.clip(counts, 1, 4096))).astype(np.int64)
+    needed = np.stack([longest, area / np.maximum(longest, 1e-9)], 1) / spacing_m
+    counts = 2 ** np.ceil(np.log2(np.clip(needed, 1, 4096))).astype(np.int64)
     for along, across in np.unique(counts, axis=0):
         rows = np.flatnonzero((counts == (along, across)).all(1))
         u, v = np.meshgrid(np.linspace(0, 1, along + 1), np.linspace(0, 1, across + 1), indexing="ij")
@@ -228,11 +228,11 @@ def _samples(corners: np.ndarray, spacing_m: float) -> Iterator[np.ndarray]:
             yield np.einsum("sk,ktc->tsc", share, np.stack([a[part], b[part], c[part]])).reshape(-1, 3)
 
 
-def _distance(inside: Grid, cell_m: float) -> Grid:
-    """Metres from the middle of each cell to that of the nearest one that is not inside, at most `_FAR_M`; the
-    world beyond the grid is not inside."""
+def _distance(inside: Grid, cell_m: float, *, beyond: bool = False) -> Grid:
+    """Metres from the middle of each cell to that of the nearest one that is not inside, at most `_FAR_M`; `beyond`
+    says whether the world beyond the grid is inside."""
     far = math.ceil(_FAR_M / cell_m)
-    padded = np.pad(inside, far)
+    padded = np.pad(inside, far, constant_values=beyond)
     gap = np.where(padded, far, 0).astype(np.int32)
     for _ in range(far):
         gap[1:] = np.minimum(gap[1:], gap[:-1] + 1)
@@ -280,6 +280,19 @@ def _spread(cells: np.ndarray, count: int) -> np.ndarray:
         nearest = np.minimum(nearest, ((cells - chosen[-1]) ** 2).sum(1))
         chosen.append(cells[nearest.argmax()])
     return np.array(chosen)
+
+
+def _around(points: np.ndarray) -> np.ndarray:
+    """Points in their order around their middle."""
+    away = points - points.mean(0)
+    return points[np.argsort(np.arctan2(away[:, 1], away[:, 0]), kind="stable")]
+
+
+def _roundness(polygon: np.ndarray) -> float:
+    """Area over circumference: large for wide loops, small for thin ones and stars."""
+    onward = np.roll(polygon, -1, axis=0)
+    area = 0.5 * abs(float((polygon[:, 0] * onward[:, 1] - polygon[:, 1] * onward[:, 0]).sum()))
+    return area / max(float(np.hypot(*(onward - polygon).T).sum()), 1e-9)
 
 
 def _way(inside: Grid, start: np.ndarray, end: np.ndarray) -> np.ndarray:
