@@ -35,6 +35,7 @@ ROLES = ("path", "camera", "lamp", "floor", "obstacle")
 _FILE_BYTES, _JSON_BYTES = 512 << 20, 32 << 20
 _NODES, _VERTICES, _TRIANGLES = 20_000, 3_000_000, 3_000_000
 _IMAGE_PX, _TEXTURE_PX = 8192, 1024
+_FAR_M = 1e6
 _KNOWN = {
     "KHR_lights_punctual", "KHR_texture_transform", "KHR_mesh_quantization", "KHR_materials_emissive_strength",
     "KHR_materials_unlit",
@@ -121,7 +122,7 @@ class _Document:
             text = data
         if len(text) > _JSON_BYTES:
             raise ValueError(f"its JSON has {len(text)} bytes, the most is {_JSON_BYTES}")
-        self.json: dict[str, Any] = json.loads(text)
+        self.json: dict[str, Any] = json.loads(text, parse_constant=_refuse)
         version = self.json["asset"]["version"]
         if not str(version).startswith("2."):
             raise ValueError(f"it is glTF {version}, only 2 is supported")
@@ -160,7 +161,7 @@ class _Document:
             if role in marked:
                 marked[role] += [mesh.name for mesh in made]
             meshes += made
-        said = scene.get("extras", {}).get("unrealperson")
+        said = _said(scene)
         if said not in (None, "indoor", "outdoor"):
             raise ValueError(f"the scene's extras say unrealperson = {said!r}; it may be 'indoor' or 'outdoor'")
         if not meshes:
@@ -193,10 +194,9 @@ class _Document:
                 raise ValueError(f"node {index} is there twice, or there are more than {_NODES} nodes")
             seen.add(index)
             matrix = above @ _local(node)
-            if not np.isfinite(matrix).all():
-                raise ValueError(f"node {index} has a place that is no number")
-            extras = node.get("extras")
-            role = extras.get("unrealperson", "") if isinstance(extras, dict) else ""
+            if not np.abs(matrix).max() < _FAR_M:
+                raise ValueError(f"node {index} lies or reaches {_FAR_M:g} m away")
+            role = _said(node) or ""
             if role not in ("", *ROLES):
                 raise ValueError(f"node {index} says unrealperson = {role!r}; it may be {', '.join(ROLES)}")
             role = role or inherited
@@ -436,6 +436,16 @@ def _chunks(data: bytes) -> tuple[bytes, bytes]:
         found.setdefault(kind, data[at + 8 : at + 8 + size])
         at += 8 + size
     return found[b"JSON"], found.get(b"BIN\0", b"")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _said(thing: dict[str, Any]) -> Any:
+    """What the extras of a node or scene say to this reader."""
+    extras = thing.get("extras")
+    return extras.get("unrealperson") if isinstance(extras, dict) else None
 
 
 def _local(node: dict[str, Any]) -> np.ndarray:
