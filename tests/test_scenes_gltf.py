@@ -265,15 +265,29 @@ def test_too_large(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("size_m", "message"),
-    [((0.5, 0.5), "no free ground that is wide enough"), ((1.5, 1.5), "nowhere wide enough"), ((900, 900), "as floor")],
+    [((0.5, 0.5), "no free ground that is wide enough"), ((1.5, 1.5), "nowhere wide enough")],
 )
-def test_ground_of_a_wrong_size(tmp_path, size_m, message):
+def test_ground_that_is_too_small(tmp_path, size_m, message):
     model = ModelFile()
     wide, deep = size_m
     corners = np.array([[0, 0, 0], [wide, 0, 0], [wide, deep, 0], [0, deep, 0]])
     model.add_node("floor", mesh=model.add_mesh(corners, [[0, 1, 2], [0, 2, 3]]))
     with pytest.raises(ValueError, match=message):
         place(tmp_path, model)
+
+
+def test_of_a_wide_plain_the_part_around_its_things_is_walked_on(tmp_path):
+    model = ModelFile()
+    corners = np.array([[-2000, -1500, 0], [2000, -1500, 0], [2000, 1500, 0], [-2000, 1500, 0]])
+    model.add_node("plain", mesh=model.add_mesh(corners, [[0, 1, 2], [0, 2, 3]]))
+    for number in range(9):
+        x, y = 300 + 8 * (number % 3), -200 + 8 * (number // 3)
+        model.add_box(f"tower.{number}", (x - 1, y - 1, 0), (x + 1, y + 1, 4))
+    scene = place(tmp_path, model)
+    x0, y0, x1, y1 = scene.bounds
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((308, -192), abs=1.5)
+    assert 58 < x1 - x0 < 64 and 58 < y1 - y0 < 64
+    assert len(scene.paths) >= 4 and not scene.is_free(np.array([308, -192]), 0.1)
 
 
 FUNCTIONS = f"""

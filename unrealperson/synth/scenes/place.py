@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from unrealperson.synth.scenes.gltf import Model, read_gltf
 from unrealperson.synth.scenes.lamps import Lamp
-from unrealperson.synth.scenes.scene import Mesh, Scene
+from unrealperson.synth.scenes.scene import Scene
 from unrealperson.synth.scenes.walkable import closed_paths, cover_with_circles, find_ground, floor_height
 from unrealperson.synth.view import View
 
@@ -21,7 +21,7 @@ MODEL_SUFFIXES = (".glb", ".gltf")
 _CEILING_M = (2.2, 12.0)
 _COVERED = 0.6
 """A place is indoors where a ceiling covers at least this share of its ground."""
-_CEILING_LAMP, _LAMP_EVERY_M = (7.0, 6.8, 6.3), 4.0
+_CEILING_LAMP, _LAMP_EVERY_M = (9.0, 8.8, 8.2), 5.0
 _BODY_M = 0.3
 
 
@@ -73,17 +73,12 @@ def scene_from_model(model: Model, *, name: str, number: int, seed: int) -> Scen
     Raises:
         ValueError: people find no room.
     """
-    floors = [mesh for mesh in model.meshes if mesh.name in model.floors] or list(model.meshes)
-    height_m = floor_height(_corners(floors))
-    model = _lowered(model, height_m)
-    floors = [mesh for mesh in model.meshes if mesh.name in model.floors] or list(model.meshes)
-    forbidden = [mesh for mesh in model.meshes if mesh.name in model.obstacles]
-    if not model.floors:
-        floors = [mesh for mesh in floors if mesh.name not in model.obstacles]
-    ground = find_ground(_corners(floors), _corners(model.meshes), _corners(forbidden))
+    floors = model.floors or {mesh.name for mesh in model.meshes} - model.obstacles
+    model = _lowered(model, floor_height(_corners(model, floors)))
+    paths = tuple(path[:, :2] for path in model.paths)
+    ground = find_ground(_corners(model, floors), _corners(model), _corners(model, model.obstacles), paths)
     indoor = ground.covered >= _COVERED if model.indoor is None else model.indoor
     ceiling_m = float(np.clip(ground.ceiling_m, *_CEILING_M)) if indoor else np.inf
-    paths = tuple(path[:, :2] for path in model.paths) or closed_paths(ground)
     lamps = model.lamps
     if indoor and not lamps:
         x0, y0, x1, y1 = ground.bounds
@@ -96,7 +91,7 @@ def scene_from_model(model: Model, *, name: str, number: int, seed: int) -> Scen
         "".join(letter for letter in name.title() if letter.isalnum()) or "Place",
         seed,
         model.meshes,
-        paths,
+        paths or closed_paths(ground),
         cover_with_circles(ground),
         ground.bounds,
         model.views,
@@ -106,9 +101,10 @@ def scene_from_model(model: Model, *, name: str, number: int, seed: int) -> Scen
     )
 
 
-def _corners(meshes: list[Mesh] | tuple[Mesh, ...]) -> np.ndarray:
-    """[T, 3, 3] float64 corners of all triangles."""
-    return np.concatenate([np.zeros((0, 3, 3)), *(mesh.positions[mesh.faces].astype(np.float64) for mesh in meshes)])
+def _corners(model: Model, names: Set[str] | None = None) -> np.ndarray:
+    """[T, 3, 3] float64 corners of the triangles of all meshes, or of those of these names."""
+    chosen = [mesh.positions[mesh.faces] for mesh in model.meshes if names is None or mesh.name in names]
+    return np.concatenate([np.zeros((0, 3, 3)), *chosen])
 
 
 def _lowered(model: Model, height_m: float) -> Model:
