@@ -22,9 +22,9 @@ from unrealperson.synth.world import World
 THINGS = (
     (make_bench, -2.5, 5.2, 0.0), (make_bench, 2.5, 5.2, 0.0), (make_bin, 0.0, 5.4, 0.0), (make_lantern, 7.2, 5.3, 0.0),
     (make_planter, -4.5, 0.3, 90.0), (make_cafe_table, 6.6, -2.8, 0.0), (make_bicycle, -7.4, -2.0, 80.0),
-    (make_bicycle, -7.4, -2.9, 97.0), (make_lantern, -7.2, 5.3, 0.0),
+    (make_bicycle, -7.4, -2.9, 97.0), (make_lantern, -3.0, -5.4, 0.0),
 )  # fmt: skip
-WALLS = [[(-8, 6), (8, 6)], [(-8, -6), (-8, 6)], [(8, 6), (8, -6)]]
+WALLS = [[(-8, 6), (8, 6)], [(-8, -6), (-8, 6)], [(8, 6), (8, -6)], [(8, -6), (-8, -6)]]
 
 
 def build_yard(seed: int) -> Scene:
