@@ -252,11 +252,10 @@ def test_too_large(tmp_path, monkeypatch):
         ("_NODES", 3, "more than 3 nodes"),
         ("_TRIANGLES", 20, "20 triangles"),
         ("_IMAGE_PX", 32, "the most is 32 a side"),
+        ("_TEXTURE_BYTES", 999, "pictures take more than 999 bytes"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(f"unrealperson.synth.scenes.gltf.{name}", value)
-            if name == "_FILE_BYTES":
-                patch.setattr("unrealperson.synth.scenes.gltf._load.__defaults__", (value,))
             with pytest.raises(ValueError, match=message):
                 read_gltf(path)
     monkeypatch.setattr("unrealperson.synth.scenes.gltf._TEXTURE_PX", 16)

@@ -32,7 +32,7 @@ from unrealperson.synth.view import View
 ROLES = ("path", "camera", "lamp", "floor", "obstacle")
 """What the extras of a node may call it: {"unrealperson": ROLE}; floor and obstacle hold for all nodes below it."""
 
-_FILE_BYTES, _JSON_BYTES = 512 << 20, 32 << 20
+_FILE_BYTES, _JSON_BYTES, _TEXTURE_BYTES = 512 << 20, 32 << 20, 256 << 20
 _NODES, _VERTICES, _TRIANGLES = 20_000, 3_000_000, 3_000_000
 _IMAGE_PX, _TEXTURE_PX = 8192, 1024
 _FAR_M = 1e6
@@ -103,9 +103,9 @@ def read_gltf(path: Path) -> Model:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _load(path: Path, limit: int = _FILE_BYTES) -> bytes:
-    if path.stat().st_size > limit:
-        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, the most is {limit}")
+def _load(path: Path) -> bytes:
+    if path.stat().st_size > _FILE_BYTES:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, the most is {_FILE_BYTES}")
     return path.read_bytes()
 
 
@@ -419,6 +419,8 @@ class _Document:
                 raise ValueError(f"picture {index} is no PNG or JPEG: {error}") from error
             small.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
             self.images[index] = np.asarray(small)
+            if sum(texture.nbytes for texture in self.images.values()) > _TEXTURE_BYTES:
+                raise ValueError(f"its pictures take more than {_TEXTURE_BYTES} bytes; make them smaller")
         return self.images[index]
 
 
