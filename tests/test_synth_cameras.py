@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -92,8 +93,17 @@ def test_any_number_of_cameras():
     assert views == camera_views(1, 16, 5)
     assert views[6:] != camera_views(1, 16, 6)[6:]
     assert all(2.2 <= view.position_m[2] <= 8.0 and 40 <= view.fov_deg <= 75 for view in views)
+    many = camera_views(1, 200, 5)
+    assert many[:16] == views and len(set(many)) == 200
     with pytest.raises(ValueError, match="at least 1 camera"):
         camera_views(1, 0, 0)
+
+
+def test_where_no_camera_fits(monkeypatch):
+    blocked = dataclasses.replace(make_scene(1, 0), bounds=(90.0, 90.0, 91.0, 91.0), views=())
+    monkeypatch.setattr("unrealperson.synth.cameras.make_scene", lambda number, seed: blocked)
+    with pytest.raises(ValueError, match="CityStreet has no room for 3 cameras"):
+        camera_views(1, 3, 0)
 
 
 def test_people_have_a_useful_size():

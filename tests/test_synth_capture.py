@@ -44,7 +44,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The simulator over boxes in place of the child process, at the fakes' two views."""
     with running_simulator() as running:
         monkeypatch.setattr(module, "launch_simulator", lambda config: contextlib.nullcontext(running))
-        monkeypatch.setattr(module, "camera_views", lambda scene, count, seed: VIEWS[:count])
+        monkeypatch.setattr(module, "camera_views", lambda scene, count, seed, place: VIEWS[:count])
         monkeypatch.setattr(module, "camera_sensors", lambda scene, count, seed: [Sensor(noise=3.0)] * count)
         yield running
 

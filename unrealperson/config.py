@@ -34,6 +34,8 @@ class SynthConfig:
     """Every person, path, light and sensor is a pure function of this seed."""
     scenes: tuple[int, ...] = (1,)
     """Scene numbers X of the folder names unreal_vX.Y: 1 street, 2 plaza, 3 yard, 4 supermarket, 5 station hall."""
+    place: str = ""
+    """The user's own scene: FILE.py:FUNCTION (its code is run), FILE.glb or FILE.gltf; empty: the numbered scene."""
     versions: tuple[int, ...] = (1,)
     """Model versions Y of the folder names unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
     body: Literal["massproduce", "natural"] = "massproduce"
@@ -103,6 +105,14 @@ class SynthConfig:
         _require(
             bool(self.versions) and len(set(self.versions)) == len(self.versions) and set(self.versions) <= {1, 2, 3},
             f"synth.versions must be different ones of 1, 2 and 3, got {list(self.versions)}",
+        )
+        _require(
+            not self.place or self.place.endswith((".glb", ".gltf")) or ":" in self.place,
+            f"synth.place must be FILE.py:FUNCTION, FILE.glb or FILE.gltf, got {self.place!r}",
+        )
+        _require(
+            not self.place or len(self.scenes) == 1,
+            f"synth.place is one scene: give one of synth.scenes = {list(self.scenes)}",
         )
         _require(
             not self.endpoint or len(self.scenes) == 1,

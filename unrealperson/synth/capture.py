@@ -404,8 +404,9 @@ def parse_endpoint(text: str) -> tuple[str, int] | str:
 def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
     live = bool(config.endpoint)
     cameras = config.cameras or usual(shard.scene).cameras
-    views = camera_views(shard.scene, cameras, config.seed)
+    views = camera_views(shard.scene, cameras, config.seed, place=config.place)
     sensors = camera_sensors(shard.scene, cameras, config.seed)
+    scene = None if live else make_scene(shard.scene, config.seed, place=config.place)
     lights = config.lights or usual(shard.scene).lights
     colors = _spawn(endpoint, "" if live else f" {shard.first} {shard.count}")
     endpoint.request("vrun ce LCreset")
@@ -423,7 +424,7 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
         else:
             endpoint.request("vrun ce Pause")
         number = shard.batch * config.instants + instant
-        gain = 1.0 if live else make_scene(shard.scene, config.seed).light(light, lights, config.hours).gain
+        gain = 1.0 if scene is None else scene.light(light, lights, config.hours).gain
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
             image, mask, people = _look(endpoint, view, live=live)
             height, width = mask.shape[:2]

@@ -511,7 +511,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
     from unrealperson.synth.world import World
 
     number = config.scenes[0]
-    scene = add_clutter(make_scene(number, config.seed), config.crowding)
+    scene = add_clutter(make_scene(number, config.seed, place=config.place), config.crowding)
     return Simulator(
         World(
             scene,
@@ -523,7 +523,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
             make=person_maker(config),
         ),
         Renderer(scene, width=config.width, height=config.height),
-        views=camera_views(number, config.cameras or usual(number).cameras, config.seed),
+        views=camera_views(number, config.cameras or usual(number).cameras, config.seed, place=config.place),
         width=config.width,
         height=config.height,
         people=config.people_per_batch or usual(number).people,

@@ -9,6 +9,7 @@ from functools import lru_cache
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.light import Light
 from unrealperson.synth.scenes.market import build_market
+from unrealperson.synth.scenes.place import make_place
 from unrealperson.synth.scenes.plaza import build_plaza
 from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.scenes.station import build_station
@@ -58,16 +59,19 @@ def usual(scene: int) -> Usual:
 
 
 @lru_cache(maxsize=4)
-def make_scene(number: int, seed: int) -> Scene:
+def make_scene(number: int, seed: int, *, place: str = "") -> Scene:
     """Builds a scene.
 
     Args:
         number: scene number X.
         seed: chooses textures, clutter and light steps; paths, obstacles and cameras do not depend on it.
+        place: function or model that takes the place of the scene of that number, as for `make_place`.
 
     Raises:
         ValueError: no such scene.
     """
+    if place:
+        return make_place(place, number, seed)
     if number not in SCENES:
         known = ", ".join(f"{key} ({name})" for key, (name, _) in SCENES.items())
         raise ValueError(f"no scene {number}; there is {known}")
