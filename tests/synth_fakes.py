@@ -130,7 +130,7 @@ def running_simulator(
         interval_s=interval_s,
     )
     with Server(simulator.run, unix=unix) as server:
-        simulator.server = server
+        simulator.game.server = server
         thread = threading.Thread(target=server.serve, kwargs={"idle": simulator.idle})
         thread.start()
         try:
