@@ -28,9 +28,10 @@ class FakeActor:
     position_m: tuple[float, float, float]
     yaw_deg: float = 90.0
     speed_mps: float = 1.25
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def positions(self) -> np.ndarray:
-        return CORNERS + self.position_m
+        return CORNERS * self.scale + self.position_m
 
     def surface(self) -> tuple[np.ndarray, np.ndarray]:
         return self.positions(), FACES
@@ -65,6 +66,10 @@ class FakeWorld:
             self.actor_count = number + 1
             names.append(name)
         return names
+
+    def rename(self, name: str, new_name: str) -> None:
+        self.actors[new_name] = self.actors.pop(name)
+        self.actors[new_name].name = new_name
 
     def despawn(self) -> None:
         self.actors.clear()

@@ -78,6 +78,8 @@ class SynthConfig:
     """Give each camera its own exposure, white balance, gamma, blur and noise."""
     endpoint: str = ""
     """host:port of a running Unreal Engine with UnrealCV; empty: the embedded simulator."""
+    compat: bool = False
+    """As the original's level: one AddActor spawns one person more than people_per_batch."""
     workers: int = 0
     """Simulators that run side by side; 0: one per core. Does not change the output."""
     keep_frames: bool = False

@@ -6,19 +6,15 @@ The endpoint is the embedded simulator, started as a child process, or any runni
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
-import logging
 import os
 import re
 import select
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +28,7 @@ from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.endpoint import Endpoint, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
 from unrealperson.synth.scenes import make_scene, usual
 from unrealperson.synth.sensors import camera_sensors
@@ -41,8 +38,6 @@ from unrealperson.synth.view import View, to_unreal
 LEVEL_PREFIX = "MH"
 """Only objects whose names start with it are persons."""
 
-FIRST_CONTACT_S = 15.0
-"""Longest wait for the first greeting of an endpoint: a wrong address must not cost a whole `timeout_s`."""
 SETTLE_S = 0.2
 """A game engine's camera follows its pawn only while the game runs: wait so long before Pause."""
 
@@ -83,172 +78,6 @@ class Frame(LabelledFrame):
     """
 
     view: View
-
-
-class Endpoint:
-    """An UnrealCV server reached through `unrealcv.Client`, with time limits and checked replies.
-
-    After a missed reply the official client hands every late reply to the next request, so a client that
-    timed out is replaced, and an echo proves that replies are in step again.
-    """
-
-    def __init__(self, address: tuple[str, int] | str, *, timeout_s: float) -> None:
-        """Connects.
-
-        Args:
-            address: (host, port), or the path of a Unix socket.
-            timeout_s: longest wait for a connection and for the replies of one `request`, in seconds.
-
-        Raises:
-            RuntimeError: nobody answers there, or another client is connected.
-        """
-        self._address = address
-        self._timeout_s = timeout_s
-        self._client: Any = None
-        self._replace_client(min(timeout_s, FIRST_CONTACT_S))
-
-    def __enter__(self) -> Endpoint:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disconnects."""
-        if self._client is not None:
-            self._client.disconnect()
-            self._client = None
-
-    def request(self, *commands: str) -> list[str | bytes]:
-        """Sends commands together and waits for all replies.
-
-        Commands that only read or set (vget, vset) are sent once more where a reply is late.
-
-        Args:
-            commands: command texts.
-
-        Returns:
-            One reply for each command: text, or bytes where it is no text.
-
-        Raises:
-            RuntimeError: an `error` reply, no reply in time, or a lost connection.
-        """
-        try:
-            replies = self._ask(list(commands))
-        except TimeoutError as error:
-            _logger.warning("%s; connecting again", error)
-            self._replace_client(self._timeout_s)
-            if not all(command.startswith(("vget", "vset")) for command in commands):
-                raise RuntimeError(f"{error}; it may or may not have been carried out") from error
-            try:
-                replies = self._ask(list(commands))
-            except TimeoutError as again:
-                raise RuntimeError(f"{again}, twice; raise synth.timeout_s or look at the server") from again
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, str) and reply.startswith("error"):
-                raise RuntimeError(f"the endpoint refused '{command}': {reply}")
-        return replies
-
-    def _ask(self, commands: list[str]) -> list[str | bytes]:
-        client = self._client
-        if client is None:
-            raise RuntimeError(f"the connection to {self._where} is closed")
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            _hang_up(client)
-
-        timer = threading.Timer(self._timeout_s, give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            replies = client.request(commands)
-        except ConnectionError as error:
-            if late.is_set():
-                raise TimeoutError(
-                    f"{self._where} sent no reply to '{commands[0]}' in {self._timeout_s:g} s"
-                ) from error
-            raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'") from error
-        finally:
-            timer.cancel()
-        if None in replies:
-            raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'")
-        return replies
-
-    def _replace_client(self, timeout_s: float) -> None:
-        """Connects a new client and checks that it gets its own replies."""
-        deadline_s = time.monotonic() + timeout_s
-        self.close()
-        while True:
-            problem = self._connect(max(deadline_s - time.monotonic(), 0.1))
-            if not problem:
-                nonce = uuid.uuid4().hex
-                try:
-                    if self._ask([f"vget /unrealcv/echo {nonce}"]) == [nonce]:
-                        return
-                    problem = "it does not echo what it is sent"
-                except (TimeoutError, RuntimeError) as error:
-                    problem = str(error)
-            self.close()
-            if time.monotonic() + 0.1 >= deadline_s or "refused" in problem:
-                raise RuntimeError(f"cannot use the UnrealCV server at {self._where}: {problem}")
-            time.sleep(0.1)
-
-    def _connect(self, timeout_s: float) -> str:
-        """Connects in a thread of its own, since the official client waits for a greeting without limit."""
-        kind = "unix" if isinstance(self._address, str) else "inet"
-        client = _client_class()(self._address, kind)
-        connected: list[bool] = []
-        thread = threading.Thread(target=lambda: connected.append(client.connect()), daemon=True)
-        thread.start()
-        thread.join(timeout_s)
-        if thread.is_alive():
-            _hang_up(client)
-            return f"no greeting within {timeout_s:.1f} s; is it an UnrealCV server?"
-        if connected != [True]:
-            return "no connection; is the server running, and is no other client connected?"
-        self._client = client
-        return ""
-
-    @property
-    def _where(self) -> str:
-        return self._address if isinstance(self._address, str) else "{}:{}".format(*self._address)
-
-
-def _hang_up(client: Any) -> None:
-    """Wakes whoever waits on the client's socket."""
-    sock = client.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(2)
-
-
-@functools.cache
-def _client_class() -> type:
-    """`unrealcv.Client` that is silent, and gives up a dead connection at once."""
-    try:
-        import unrealcv
-    except ImportError as error:
-        raise RuntimeError("synthesis needs the UnrealCV client: pip install 'unrealperson[synth]'") from error
-    logging.getLogger("unrealcv").setLevel(logging.CRITICAL)
-    unrealcv.print = _logger.debug
-
-    class QuietClient(unrealcv.Client):
-        RECONNECT_ATTEMPTS = 0
-
-        def _load_command_capabilities(self) -> None:
-            """Skips the probe: truth commands are known only to the embedded simulator."""
-
-        def receive_loop_queue(self) -> None:
-            try:
-                super().receive_loop_queue()
-            except AssertionError as error:
-                self.recv_data_q.put(TimeoutError(f"a reply is missing: {error}"))
-            except OSError as error:
-                self.recv_data_q.put(ConnectionError(str(error)))
-
-    return QuietClient
 
 
 class SimulatorProcess:
@@ -382,23 +211,6 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
             yield from _drive(endpoint, config, shard)
         except RuntimeError as error:
             raise RuntimeError(f"shard {shard.name}: {error}; simulator: {simulator.last_words()}") from error
-
-
-def parse_endpoint(text: str) -> tuple[str, int] | str:
-    """Reads `host:port`, or the path of a Unix socket.
-
-    Args:
-        text: value of synth.endpoint.
-
-    Raises:
-        ValueError: neither.
-    """
-    if text.startswith("/"):
-        return text
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"synth.endpoint must be host:port or the path of a Unix socket, got '{text}'")
-    return host, int(port)
 
 
 def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:

@@ -133,7 +133,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
         views=camera_views(number, config.cameras or usual(number).cameras, config.seed),
         width=config.width,
         height=config.height,
-        people=config.people_per_batch or usual(number).people,
+        people=(config.people_per_batch or usual(number).people) + config.compat,
         interval_s=config.interval_s,
     )
 

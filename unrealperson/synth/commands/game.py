@@ -67,6 +67,12 @@ class Game:
             for words in range(1, 7):
                 add(verb + " [str]" * words, self._console, "Run a console command; 'ce EVENT' fires a level event")
 
+        for words in range(5):
+            add(
+                "vexec [str] [str]" + " [str]" * words, self._execute, "Call a function of the level: one of its events"
+            )
+            add("vbp [str] [str]" + " [str]" * words, self._execute_blueprint, "The same; the reply is JSON")
+
     def _status(self) -> str:
         player, server = self._cameras.player, self.server
         return "\n".join(
@@ -123,6 +129,18 @@ class Game:
         else:
             return False
         return True
+
+    def _execute(self, actor: str, function: str, *arguments: str) -> None:
+        """Calls a function: the level has its events, other objects have none."""
+        if actor != self._world.scene.name:
+            self._objects.require(actor)
+            raise CommandError(f"Object {actor} has no function {function}")
+        if not self._fire(function, arguments):
+            raise CommandError(f"The level has no function {function}")
+
+    def _execute_blueprint(self, actor: str, function: str, *arguments: str) -> str:
+        self._execute(actor, function, *arguments)
+        return "{}"
 
     def _add_people(self, arguments: Sequence[str]) -> None:
         """AddActor [FIRST] [COUNT]: without arguments the next `people` numbers, as the original's event.

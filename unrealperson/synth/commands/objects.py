@@ -63,6 +63,8 @@ class Objects:
         add("vget /object/[str]/rotation", self._rotation, "Rotation pitch yaw roll in degrees")
         add("vset /object/[str]/rotation [float] [float] [float]", self._set_rotation, "Turn a person")
         add("vget /object/[str]/scale", self._scale, "Scale x y z")
+        add("vset /object/[str]/scale [float] [float] [float]", self._set_scale, "Size a person")
+        add("vset /object/[str]/name [str]", self._rename, "Give a person another name; the colour goes along")
         add("vget /object/[str]/bounds", self._bounds, "Bounding box in cm: min x y z, max x y z")
         add("vget /object/[str]/mobility", self._mobility, "Movable or Static")
         add("vget /object/[str]/uclass_name", self._class_name, "Class of an object")
@@ -70,6 +72,7 @@ class Objects:
         add("vset /object/[str]/show", self._show, "Show a hidden person")
         add("vset /object/[str]/destroy", self._destroy, "Remove a person")
         add("vset /objects/spawn [str]", self._spawn, f"Spawn one {PERSON_CLASS}; the reply is its name")
+        add("vset /objects/spawn [str] [str]", self._spawn, f"Spawn one {PERSON_CLASS} of a given name")
         add("vget /person/[str]/attributes", self._attributes, "What a person looks like, as JSON")
 
     def promise(self, count: int, *, first: int | None) -> None:
@@ -110,6 +113,18 @@ class Objects:
         failure, self._failure = self._failure, ""
         return failure
 
+    def require(self, name: str) -> None:
+        """Checks that there is such an object, if only as a promise.
+
+        Args:
+            name: object name.
+
+        Raises:
+            CommandError: there is not.
+        """
+        if not self._is_static(name) and name not in self._pending:
+            self._actor(name)
+
     def remove_people(self) -> None:
         """Removes everyone, hidden or not."""
         self._world.despawn()
@@ -137,16 +152,12 @@ class Objects:
             raise CommandError(f"Object {name} is static" if self._is_static(name) else "Can not find object")
         return actor
 
-    def _require(self, name: str) -> None:
-        if not self._is_static(name) and name not in self._pending:
-            self._actor(name)
-
     def _color(self, name: str) -> str:
-        self._require(name)
+        self.require(name)
         return "(R={},G={},B={},A=255)".format(*self.colors[name])
 
     def _set_color(self, name: str, red: int, green: int, blue: int) -> None:
-        self._require(name)
+        self.require(name)
         if max(red, green, blue) > 255:
             raise CommandError("Argument Invalid")
         self.colors[name] = (red, green, blue)
@@ -172,8 +183,25 @@ class Objects:
         self._actor(name).yaw_deg = from_unreal((0.0, 0.0, 0.0), (0.0, yaw, 0.0), 90.0).yaw_deg
 
     def _scale(self, name: str) -> str:
-        self._require(name)
-        return as_text((1.0, 1.0, 1.0))
+        self.require(name)
+        return as_text((1.0, 1.0, 1.0) if self._is_static(name) else self._actor(name).scale)
+
+    def _set_scale(self, name: str, x: float, y: float, z: float) -> None:
+        if not all(0.01 <= value <= 100.0 for value in (x, y, z)):
+            raise CommandError(f"A scale must lie in 0.01 ... 100, got {x} {y} {z}")
+        self._actor(name).scale = (x, y, z)
+
+    def _rename(self, name: str, new_name: str) -> None:
+        self._actor(name)
+        if not new_name:
+            raise CommandError("Argument Invalid")
+        if new_name in self._names():
+            raise CommandError(f"There is an object {new_name} already")
+        if name in self._hidden:
+            raise CommandError(f"Object {name} is hidden; show it first")
+        self._world.rename(name, new_name)
+        # As in the engine, where the colour belongs to the thing and the old name keeps its slot.
+        self.colors[new_name] = self.colors[name]
 
     def _bounds(self, name: str) -> str:
         if name == SKY:
@@ -186,7 +214,7 @@ class Objects:
         return " ".join(f"{value:.2f}" for value in (*corners.min(0), *corners.max(0)))
 
     def _mobility(self, name: str) -> str:
-        self._require(name)
+        self.require(name)
         return "Static" if self._is_static(name) else "Movable"
 
     def _class_name(self, name: str) -> str:
@@ -208,10 +236,17 @@ class Objects:
         self._hidden.pop(name, None)
         self._world.revision += 1
 
-    def _spawn(self, class_name: str) -> str:
+    def _spawn(self, class_name: str, wanted: str | None = None) -> str:
         if class_name not in (PERSON_CLASS, PERSON_CLASS.removesuffix("_C")):
             raise CommandError(f"Class {class_name} can not be spawned; only {PERSON_CLASS} can")
+        if wanted is not None and (not wanted or wanted in self._names()):
+            raise CommandError(f"There is an object {wanted} already" if wanted else "Argument Invalid")
+        if len(self.colors) >= PALETTE_SIZE:
+            raise CommandError(f"The {PALETTE_SIZE} mask colours are used up; restart the simulator")
         (name,) = self._world.spawn(1)
+        if wanted is not None and wanted != name:
+            self._world.rename(name, wanted)
+            name = wanted
         self._annotate(name)
         return name
 
