@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,9 +119,15 @@ class FakeRenderer:
 
 @contextlib.contextmanager
 def running_simulator(
-    *, width: int = 160, height: int = 120, people: int = 3, interval_s: float = 2.0, unix: bool = False
+    *,
+    width: int = 160,
+    height: int = 120,
+    people: int = 3,
+    interval_s: float = 2.0,
+    unix: bool = False,
+    twist: Callable[[Simulator, str], bytes] = lambda simulator, command: simulator.run(command),
 ) -> Iterator[SimpleNamespace]:
-    """A simulator over the fakes, served from a thread of its own.
+    """A simulator over the fakes, served from a thread of its own; `twist` may answer in its place.
 
     Yields an object with `server`, `simulator`, `world`, `renderer` and `address`.
     """
@@ -134,7 +141,7 @@ def running_simulator(
         people=people,
         interval_s=interval_s,
     )
-    with Server(simulator.run, unix=unix) as server:
+    with Server(partial(twist, simulator), unix=unix) as server:
         simulator.game.server = server
         thread = threading.Thread(target=server.serve, kwargs={"idle": simulator.idle})
         thread.start()

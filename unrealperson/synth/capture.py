@@ -6,10 +6,8 @@ The endpoint is the embedded simulator, started as a child process, or any runni
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
-import re
 import select
 import subprocess
 import sys
@@ -22,27 +20,20 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 
 from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
-from unrealperson.synth.endpoint import Endpoint, parse_endpoint
+from unrealperson.synth.endpoint import Endpoint, as_texts, decode_image, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
 from unrealperson.synth.scenes import make_scene, usual
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.truth import bend_person
-from unrealperson.synth.view import View, to_unreal
-
-LEVEL_PREFIX = "MH"
-"""Only objects whose names start with it are persons."""
-
-SETTLE_S = 0.2
-"""A game engine's camera follows its pawn only while the game runs: wait so long before Pause."""
+from unrealperson.synth.unreal import LEVEL_PREFIX, Level, parse_color, person_names, person_number, pose_commands
+from unrealperson.synth.view import View
 
 _logger = get_logger(__name__)
-_color = re.compile(r"\(R=(\d+),G=(\d+),B=(\d+),A=\d+\)")
 
 
 @dataclass(frozen=True)
@@ -214,12 +205,12 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
 
 
 def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
-    live = bool(config.endpoint)
+    level = Level(endpoint) if config.endpoint else None
     cameras = config.cameras or usual(shard.scene).cameras
     views = camera_views(shard.scene, cameras, config.seed)
     sensors = camera_sensors(shard.scene, cameras, config.seed)
     lights = config.lights or usual(shard.scene).lights
-    colors = _spawn(endpoint, "" if live else f" {shard.first} {shard.count}")
+    colors = level.populate(shard.count) if level else _spawn(endpoint, shard)
     endpoint.request("vrun ce LCreset")
     fired = 0
     for instant in range(config.instants):
@@ -229,15 +220,14 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
         if lights > 1:
             endpoint.request(*["vrun ce LC"] * (light + 1 - fired))
             fired = light + 1
-        endpoint.request("vrun ce Resume")
-        if live:
+        if level:
             time.sleep(config.interval_s)
         else:
-            endpoint.request("vrun ce Pause")
+            endpoint.request("vrun ce Resume", "vrun ce Pause")
         number = shard.batch * config.instants + instant
-        gain = 1.0 if live else make_scene(shard.scene, config.seed).light(light, lights, config.hours).gain
+        gain = 1.0 if level else make_scene(shard.scene, config.seed).light(light, lights, config.hours).gain
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
-            image, mask, people = _look(endpoint, view, live=live)
+            image, mask, people = (*level.look(view), {}) if level else _look(endpoint, view)
             height, width = mask.shape[:2]
             if config.sensor:
                 seed = [config.seed, shard.scene, shard.version, camera, number]
@@ -262,68 +252,23 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
             )
 
 
-def _spawn(endpoint: Endpoint, arguments: str) -> dict[int, tuple[int, int, int]]:
+def _spawn(endpoint: Endpoint, shard: Shard) -> dict[int, tuple[int, int, int]]:
     """Replaces the people of the scene; returns the mask colour of each new P."""
     endpoint.request("vrun ce DelActor")
-    endpoint.request(f"vrun ce AddActor{arguments}")
-    (objects,) = _texts(endpoint.request("vget /objects"))
-    names = [name for name in objects.split() if name.startswith(LEVEL_PREFIX)]
-    replies = _texts(endpoint.request(*[f"vget /object/{name}/color" for name in names])) if names else []
-    colors: dict[int, tuple[int, int, int]] = {}
-    for name, reply in zip(names, replies, strict=True):
-        number, color = re.search(r"_(\d+)$", name), _color.fullmatch(reply)
-        if number is None or color is None:
-            raise RuntimeError(f"object '{name}' with colour '{reply}' has no number or no colour")
-        red, green, blue = (int(value) for value in color.groups())
-        colors[int(number[1])] = (red, green, blue)
-    if not colors:
-        raise RuntimeError(f"AddActor made no object whose name starts with {LEVEL_PREFIX}; is this the right level?")
-    if len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
-        raise RuntimeError("mask colours of people must differ and not be black; this plugin does not annotate them")
-    return colors
+    endpoint.request(f"vrun ce AddActor {shard.first} {shard.count}")
+    names = person_names(endpoint)
+    if not names:
+        raise RuntimeError(f"AddActor made no object whose name starts with {LEVEL_PREFIX}")
+    replies = as_texts(endpoint.request(*[f"vget /object/{name}/color" for name in names]))
+    colors = dict(zip(map(person_number, names), map(parse_color, replies), strict=True))
+    if None in colors.values() or len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
+        raise RuntimeError(f"mask colours of people must differ and not be black, got {sorted(set(replies))}")
+    return {number: color for number, color in colors.items() if color is not None}
 
 
-def _look(endpoint: Endpoint, view: View, *, live: bool) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:
-    """Colour image, mask and truth (not of a live engine, which has none) from camera 0 placed at a view."""
-    location, rotation = to_unreal(view)
-    pose = [
-        f"vset /camera/0/fov {view.fov_deg:.4f}",
-        "vset /camera/0/location {:.4f} {:.4f} {:.4f}".format(*location),
-        "vset /camera/0/rotation {:.4f} {:.4f} {:.4f}".format(*rotation),
-    ]
+def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:
+    """Colour image, mask and truth from camera 0 placed at a view."""
     images = ["vget /camera/0/lit bmp", "vget /camera/0/object_mask bmp"]
-    if live:
-        endpoint.request(*pose)
-        time.sleep(SETTLE_S)
-        endpoint.request("vrun ce Pause")
-        lit, mask = endpoint.request(*images)
-        endpoint.request("vrun ce Resume")
-        return decode_image(lit), decode_image(mask), {}
-    *_, lit, mask, truth = endpoint.request(*pose, *images, "vget /camera/0/annotations")
+    *_, lit, mask, truth = endpoint.request(*pose_commands(view), *images, "vget /camera/0/annotations")
     people = {person["person"]: person for person in json.loads(truth)["people"]}
     return decode_image(lit), decode_image(mask), people
-
-
-def _texts(replies: Sequence[str | bytes]) -> list[str]:
-    return [reply if isinstance(reply, str) else reply.decode(errors="replace") for reply in replies]
-
-
-def decode_image(reply: str | bytes) -> np.ndarray:
-    """Decodes an image reply; alpha is dropped, never blended.
-
-    Args:
-        reply: PNG or BMP.
-
-    Returns:
-        [H, W, 3] uint8 RGB.
-
-    Raises:
-        RuntimeError: not such an image.
-    """
-    if isinstance(reply, str):
-        raise RuntimeError(f"the endpoint sent text instead of an image: '{reply[:80]}'")
-    try:
-        with Image.open(io.BytesIO(reply), formats=("PNG", "BMP")) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no PNG or BMP: {error}") from error
