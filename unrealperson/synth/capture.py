@@ -27,6 +27,7 @@ from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.endpoint import Endpoint, as_texts, decode_image, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
+from unrealperson.synth.poses import read_poses
 from unrealperson.synth.scenes import make_scene, usual
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.truth import bend_person
@@ -206,9 +207,11 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
 
 def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
     level = Level(endpoint) if config.endpoint else None
-    cameras = config.cameras or usual(shard.scene).cameras
-    views = camera_views(shard.scene, cameras, config.seed)
-    sensors = camera_sensors(shard.scene, cameras, config.seed)
+    if config.camera_poses:
+        views = read_poses(Path(config.camera_poses))
+    else:
+        views = camera_views(shard.scene, config.cameras or usual(shard.scene).cameras, config.seed)
+    sensors = camera_sensors(shard.scene, len(views), config.seed)
     lights = config.lights or usual(shard.scene).lights
     colors = level.populate(shard.count) if level else _spawn(endpoint, shard)
     endpoint.request("vrun ce LCreset")
