@@ -248,3 +248,24 @@ def test_small_requests_are_quick(running: SimpleNamespace) -> None:
     assert 200 / (time.perf_counter() - start_s) >= 200
     client.disconnect()
     assert threading.active_count() < 50
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_batches_async_and_continued_ids(running: SimpleNamespace, unix: bool) -> None:
+    client = unrealcv.Client(running.address)
+    if unix:
+        client = unrealcv.Client(str(running.server.unix_path), "unix")
+    assert client.connect() is True
+    mixed = ["vget /cameras", "vget /camera/0/lit png", "vget /camera/0/depth npy", "vbatch 2", "vget /camera/0/fov"]
+    cameras, lit, depth, batch, fov = client.request(mixed)
+    assert cameras.endswith("_2 ") and lit[:4] == b"\x89PNG" and depth[:6] == b"\x93NUMPY"
+    assert (batch, fov) == ("ok", "90.000000")
+    assert client.request("vset /camera/0/fov 50", -1) is True
+    assert client.request(["vset /camera/0/fov 60", "vget /camera/0/lit bmp"], -1) is not None
+    assert client.request("vget /camera/0/fov") == "60.000000"
+    sent = client.send_message_id
+    client.disconnect()
+    assert client.connect() is True
+    assert client.request("vget /camera/0/fov") == "60.000000"
+    assert client.send_message_id == sent + 1
+    client.disconnect()
