@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,9 +29,10 @@ class FakeActor:
     position_m: tuple[float, float, float]
     yaw_deg: float = 90.0
     speed_mps: float = 1.25
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def positions(self) -> np.ndarray:
-        return CORNERS + self.position_m
+        return CORNERS * self.scale + self.position_m
 
     def surface(self) -> tuple[np.ndarray, np.ndarray]:
         return self.positions(), FACES
@@ -65,6 +67,10 @@ class FakeWorld:
             self.actor_count = number + 1
             names.append(name)
         return names
+
+    def rename(self, name: str, new_name: str) -> None:
+        self.actors[new_name] = self.actors.pop(name)
+        self.actors[new_name].name = new_name
 
     def despawn(self) -> None:
         self.actors.clear()
@@ -113,9 +119,15 @@ class FakeRenderer:
 
 @contextlib.contextmanager
 def running_simulator(
-    *, width: int = 160, height: int = 120, people: int = 3, interval_s: float = 2.0, unix: bool = False
+    *,
+    width: int = 160,
+    height: int = 120,
+    people: int = 3,
+    interval_s: float = 2.0,
+    unix: bool = False,
+    twist: Callable[[Simulator, str], bytes] = lambda simulator, command: simulator.run(command),
 ) -> Iterator[SimpleNamespace]:
-    """A simulator over the fakes, served from a thread of its own.
+    """A simulator over the fakes, served from a thread of its own; `twist` may answer in its place.
 
     Yields an object with `server`, `simulator`, `world`, `renderer` and `address`.
     """
@@ -129,8 +141,8 @@ def running_simulator(
         people=people,
         interval_s=interval_s,
     )
-    with Server(simulator.run, unix=unix) as server:
-        simulator.server = server
+    with Server(partial(twist, simulator), unix=unix) as server:
+        simulator.game.server = server
         thread = threading.Thread(target=server.serve, kwargs={"idle": simulator.idle})
         thread.start()
         try:

@@ -36,7 +36,7 @@ LAYERS = (
 )
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {
-    "unrealcv": {"synth/capture.py"},
+    "unrealcv": {"synth/endpoint.py"},
     "panda3d": {"synth/renderer.py"},
     "direct": {"synth/renderer.py"},
     "fastapi": set(),

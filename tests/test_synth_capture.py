@@ -246,10 +246,11 @@ def test_a_live_endpoint_is_driven_by_the_same_code(boxes: SimpleNamespace, monk
 
 
 def test_colours_that_cannot_work_are_refused(boxes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boxes.simulator, "_annotate", lambda name: boxes.simulator._colors.update({name: (9, 9, 9)}))
+    objects = boxes.simulator.objects
+    monkeypatch.setattr(objects, "_annotate", lambda name: objects.colors.update({name: (9, 9, 9)}))
     with pytest.raises(RuntimeError, match=r"shard v1.1_00002: mask colours of people must differ and not be black"):
         list(capture(small(), SHARD))
-    monkeypatch.setattr(boxes.simulator, "_add_people", lambda arguments: None)
+    monkeypatch.setattr(boxes.simulator.game, "_add_people", lambda arguments: None)
     with pytest.raises(RuntimeError, match="AddActor made no object whose name starts with MH"):
         list(capture(small(), SHARD))
 

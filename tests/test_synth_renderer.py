@@ -48,10 +48,13 @@ def test_image_kinds(renderer, world):
     assert renderer.renderer_name
 
 
-@pytest.mark.parametrize("position", [(0.0, 3.0, 0.0), (-2.0, 1.5, 0.0), (2.5, 2.0, 0.0)])
-def test_mask_lies_where_the_projection_says(renderer, world, position):
+@pytest.mark.parametrize(
+    ("position", "scale"),
+    [((0.0, 3.0, 0.0), 1.0), ((-2.0, 1.5, 0.0), 1.0), ((2.5, 2.0, 0.0), 1.0), ((0.0, 3.0, 0.0), 0.6)],
+)
+def test_mask_lies_where_the_projection_says(renderer, world, position, scale):
     actor = world.actors["MHMainClass_C_0"]
-    actor.position_m = position
+    actor.position_m, actor.scale = position, (scale, scale, scale * 0.9)
     mask = renderer.render(world, VIEW, "object_mask", {actor.name: (10, 200, 30)})
     rows, columns = np.nonzero((mask == (10, 200, 30)).all(-1))
     pixels, _ = VIEW.project(actor.positions(), 320, 240)

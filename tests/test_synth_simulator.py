@@ -270,7 +270,7 @@ def test_classes_have_a_mask_of_their_own(client: Any) -> None:
 def test_images_of_one_instant_are_kept_within_bounds(
     client: Any, running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unrealperson.synth.simulator.CACHE_BYTES", 160 * 120 * 3)
+    monkeypatch.setattr("unrealperson.synth.commands.cameras.CACHE_BYTES", 160 * 120 * 3)
     first = client.request("vget /camera/0/lit bmp")
     client.request("vget /camera/0/object_mask bmp")
     rendered = running.renderer.renders

@@ -38,6 +38,19 @@ def test_names_follow_the_actor_count():
     assert world.actors["MHMainClass_C_40"].person.number == 40
 
 
+def test_a_renamed_person_walks_on():
+    world, twin = _world(), _world()
+    for each in (world, twin):
+        each.spawn(12)
+    world.rename("MHMainClass_C_3", "Guest")
+    assert list(world.actors)[3] == "Guest" and world.actors["Guest"].name == "Guest"
+    with pytest.raises(ValueError, match="Guest is already in the world"):
+        world.rename("MHMainClass_C_4", "Guest")
+    for each in (world, twin):
+        each.advance(3.0)
+    assert [state[1:] for state in _state(world)] == [state[1:] for state in _state(twin)]
+
+
 def test_people_stay_apart_inside_and_off_obstacles():
     world = _world()
     world.spawn(40)

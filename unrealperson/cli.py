@@ -77,16 +77,26 @@ class _Verb(ABC):
 class Doctor(_Verb):
     """Tells what this machine has and lacks, and the one command that mends each lack.
 
-    Exit status 0: the default pipeline can run here; 1: something that it needs is missing.
+    With --endpoint it tries a running Unreal Engine instead: connection, people, pause, camera, images and
+    mask colours, as a capture will use them. The level's people are replaced by new ones.
+
+    Exit status 0: the default pipeline, or a capture, can run here; 1: something that it needs is missing.
     """
 
     summary: ClassVar[str] = "what this machine has and lacks, and how to mend it"
 
-    def execute(self) -> int:
-        from unrealperson.doctor import diagnose, healthy, print_findings
+    endpoint: str = ""
+    """host:port (or Unix socket) of a running Unreal Engine with UnrealCV to try."""
 
-        findings = diagnose()
-        print_findings(findings)
+    def execute(self) -> int:
+        from unrealperson.doctor import diagnose, diagnose_endpoint, healthy, print_findings
+
+        if self.endpoint:
+            findings = list(diagnose_endpoint(self.endpoint))
+            print_findings(findings, fine="a capture can run there", amiss="a capture there would fail")
+        else:
+            findings = diagnose()
+            print_findings(findings)
         return 0 if healthy(findings) else 1
 
 

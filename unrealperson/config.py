@@ -62,6 +62,8 @@ class SynthConfig:
     """Occlusion, 0 ... 1: obstacles beside the paths, more people on fewer paths and in groups, more paces."""
     cameras: int = 6
     """Virtual surveillance cameras, numbered D = 1 ... cameras; 0: the scene's own, 6 / 16 / 6 / 6 / 6."""
+    camera_poses: str = ""
+    """File of camera poses (JSON, or the original's caminfo_*.pkl) in place of the scene's own cameras."""
     instants: int = 10
     """Instants captured per batch; all cameras look at the same instant."""
     interval_s: float = 2.0
@@ -80,6 +82,8 @@ class SynthConfig:
     """Give each camera its own exposure, white balance, gamma, blur and noise."""
     endpoint: str = ""
     """host:port of a running Unreal Engine with UnrealCV; empty: the embedded simulator."""
+    compat: bool = False
+    """As the original's level: one AddActor spawns one person more than people_per_batch."""
     workers: int = 0
     """Simulators that run side by side; 0: one per core. Does not change the output."""
     keep_frames: bool = False

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -184,6 +184,34 @@ def diagnose(machine: Machine | None = None) -> list[Finding]:
         return [finding for found in pool.map(lambda check: list(check(machine)), checks) for finding in found]
 
 
+def diagnose_endpoint(address: str, *, timeout_s: float = 30.0) -> Iterator[Finding]:
+    """Tries everything that a capture needs of a running Unreal Engine; its people are replaced.
+
+    Args:
+        address: host:port, or the path of a Unix socket.
+        timeout_s: longest wait for one reply, in seconds.
+
+    Yields:
+        Findings in the order in which things were tried.
+
+    Raises:
+        ValueError: `address` is no address.
+    """
+    from unrealperson.synth.endpoint import Endpoint, parse_endpoint
+    from unrealperson.synth.examine import examine
+
+    where = parse_endpoint(address)
+    try:
+        endpoint = Endpoint(where, timeout_s=timeout_s)
+    except RuntimeError as error:
+        yield Finding("connection", "fail", f"{error} (start the game, close other clients, or restart the game)")
+        return
+    with endpoint:
+        yield Finding("connection", "ok", f"{address} answers")
+        for name, state, found in examine(endpoint):
+            yield Finding(name, state, found)
+
+
 def healthy(findings: Iterable[Finding]) -> bool:
     """Whether the default pipeline can run: nothing that it needs is missing.
 
@@ -193,11 +221,15 @@ def healthy(findings: Iterable[Finding]) -> bool:
     return all(finding.state != "fail" for finding in findings)
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
+def print_findings(
+    findings: Sequence[Finding], *, fine: str = "everything that is needed is here", amiss: str = ""
+) -> None:
     """Shows findings as a table on standard output, then the commands that mend what is amiss.
 
     Args:
-        findings: of `diagnose`.
+        findings: of `diagnose` or `diagnose_endpoint`.
+        fine: the last line where nothing fails.
+        amiss: the last line where something does; empty tells how many parts are missing.
     """
     from rich.console import Console
     from rich.table import Table
@@ -221,7 +253,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
             console.print(Text(f"  # {finding.name}\n  {finding.command}"), soft_wrap=True)
     failures = sum(finding.state == "fail" for finding in findings)
     lack = "1 part that is needed is missing" if failures == 1 else f"{failures} parts that are needed are missing"
-    verdict = lack if failures else "everything that is needed is here"
+    verdict = (amiss or lack) if failures else fine
     console.print(Text(f"\nunrealperson {__version__}: {verdict}", "bold red" if failures else "bold green"))
 
 

@@ -6,19 +6,13 @@ The endpoint is the embedded simulator, started as a child process, or any runni
 from __future__ import annotations
 
 import contextlib
-import functools
-import io
 import json
-import logging
 import os
-import re
 import select
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,28 +20,21 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 
 from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.endpoint import Endpoint, as_texts, decode_image, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
+from unrealperson.synth.poses import read_poses
 from unrealperson.synth.scenes import make_scene, usual
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.truth import bend_person
-from unrealperson.synth.view import View, to_unreal
-
-LEVEL_PREFIX = "MH"
-"""Only objects whose names start with it are persons."""
-
-FIRST_CONTACT_S = 15.0
-"""Longest wait for the first greeting of an endpoint: a wrong address must not cost a whole `timeout_s`."""
-SETTLE_S = 0.2
-"""A game engine's camera follows its pawn only while the game runs: wait so long before Pause."""
+from unrealperson.synth.unreal import LEVEL_PREFIX, Level, parse_color, person_names, person_number, pose_commands
+from unrealperson.synth.view import View
 
 _logger = get_logger(__name__)
-_color = re.compile(r"\(R=(\d+),G=(\d+),B=(\d+),A=\d+\)")
 
 
 @dataclass(frozen=True)
@@ -83,172 +70,6 @@ class Frame(LabelledFrame):
     """
 
     view: View
-
-
-class Endpoint:
-    """An UnrealCV server reached through `unrealcv.Client`, with time limits and checked replies.
-
-    After a missed reply the official client hands every late reply to the next request, so a client that
-    timed out is replaced, and an echo proves that replies are in step again.
-    """
-
-    def __init__(self, address: tuple[str, int] | str, *, timeout_s: float) -> None:
-        """Connects.
-
-        Args:
-            address: (host, port), or the path of a Unix socket.
-            timeout_s: longest wait for a connection and for the replies of one `request`, in seconds.
-
-        Raises:
-            RuntimeError: nobody answers there, or another client is connected.
-        """
-        self._address = address
-        self._timeout_s = timeout_s
-        self._client: Any = None
-        self._replace_client(min(timeout_s, FIRST_CONTACT_S))
-
-    def __enter__(self) -> Endpoint:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disconnects."""
-        if self._client is not None:
-            self._client.disconnect()
-            self._client = None
-
-    def request(self, *commands: str) -> list[str | bytes]:
-        """Sends commands together and waits for all replies.
-
-        Commands that only read or set (vget, vset) are sent once more where a reply is late.
-
-        Args:
-            commands: command texts.
-
-        Returns:
-            One reply for each command: text, or bytes where it is no text.
-
-        Raises:
-            RuntimeError: an `error` reply, no reply in time, or a lost connection.
-        """
-        try:
-            replies = self._ask(list(commands))
-        except TimeoutError as error:
-            _logger.warning("%s; connecting again", error)
-            self._replace_client(self._timeout_s)
-            if not all(command.startswith(("vget", "vset")) for command in commands):
-                raise RuntimeError(f"{error}; it may or may not have been carried out") from error
-            try:
-                replies = self._ask(list(commands))
-            except TimeoutError as again:
-                raise RuntimeError(f"{again}, twice; raise synth.timeout_s or look at the server") from again
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, str) and reply.startswith("error"):
-                raise RuntimeError(f"the endpoint refused '{command}': {reply}")
-        return replies
-
-    def _ask(self, commands: list[str]) -> list[str | bytes]:
-        client = self._client
-        if client is None:
-            raise RuntimeError(f"the connection to {self._where} is closed")
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            _hang_up(client)
-
-        timer = threading.Timer(self._timeout_s, give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            replies = client.request(commands)
-        except ConnectionError as error:
-            if late.is_set():
-                raise TimeoutError(
-                    f"{self._where} sent no reply to '{commands[0]}' in {self._timeout_s:g} s"
-                ) from error
-            raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'") from error
-        finally:
-            timer.cancel()
-        if None in replies:
-            raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'")
-        return replies
-
-    def _replace_client(self, timeout_s: float) -> None:
-        """Connects a new client and checks that it gets its own replies."""
-        deadline_s = time.monotonic() + timeout_s
-        self.close()
-        while True:
-            problem = self._connect(max(deadline_s - time.monotonic(), 0.1))
-            if not problem:
-                nonce = uuid.uuid4().hex
-                try:
-                    if self._ask([f"vget /unrealcv/echo {nonce}"]) == [nonce]:
-                        return
-                    problem = "it does not echo what it is sent"
-                except (TimeoutError, RuntimeError) as error:
-                    problem = str(error)
-            self.close()
-            if time.monotonic() + 0.1 >= deadline_s or "refused" in problem:
-                raise RuntimeError(f"cannot use the UnrealCV server at {self._where}: {problem}")
-            time.sleep(0.1)
-
-    def _connect(self, timeout_s: float) -> str:
-        """Connects in a thread of its own, since the official client waits for a greeting without limit."""
-        kind = "unix" if isinstance(self._address, str) else "inet"
-        client = _client_class()(self._address, kind)
-        connected: list[bool] = []
-        thread = threading.Thread(target=lambda: connected.append(client.connect()), daemon=True)
-        thread.start()
-        thread.join(timeout_s)
-        if thread.is_alive():
-            _hang_up(client)
-            return f"no greeting within {timeout_s:.1f} s; is it an UnrealCV server?"
-        if connected != [True]:
-            return "no connection; is the server running, and is no other client connected?"
-        self._client = client
-        return ""
-
-    @property
-    def _where(self) -> str:
-        return self._address if isinstance(self._address, str) else "{}:{}".format(*self._address)
-
-
-def _hang_up(client: Any) -> None:
-    """Wakes whoever waits on the client's socket."""
-    sock = client.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(2)
-
-
-@functools.cache
-def _client_class() -> type:
-    """`unrealcv.Client` that is silent, and gives up a dead connection at once."""
-    try:
-        import unrealcv
-    except ImportError as error:
-        raise RuntimeError("synthesis needs the UnrealCV client: pip install 'unrealperson[synth]'") from error
-    logging.getLogger("unrealcv").setLevel(logging.CRITICAL)
-    unrealcv.print = _logger.debug
-
-    class QuietClient(unrealcv.Client):
-        RECONNECT_ATTEMPTS = 0
-
-        def _load_command_capabilities(self) -> None:
-            """Skips the probe: truth commands are known only to the embedded simulator."""
-
-        def receive_loop_queue(self) -> None:
-            try:
-                super().receive_loop_queue()
-            except AssertionError as error:
-                self.recv_data_q.put(TimeoutError(f"a reply is missing: {error}"))
-            except OSError as error:
-                self.recv_data_q.put(ConnectionError(str(error)))
-
-    return QuietClient
 
 
 class SimulatorProcess:
@@ -384,31 +205,17 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
             raise RuntimeError(f"shard {shard.name}: {error}; simulator: {simulator.last_words()}") from error
 
 
-def parse_endpoint(text: str) -> tuple[str, int] | str:
-    """Reads `host:port`, or the path of a Unix socket.
-
-    Args:
-        text: value of synth.endpoint.
-
-    Raises:
-        ValueError: neither.
-    """
-    if text.startswith("/"):
-        return text
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"synth.endpoint must be host:port or the path of a Unix socket, got '{text}'")
-    return host, int(port)
-
-
 def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
-    live = bool(config.endpoint)
-    cameras = config.cameras or usual(shard.scene).cameras
-    views = camera_views(shard.scene, cameras, config.seed, place=config.place)
-    sensors = camera_sensors(shard.scene, cameras, config.seed)
-    scene = None if live else make_scene(shard.scene, config.seed, place=config.place)
+    level = Level(endpoint) if config.endpoint else None
+    if config.camera_poses:
+        views = read_poses(Path(config.camera_poses))
+    else:
+        cameras = config.cameras or usual(shard.scene).cameras
+        views = camera_views(shard.scene, cameras, config.seed, place=config.place)
+    sensors = camera_sensors(shard.scene, len(views), config.seed)
+    scene = None if level else make_scene(shard.scene, config.seed, place=config.place)
     lights = config.lights or usual(shard.scene).lights
-    colors = _spawn(endpoint, "" if live else f" {shard.first} {shard.count}")
+    colors = level.populate(shard.count) if level else _spawn(endpoint, shard)
     endpoint.request("vrun ce LCreset")
     fired = 0
     for instant in range(config.instants):
@@ -418,15 +225,14 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
         if lights > 1:
             endpoint.request(*["vrun ce LC"] * (light + 1 - fired))
             fired = light + 1
-        endpoint.request("vrun ce Resume")
-        if live:
+        if level:
             time.sleep(config.interval_s)
         else:
-            endpoint.request("vrun ce Pause")
+            endpoint.request("vrun ce Resume", "vrun ce Pause")
         number = shard.batch * config.instants + instant
         gain = 1.0 if scene is None else scene.light(light, lights, config.hours).gain
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
-            image, mask, people = _look(endpoint, view, live=live)
+            image, mask, people = (*level.look(view), {}) if level else _look(endpoint, view)
             height, width = mask.shape[:2]
             if config.sensor:
                 seed = [config.seed, shard.scene, shard.version, camera, number]
@@ -451,68 +257,23 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
             )
 
 
-def _spawn(endpoint: Endpoint, arguments: str) -> dict[int, tuple[int, int, int]]:
+def _spawn(endpoint: Endpoint, shard: Shard) -> dict[int, tuple[int, int, int]]:
     """Replaces the people of the scene; returns the mask colour of each new P."""
     endpoint.request("vrun ce DelActor")
-    endpoint.request(f"vrun ce AddActor{arguments}")
-    (objects,) = _texts(endpoint.request("vget /objects"))
-    names = [name for name in objects.split() if name.startswith(LEVEL_PREFIX)]
-    replies = _texts(endpoint.request(*[f"vget /object/{name}/color" for name in names])) if names else []
-    colors: dict[int, tuple[int, int, int]] = {}
-    for name, reply in zip(names, replies, strict=True):
-        number, color = re.search(r"_(\d+)$", name), _color.fullmatch(reply)
-        if number is None or color is None:
-            raise RuntimeError(f"object '{name}' with colour '{reply}' has no number or no colour")
-        red, green, blue = (int(value) for value in color.groups())
-        colors[int(number[1])] = (red, green, blue)
-    if not colors:
-        raise RuntimeError(f"AddActor made no object whose name starts with {LEVEL_PREFIX}; is this the right level?")
-    if len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
-        raise RuntimeError("mask colours of people must differ and not be black; this plugin does not annotate them")
-    return colors
+    endpoint.request(f"vrun ce AddActor {shard.first} {shard.count}")
+    names = person_names(endpoint)
+    if not names:
+        raise RuntimeError(f"AddActor made no object whose name starts with {LEVEL_PREFIX}")
+    replies = as_texts(endpoint.request(*[f"vget /object/{name}/color" for name in names]))
+    colors = dict(zip(map(person_number, names), map(parse_color, replies), strict=True))
+    if None in colors.values() or len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
+        raise RuntimeError(f"mask colours of people must differ and not be black, got {sorted(set(replies))}")
+    return {number: color for number, color in colors.items() if color is not None}
 
 
-def _look(endpoint: Endpoint, view: View, *, live: bool) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:
-    """Colour image, mask and truth (not of a live engine, which has none) from camera 0 placed at a view."""
-    location, rotation = to_unreal(view)
-    pose = [
-        f"vset /camera/0/fov {view.fov_deg:.4f}",
-        "vset /camera/0/location {:.4f} {:.4f} {:.4f}".format(*location),
-        "vset /camera/0/rotation {:.4f} {:.4f} {:.4f}".format(*rotation),
-    ]
+def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:
+    """Colour image, mask and truth from camera 0 placed at a view."""
     images = ["vget /camera/0/lit bmp", "vget /camera/0/object_mask bmp"]
-    if live:
-        endpoint.request(*pose)
-        time.sleep(SETTLE_S)
-        endpoint.request("vrun ce Pause")
-        lit, mask = endpoint.request(*images)
-        endpoint.request("vrun ce Resume")
-        return decode_image(lit), decode_image(mask), {}
-    *_, lit, mask, truth = endpoint.request(*pose, *images, "vget /camera/0/annotations")
+    *_, lit, mask, truth = endpoint.request(*pose_commands(view), *images, "vget /camera/0/annotations")
     people = {person["person"]: person for person in json.loads(truth)["people"]}
     return decode_image(lit), decode_image(mask), people
-
-
-def _texts(replies: Sequence[str | bytes]) -> list[str]:
-    return [reply if isinstance(reply, str) else reply.decode(errors="replace") for reply in replies]
-
-
-def decode_image(reply: str | bytes) -> np.ndarray:
-    """Decodes an image reply; alpha is dropped, never blended.
-
-    Args:
-        reply: PNG or BMP.
-
-    Returns:
-        [H, W, 3] uint8 RGB.
-
-    Raises:
-        RuntimeError: not such an image.
-    """
-    if isinstance(reply, str):
-        raise RuntimeError(f"the endpoint sent text instead of an image: '{reply[:80]}'")
-    try:
-        with Image.open(io.BytesIO(reply), formats=("PNG", "BMP")) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no PNG or BMP: {error}") from error

@@ -154,6 +154,18 @@ class Crowd:
         """Forgets everyone."""
         self._walks.clear()
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Follows a change of somebody's name.
+
+        Args:
+            name: somebody in the scene.
+            new_name: what they are called from now on.
+        """
+        self._walks[new_name] = self._walks.pop(name)
+        for walk in self._walks.values():
+            if walk.leader == name:
+                walk.leader = new_name
+
     def leader_of(self, name: str) -> str:
         """Name of the person whom a member of a group follows; "" for everybody else.
 

@@ -220,7 +220,7 @@ class Renderer:
 
     def _scene_key(self, world: World) -> tuple[Any, ...]:
         people = (
-            (name, actor.position_m, actor.yaw_deg, actor.phase, actor.moving, actor.look_deg)
+            (name, actor.position_m, actor.yaw_deg, actor.phase, actor.moving, actor.look_deg, actor.scale)
             for name, actor in world.actors.items()
         )
         return world.lighting, tuple(people)
@@ -434,7 +434,7 @@ class _PersonNode:
         spot.hide(_SHADOW_MASK | _GEOMETRY_MASK)
 
     def update(self, actor: Actor, number: int, height_px: float) -> None:
-        self._path.set_pos_hpr(*actor.position_m, actor.yaw_deg, 0, 0)
+        self._path.set_pos_hpr_scale(*actor.position_m, actor.yaw_deg, 0, 0, *actor.scale)
         self._path.set_shader_inputs(object=_number(number))
         level = min(sum(height_px < least for least in LEVEL_PX), len(self._geoms) - 1)
         if level != self._level:

@@ -27,6 +27,7 @@ from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.files import only_process, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
+from unrealperson.synth.poses import read_poses
 from unrealperson.synth.scenes import usual
 
 CONFIG_FILE, REPORT_FILE, PEOPLE_FILE = "config.toml", "report.json", "people.jpg"
@@ -93,7 +94,8 @@ def synthesize(config: Config, out: Path) -> Manifest:
             missing = [shard for shard in work if not _finished(out, shard).is_dir()]
             if len(missing) < len(work):
                 _logger.info("%d of %d shards are there already", len(work) - len(missing), len(work))
-            cameras = sum(config.synth.cameras or usual(shard.scene).cameras for shard in missing)
+            recorded = len(read_poses(Path(config.synth.camera_poses))) if config.synth.camera_poses else 0
+            cameras = sum(recorded or config.synth.cameras or usual(shard.scene).cameras for shard in missing)
             total = cameras * config.synth.instants
             for _ in track(_run(config, missing, out), label="synth", total=total, unit="frames"):
                 pass

@@ -1,6 +1,6 @@
 """The world: who is where in a scene, in what pose, and the light of the hour.
 
-State changes only in `spawn`, `despawn`, `advance`, `next_light` and `reset_light` (or by setting an actor's
+State changes only in `spawn`, `despawn`, `rename`, `advance`, `next_light` and `reset_light` (or by setting an actor's
 position or yaw), in fixed sub-steps, so a world is a pure function of (scene, seed, version) and of those calls.
 """
 
@@ -37,6 +37,7 @@ class Actor:
         moving: 0 stands, 1 walks fully.
         speed_mps: speed over ground now.
         look_deg: how far the head is turned to the left.
+        scale: size along the own x, y, z; 1 as made.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Actor:
     moving: float
     speed_mps: float
     look_deg: float = 0.0
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     _pose: tuple[float, float, float] | None = field(default=None, repr=False)
     _bones: np.ndarray | None = field(default=None, repr=False)
     _posed: Skinned | None = field(default=None, repr=False)
@@ -105,7 +107,7 @@ class Actor:
     def _to_world(self, points: np.ndarray) -> np.ndarray:
         cos, sin = math.cos(math.radians(self.yaw_deg)), math.sin(math.radians(self.yaw_deg))
         turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]], np.float32)
-        return points @ turn + np.asarray(self.position_m, np.float32)
+        return (points * np.asarray(self.scale, np.float32)) @ turn + np.asarray(self.position_m, np.float32)
 
 
 class World:
@@ -197,6 +199,23 @@ class World:
         """Removes everyone; the count of people made goes on."""
         self.actors.clear()
         self._crowd.leave()
+        self.revision += 1
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Gives somebody another object name; the number P stays.
+
+        Args:
+            name: object name of somebody in the world.
+            new_name: one that nobody has.
+
+        Raises:
+            ValueError: the new name is taken.
+        """
+        if new_name in self.actors:
+            raise ValueError(f"{new_name} is already in the world; choose another name")
+        self.actors = {new_name if each == name else each: actor for each, actor in self.actors.items()}
+        self.actors[new_name].name = new_name
+        self._crowd.rename(name, new_name)
         self.revision += 1
 
     def leader_of(self, name: str) -> str:
