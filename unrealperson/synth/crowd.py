@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unrealperson.compiled import compiled
 from unrealperson.synth.scenes.scene import Scene
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Crowd:
         speed = np.hypot(*velocity.T)
         fastest = 1.15 * np.array([walk.pace_mps for walk in walks])
         velocity *= np.minimum(1.0, fastest / np.maximum(speed, 1e-9))[:, None]
-        moved = self._keep_apart(position + velocity * STEP_S) - position
+        moved = _keep_apart(position + velocity * STEP_S, self._scene.obstacles) - position
         for actor, walk, leader, start, step, wanted in zip(
             actors, walks, leaders, position, moved, velocity, strict=True
         ):
@@ -257,21 +258,6 @@ class Crowd:
         gap = distance - self._scene.obstacles[None, :, 2] - BODY_RADIUS_M
         push = np.where(gap < 0.8, 2.5 * np.exp(-gap / 0.2), 0.0)
         return np.sum(push[..., None] * away / distance[..., None], axis=1)
-
-    def _keep_apart(self, position: np.ndarray) -> np.ndarray:
-        """Moves people out of each other and out of obstacles."""
-        obstacles = self._scene.obstacles
-        for _ in range(3):
-            away = position[:, None] - position[None]
-            distance = np.hypot(away[..., 0], away[..., 1])
-            np.fill_diagonal(distance, np.inf)
-            overlap = np.maximum(_APART_M - distance, 0.0)
-            position = position + 0.5 * np.sum((overlap / np.maximum(distance, 1e-6))[..., None] * away, axis=1)
-            away = position[:, None] - obstacles[None, :, :2]
-            distance = np.hypot(away[..., 0], away[..., 1])
-            overlap = np.maximum(obstacles[None, :, 2] + BODY_RADIUS_M - distance, 0.0)
-            position = position + np.sum((overlap / np.maximum(distance, 1e-6))[..., None] * away, axis=1)
-        return position
 
     def _follow_path(self, actor: Actor, walk: Walk) -> None:
         """Moves the path's node to the nearest one around it, never backwards by more than a little."""
@@ -348,6 +334,32 @@ def _look(actor: Actor, walk: Walk, leader: Actor | None, turn_deg: float) -> No
     aim = max(-_WIDEST_GLANCE_DEG, min(_WIDEST_GLANCE_DEG, walk.glance_deg + 0.6 * turn_deg))
     limit = _GLANCE_DEG_PER_S * STEP_S
     actor.look_deg += max(-limit, min(limit, aim - actor.look_deg))
+
+
+@compiled
+def _keep_apart(position, obstacles):  # float64 [n, 2], float64 [m, 3] -> float64 [n, 2]
+    """Moves people out of each other and out of obstacles."""
+    for _ in range(3):
+        moved = position.copy()
+        for one in range(len(position)):
+            for other in range(len(position)):
+                x, y = position[one, 0] - position[other, 0], position[one, 1] - position[other, 1]
+                if one != other and x * x + y * y < _APART_M * _APART_M:
+                    distance = np.hypot(x, y)
+                    share = 0.5 * (_APART_M - distance) / max(distance, 1e-6)
+                    moved[one, 0] += share * x
+                    moved[one, 1] += share * y
+        position = moved.copy()
+        for one in range(len(moved)):
+            for post in range(len(obstacles)):
+                x, y = moved[one, 0] - obstacles[post, 0], moved[one, 1] - obstacles[post, 1]
+                room = obstacles[post, 2] + BODY_RADIUS_M
+                if x * x + y * y < room * room:
+                    distance = np.hypot(x, y)
+                    share = (room - distance) / max(distance, 1e-6)
+                    position[one, 0] += share * x
+                    position[one, 1] += share * y
+    return position
 
 
 def _angle(degrees: float) -> float:

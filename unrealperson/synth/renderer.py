@@ -17,6 +17,8 @@ from panda3d import core
 
 from unrealperson.log import get_logger
 from unrealperson.synth import shaders
+from unrealperson.synth.people.detail import Level
+from unrealperson.synth.people.sheets import SLOTS
 from unrealperson.synth.scenes.light import Light
 from unrealperson.synth.scenes.scene import Mesh, Scene
 from unrealperson.synth.scenes.surfaces import noise
@@ -28,11 +30,16 @@ logger = get_logger(__name__)
 What = Literal["lit", "object_mask", "normal", "depth"]
 
 SHADOW_PIXELS = 2048
-LEVEL_PX = (480.0, 40.0)
+LEVEL_PX = (480.0, 90.0)
 """A person lower in the image than this is shown at the next level of detail: the first is not to be told from the
 full mesh, the second serves people too small for a crop."""
 NEAR_M, FAR_M = 0.1, 150.0
 _VIEW_MASK, _SHADOW_MASK, _GEOMETRY_MASK = (core.BitMask32.bit(bit) for bit in (0, 1, 2))
+
+_CLOSED = tuple(SLOTS.index(name) for name in ("skin", "eyes", "top", "outer", "bottom", "shoes"))
+"""Slots whose surfaces are hardly ever seen from inside."""
+_NEAR_FIRST = "near_first"
+"""Bin of what is drawn front to back: what is hidden costs little."""
 
 _SETTINGS = """
 load-display p3headlessgl
@@ -185,7 +192,7 @@ class Renderer:
             textures[id(mesh.texture)] = _texture(mesh.name, mesh.texture)
         path.set_texture(textures[id(mesh.texture)])
         path.set_shader_inputs(object=_number(self._numbers[mesh.name]), gloss=mesh.gloss, glow=mesh.glow)
-        path.set_bin("fixed", 20)
+        path.set_bin(_NEAR_FIRST, 0)
         path.set_two_sided(True)
 
     def _add_camera(self, name: str, mask: core.BitMask32) -> core.NodePath:
@@ -293,6 +300,7 @@ class _Context:
 
     def __init__(self) -> None:
         core.load_prc_file_data("unrealperson", _SETTINGS)
+        core.CullBinManager.get_global_ptr().add_bin(_NEAR_FIRST, core.CullBinEnums.BT_front_to_back, 20)
         self.engine = core.GraphicsEngine.get_global_ptr()
         self.pipe = core.GraphicsPipeSelection.get_global_ptr().make_module_pipe("p3headlessgl")
         self.host = None
@@ -413,9 +421,8 @@ class _PersonNode:
         self._path = root.attach_new_node(actor.name)
         self._path.set_texture(_texture(actor.name, person.texture))
         self._path.set_shader_inputs(gloss=0.0, glow=0.0)
-        self._path.set_two_sided(True)
-        self._path.set_bin("fixed", 10)
-        self._geoms = [_geom(self._data, level.faces) for level in person.levels]
+        self._path.set_bin(_NEAR_FIRST, 0)
+        self._geoms = [_geom(self._data, _with_backs(level)) for level in person.levels]
         self._level = 0
         self._seen, shadow = core.GeomNode(actor.name), core.GeomNode(actor.name)
         for node, level, hidden in ((self._seen, 0, _SHADOW_MASK), (shadow, -1, _VIEW_MASK | _GEOMETRY_MASK)):
@@ -448,6 +455,11 @@ class _PersonNode:
 
     def close(self) -> None:
         self._path.remove_node()
+
+
+def _with_backs(level: Level) -> np.ndarray:
+    """Faces of a level, and once more from behind those of thin sheets: only fronts are drawn, at half the cost."""
+    return np.concatenate([level.faces, level.faces[~np.isin(level.slots, _CLOSED)][:, ::-1]])
 
 
 def _add_sky(root: core.NodePath) -> core.NodePath:

@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 VERTEX = """#version 330
-uniform mat4 p3d_ModelViewProjectionMatrix, p3d_ModelMatrix, shadow_matrix;
+uniform mat4 p3d_ModelViewProjectionMatrix, p3d_ModelMatrix;
 in vec3 p3d_Vertex, p3d_Normal;
 in vec2 p3d_MultiTexCoord0;
 in vec4 p3d_Color;
-out vec2 uv;
-out vec3 normal, place, tint;
-out vec3 shadow_place;
+out vec4 place_u, normal_v;
+out vec3 tint;
 void main() {
-    vec4 world = p3d_ModelMatrix * vec4(p3d_Vertex, 1.0);
     gl_Position = p3d_ModelViewProjectionMatrix * vec4(p3d_Vertex, 1.0);
-    place = world.xyz;
-    normal = mat3(p3d_ModelMatrix) * p3d_Normal;
-    uv = p3d_MultiTexCoord0;
+    place_u = vec4((p3d_ModelMatrix * vec4(p3d_Vertex, 1.0)).xyz, p3d_MultiTexCoord0.x);
+    normal_v = vec4(mat3(p3d_ModelMatrix) * p3d_Normal, p3d_MultiTexCoord0.y);
     tint = p3d_Color.rgb;
-    shadow_place = (shadow_matrix * vec4(world.xyz + 0.02 * normal, 1.0)).xyz * 0.5 + 0.5;
 }
 """
-"""Places a vertex and hands on what the fragment shaders need."""
+"""Places a vertex and hands on what the fragment shaders need, tightly packed: Mesa pays for each vector of it."""
 
 LIT = """#version 330
 uniform sampler2D p3d_Texture0;
 uniform sampler2DShadow shadow_map;
 uniform sampler3D lamp_light, lamp_towards;
+uniform mat4 shadow_matrix;
 uniform vec3 eye, sun_direction, sun, sky, ground, lamp_low, lamp_size;
 uniform vec4 haze;
 uniform vec2 object;
 uniform float gloss, glow, shadow_texel, lamps, exposure;
-in vec2 uv;
-in vec3 normal, place, tint, shadow_place;
+in vec4 place_u, normal_v;
+in vec3 tint;
 layout(location = 0) out vec4 color;
 layout(location = 1) out vec4 number;
 void main() {
+    vec3 place = place_u.xyz, normal = normal_v.xyz;
     vec3 n = normalize(gl_FrontFacing ? normal : -normal);
     float facing = max(dot(n, sun_direction), 0.0);
     float lit = 0.0;
     if (facing > 0.0) {
-        vec3 at = shadow_place - vec3(0.0, 0.0, 0.0006);
+        vec3 at = (shadow_matrix * vec4(place + 0.02 * normal, 1.0)).xyz * 0.5 + 0.5 - vec3(0.0, 0.0, 0.0006);
         for (int i = 0; i < 4; i++)
             lit += texture(shadow_map, at + vec3(float(i & 1) - 0.5, float(i >> 1) - 0.5, 0.0) * 1.6 * shadow_texel);
         lit *= 0.25 * facing;
     }
-    vec4 surface = texture(p3d_Texture0, uv);
+    vec4 surface = texture(p3d_Texture0, vec2(place_u.w, normal_v.w));
     vec3 albedo = surface.rgb * tint;
     vec3 ambient = mix(ground, sky, n.z * 0.5 + 0.5);
     if (lamps > 0.0) {
@@ -81,11 +79,11 @@ uniform sampler2D p3d_Texture0;
 uniform vec3 eye, sun_direction, sun, zenith;
 uniform vec4 haze;
 uniform float clouds, exposure;
-in vec3 place;
+in vec4 place_u;
 layout(location = 0) out vec4 color;
 layout(location = 1) out vec4 number;
 void main() {
-    vec3 sight = normalize(place - eye);
+    vec3 sight = normalize(place_u.xyz - eye);
     float up = max(sight.z, 0.0);
     vec3 shade = mix(haze.rgb, zenith, 1.0 - exp(-3.5 * up));
     vec2 at = sight.xy / (sight.z + 0.12);
@@ -103,11 +101,11 @@ void main() {
 """Sky from horizon to zenith with clouds and the sun."""
 
 CONTACT = """#version 330
-in vec2 uv;
+in vec4 place_u, normal_v;
 layout(location = 0) out vec4 color;
 layout(location = 1) out vec4 number;
 void main() {
-    vec2 at = 2.0 * uv - 1.0;
+    vec2 at = 2.0 * vec2(place_u.w, normal_v.w) - 1.0;
     float near = max(1.0 - dot(at, at), 0.0);
     color = vec4(0.0, 0.0, 0.0, 0.42 * near * near);
     number = vec4(0.0);
@@ -129,10 +127,10 @@ void main() {}
 
 GEOMETRY = """#version 330
 uniform vec3 eye, forward;
-in vec3 normal, place;
+in vec4 place_u, normal_v;
 layout(location = 0) out vec4 surface;
 void main() {
-    surface = vec4(normalize(gl_FrontFacing ? normal : -normal), dot(place - eye, forward));
+    surface = vec4(normalize(gl_FrontFacing ? normal_v.xyz : -normal_v.xyz), dot(place_u.xyz - eye, forward));
 }
 """
 """World normal and depth along the optical axis."""

@@ -38,6 +38,34 @@ def silhouette(
     return front
 
 
+def extents(points: np.ndarray, depth_m: np.ndarray, *, near_m: float) -> tuple[float, float, float, float, int]:
+    """Where the points of a mesh that lie before a camera come to lie.
+
+    Args:
+        points: [V, 2] float64 pixels.
+        depth_m: [V] float64 along the optical axis.
+        near_m: nearer points do not count.
+
+    Returns:
+        Left, top, right and bottom in pixels, and how many points count; without any the others mean nothing.
+    """
+    left, top, right, bottom, known = _extents(points, depth_m, near_m)
+    return float(left), float(top), float(right), float(bottom), int(known)
+
+
+@compiled
+def _extents(points, depth_m, near_m):
+    left = top = np.inf
+    right = bottom = -np.inf
+    known = 0
+    for v in range(len(points)):
+        if depth_m[v] > near_m:
+            known += 1
+            left, right = min(left, points[v, 0]), max(right, points[v, 0])
+            top, bottom = min(top, points[v, 1]), max(bottom, points[v, 1])
+    return left, top, right, bottom, known
+
+
 @compiled
 def _fill(points, depth_m, faces, near_m, front):
     height, width = front.shape

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrealperson.synth.silhouettes import silhouette
+from unrealperson.synth.silhouettes import extents, silhouette
 from unrealperson.synth.view import View
 
 if TYPE_CHECKING:
@@ -71,14 +71,10 @@ def describe_person(
     height, width = mask.shape[:2]
     vertices, faces = actor.surface()
     points, depth_m = view.project(vertices, width, height)
-    known = depth_m > NEAR_M
-    if not known.any():
+    left, top, right, bottom, known = extents(points, depth_m, near_m=NEAR_M)
+    if not known or right <= 0 or bottom <= 0 or left >= width or top >= height:
         return None
-    left, top = points[known].min(0)
-    right, bottom = points[known].max(0)
-    if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        return None
-    whole = bool(known.all())
+    whole = known == len(points)
     x, y = (max(int(left) - 2, 0), max(int(top) - 2, 0)) if whole else (0, 0)
     near = mask[y : int(bottom) + 3, x : int(right) + 3] if whole else mask
     own = _own(near, color)
@@ -125,7 +121,8 @@ def bend_person(
     share = np.linspace(0.0, 1.0, 9)
     xs, ys = left + share * (right - left), top + share * (bottom - top)
     edge = [*((x, y) for x in xs for y in (top, bottom)), *((x, y) for y in ys for x in (left, right))]
-    outline = bent(np.array(edge))
+    moved = bent(np.array(edge + [(x, y) for x, y, _ in person["keypoints"]]))
+    outline = moved[: len(edge)]
     full_box = [float(value) for value in (*outline.min(0), *outline.max(0))]
     x, y = (max(int(value) - 4, 0) for value in full_box[:2])
     rows, columns = np.nonzero(_own(mask[y : max(int(full_box[3]) + 5, 0), x : max(int(full_box[2]) + 5, 0)], color))
@@ -133,9 +130,7 @@ def bend_person(
     if len(rows):
         seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
     keypoints = []
-    for (x_px, y_px), (_, _, seen) in zip(
-        bent(np.array(person["keypoints"], float)[:, :2]).tolist(), person["keypoints"], strict=True
-    ):
+    for (x_px, y_px), (_, _, seen) in zip(moved[len(edge) :].tolist(), person["keypoints"], strict=True):
         inside = seen and 0 <= x_px < width and 0 <= y_px < height
         keypoints.append([round(x_px, 2), round(y_px, 2), seen] if inside else [0.0, 0.0, 0])
     full_box = [round(value, 2) for value in full_box]
@@ -156,8 +151,12 @@ def _own(mask: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
 
 def _occluders(hiding: np.ndarray, names: Mapping[tuple[int, int, int], str]) -> dict[str, int]:
     """Pixels by the object that hides them; a pixel or two along an outline hides nothing."""
-    colors, counts = np.unique(hiding.reshape(-1, 3), axis=0, return_counts=True)
-    found = {names.get((int(r), int(g), int(b)), ""): int(n) for (r, g, b), n in zip(colors, counts, strict=True)}
+    if not len(hiding):
+        return {}
+    codes, counts = np.unique(hiding.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32), return_counts=True)
+    found: dict[str, int] = {}
+    for code, pixels in zip(codes.tolist(), counts.tolist(), strict=True):
+        found[names.get((code >> 16, code >> 8 & 255, code & 255), "")] = pixels
     worst = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return {name: pixels for name, pixels in worst if name and pixels >= _LEAST_PIXELS}
 

@@ -48,11 +48,11 @@ class View:
         Returns:
             [3, 3] float64, one unit vector a row.
         """
-        yaw, pitch, roll = np.radians(self.rotation)
+        yaw, pitch, roll = map(math.radians, self.rotation)
         forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), math.sin(pitch)])
         right = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
-        up = np.cross(right, forward)
-        return np.stack(
+        up = np.array([-math.sin(pitch) * math.cos(yaw), -math.sin(pitch) * math.sin(yaw), math.cos(pitch)])
+        return np.array(
             [
                 math.cos(roll) * right - math.sin(roll) * up,
                 forward,
