@@ -152,8 +152,8 @@ def bench_child(benchmark: BenchmarkFixture, tmp_path: Path, request: pytest.Fix
     seconds, peak = cpu_s() - start_s, 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     benchmark.extra_info |= {"cpu_s": seconds, "peak_bytes": peak, **counts}
     request.config.pluginmanager.get_plugin("terminalreporter").write_line(
-        f"\nscene 2 with a child process: {counts['crops']} crops, {counts['frames']} frames in {seconds:.1f} CPU-s with "
-        f"start and {config.people} people; simulator's peak {peak / 2**20:.0f} MiB, goal {GOAL_BYTES / 2**20:.0f}"
+        f"\nscene 2 with a child process: {counts['crops']} crops, {counts['frames']} frames in {seconds:.1f} CPU-s "
+        f"with start and {config.people} people; simulator's peak {peak / 2**20:.0f} MiB, goal {GOAL_BYTES / 2**20:.0f}"
     )
     if peak > GOAL_BYTES:
         pytest.fail(f"the simulator takes {peak / 2**20:.0f} MiB, goal {GOAL_BYTES / 2**20:.0f}", pytrace=False)

@@ -55,11 +55,13 @@ def main(folder: Path, count: int) -> None:
         sheets["people"] = front_and_back(studio, people, columns=15)
         sheets["heads"] = contact_sheet(rows_of([studio.shoot(each, head=True, moving=0.0) for each in people], 15))
         sheets["walk"] = walk_strip(studio, people[0], frames=12)
-    with Studio(160) as studio:
+    with Studio(200) as studio:
         everyone = (random_identity(SEED, 1, number, body="natural") for number in range(99))
         one = next(somebody for somebody in everyone if somebody.body.gender == "female")
-        garments = islice(catalogue(), count if count < 60 else None)
-        pictures = [studio.shoot(build_person(dressed(one, each)), turn_deg=20.0, moving=0.0) for each in garments]
+        pictures = []
+        for number, each in enumerate(islice(catalogue(), count if count < 60 else None)):
+            wearer = replace(dressed(one, each), cloth_seed=np.random.SeedSequence(number))
+            pictures.append(studio.shoot(build_person(wearer), turn_deg=20.0, moving=0.0)[24:, 16:-16])
         sheets["garments"] = contact_sheet(rows_of(pictures, 26))
     with Studio(224) as studio:
         pictures = []
