@@ -123,6 +123,11 @@ def test_people_stay_in_the_largest_room(tmp_path):
     scene = place(tmp_path, model)
     assert not scene.indoor and scene.lamps == ()
     assert scene.bounds[3] < 8.8 and all(path[:, 1].max() < 8.0 for path in scene.paths)
+    route = model.add_node("Route", role="path")
+    for x, y in ((2, 9.9), (13, 9.9), (13, 10.9)):
+        model.add_node("Stop", parent=route, translation=[x, 0, -y])
+    with pytest.raises(ValueError, match=r"a path leaves the largest free ground at \(2.0, 9.9\)"):
+        place(tmp_path, model)
 
 
 def test_a_text_file_with_its_parts_beside_it(tmp_path):

@@ -95,7 +95,7 @@ def find_ground(floor: np.ndarray, others: np.ndarray, forbidden: np.ndarray, pa
         paths: [n, 2] metres each, where they are given; they say which part of the ground counts.
 
     Raises:
-        ValueError: no such area.
+        ValueError: no such area, or a path leaves it.
     """
     looks_up = np.cross(floor[:, 1] - floor[:, 0], floor[:, 2] - floor[:, 0])[:, 2] > 0
     flat = floor[looks_up & (np.abs(floor[..., 2]) <= 2 * _LEVEL_M).all(1)]
@@ -135,6 +135,10 @@ def find_ground(floor: np.ndarray, others: np.ndarray, forbidden: np.ndarray, pa
     if not core.any():
         raise ValueError("it has no free ground that is wide enough for a person")
     free = open_ground & (_distance(~core) <= _BODY_M + _CELL_M)
+    for x, y in np.concatenate([np.zeros((0, 2)), *paths]):
+        column, row = np.clip(((x - low[0]) / _CELL_M, (y - low[1]) / _CELL_M), 0, np.array(shape) - 1).astype(int)
+        if not free[column, row]:
+            raise ValueError(f"a path leaves the largest free ground at ({x:.1f}, {y:.1f}); move it or mark the floor")
     heights = overhead[free]
     covered = np.isfinite(heights)
     ceiling_m = float(np.median(heights[covered])) if covered.any() else math.inf
@@ -142,7 +146,7 @@ def find_ground(floor: np.ndarray, others: np.ndarray, forbidden: np.ndarray, pa
 
 
 def cover_with_circles(ground: Ground) -> np.ndarray:
-    """Circles that cover the edge of the free area from outside, the ones with the most ground nearby first.
+    """Circles that cover the edge of the free area from outside; of too many the ones next to paths.
 
     Args:
         ground: where people walk.
