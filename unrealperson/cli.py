@@ -198,7 +198,7 @@ class Regenerate(_Verb):
     """
 
     summary: ClassVar[str] = "one crop again, from its row in the manifest"
-    crop: Annotated[Path, tyro.conf.Positional]
+    image: Annotated[Path, tyro.conf.Positional]
     """The crop, in its data set."""
     out: OptionalPath = None
     """File to write; left out: the crop's own place, where it is missing or damaged."""
@@ -206,8 +206,8 @@ class Regenerate(_Verb):
     def execute(self) -> int:
         from unrealperson.synth.regenerate import regenerate
 
-        same = regenerate(self.crop, self.out)
-        print(f"{self.out or self.crop}: {'identical' if same else 'differs'}")
+        same = regenerate(self.image, self.out)
+        print(f"{self.out or self.image}: {'identical' if same else 'differs'}")
         return 0 if same else 1
 
 
@@ -244,7 +244,7 @@ class DataCheck(_Verb):
 class DataSubset(_Verb):
     """Writes a part of a data set as one of its own: first the conditions, then the draw, then the splits.
 
-    Example: unrealperson data subset --data data --out part --identities 3000 --per-identity 40 --where "visibility>=0.5"
+    Example: unrealperson data subset --data data --out part --identities 3000 --per-identity 40
     """
 
     summary: ClassVar[str] = "a data set -> a filtered or drawn part of it"

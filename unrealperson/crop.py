@@ -224,7 +224,7 @@ def _describe(crop: Crop, frame: LabelledFrame, tolerance: int) -> dict[str, Any
     left, top, right, bottom = crop.box
     truth = frame.people.get(crop.person, {})
     part = frame.mask[top:bottom, left:right, :3].astype(np.int16)
-    own = (np.abs(part - np.array(frame.colors[crop.person], np.int16)) <= tolerance).all(axis=2)
+    own = np.all(np.abs(part - np.array(frame.colors[crop.person], np.int16)) <= tolerance, axis=2)
     keypoints = None
     if "keypoints" in truth:
         points = [(x - left, y - top, seen) for x, y, seen in truth["keypoints"]]
@@ -244,7 +244,7 @@ def _describe(crop: Crop, frame: LabelledFrame, tolerance: int) -> dict[str, Any
         "visibility": crop.visibility,
         "fill": crop.fill,
         "keypoints": keypoints,
-        "mask": encode_mask(own),
+        "mask": encode_mask(np.asarray(own)),
         "attributes": _json(frame.attributes.get(crop.person)),
         "yaw_deg": truth.get("yaw_deg"),
         "heading_deg": truth.get("heading_deg"),

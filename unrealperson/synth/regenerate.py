@@ -7,6 +7,7 @@ import json
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from unrealperson.config import Config, parse_config
 from unrealperson.crop import write_crops
@@ -54,7 +55,7 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
     return same
 
 
-def _make(config: Config, row: dict[str, object]) -> bytes:
+def _make(config: Config, row: dict[str, Any]) -> bytes:
     shard = _shard(config, row)
     only = (row["frame"], row["camera"])
     with tempfile.TemporaryDirectory() as folder, closing(capture(config.synth, shard, only=only)) as frames:
@@ -63,10 +64,12 @@ def _make(config: Config, row: dict[str, object]) -> bytes:
             for made in rows:
                 if made["person"] == row["person"]:
                     return (Path(folder) / made["path"]).read_bytes()
-    raise RuntimeError(f"frame {row['frame']} of camera {row['camera']} gives no crop of person {row['person']} any more")
+    raise RuntimeError(
+        f"frame {row['frame']} of camera {row['camera']} gives no crop of person {row['person']} any more"
+    )
 
 
-def _shard(config: Config, row: dict[str, object]) -> Shard:
+def _shard(config: Config, row: dict[str, Any]) -> Shard:
     for shard in shards(config.synth):
         first = shard.batch * config.synth.instants
         if (shard.scene, shard.version) == (row["scene"], row["version"]) and row["frame"] in range(
