@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ Format = Literal["market", "mars", "list", "webdataset", "coco", "mot"]
 _logger = get_logger(__name__)
 _MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 _SHARD_IMAGES = 1000
+_numbers = re.compile(r"_\d+")  # Bench_4_Slats is one of the category Bench_Slats
 _KEYPOINTS = (
     "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
     "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
@@ -73,7 +75,7 @@ def _with_queries(manifest: Manifest, seed: int) -> Manifest:
     """The split train, query, gallery: test images are divided where they are not yet."""
     split = manifest.split
     test = np.flatnonzero(split == "test")
-    values = np.where(split == "", "train", split)
+    values = np.where(split == "", "train", split).astype("<U7")
     if len(test):
         values[test] = draw_queries(manifest.select(test), seed=seed).split
     return manifest.replaced("split", values.tolist())
@@ -188,7 +190,7 @@ def _write_coco(frames: Iterable[SeenFrame], folder: Path) -> None:
         images.append({"id": number, "file_name": frame.name, "width": frame.width, "height": frame.height})
         _place_frame(frame, folder / "images" / frame.name)
         for seen in frame.sightings:
-            category = categories.setdefault(seen.name, len(categories) + 1)
+            category = categories.setdefault(_numbers.sub("", seen.name), len(categories) + 1)
             annotations.append(_coco_annotation(seen, frame, len(annotations) + 1, number, category))
     told = [{"id": number, "name": name, "supercategory": "scene"} for name, number in categories.items()]
     told[0] |= {
@@ -212,6 +214,8 @@ def _coco_annotation(seen: Sighting, frame: SeenFrame, number: int, image: int, 
     }
     if seen.pid != UNKNOWN:
         annotation |= {"track_id": seen.pid, "visibility": seen.visibility}
+    else:
+        annotation["name"] = seen.name
     if seen.keypoints is not None:
         annotation["keypoints"] = [value for point in seen.keypoints for value in point]
         annotation["num_keypoints"] = sum(point[2] > 0 for point in seen.keypoints)
