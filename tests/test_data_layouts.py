@@ -113,7 +113,7 @@ def test_csv(tmp_path: Path) -> None:
     assert manifest.pid.tolist() == [7, 8] and manifest.camid.tolist() == [-1, 2]
     assert manifest.split.tolist() == ["query", ""]
     path.write_text("path,pid\na.jpg,seven\n")
-    with pytest.raises(ValueError, match="mine.csv, line 2: pid must be int64, got 'seven'"):
+    with pytest.raises(ValueError, match=r"mine.csv, line 2: pid must be int64, got 'seven'"):
         read_images(path)
     path.write_text("file,pid\na.jpg,7\n")
     with pytest.raises(ValueError, match="must have a header with the column path"):
