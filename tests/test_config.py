@@ -71,3 +71,16 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such configuration file: .*absent\.toml"):
         load_config(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("low_light", {"hours": "night", "colors": "wardrobe"}),
+        ("black", {"hours": "day", "colors": "black"}),
+        ("indoor", {"scenes": (5,), "cameras": 6}),
+    ],
+)
+def test_corner_scenarios(name: str, expected: dict[str, object]) -> None:
+    config = load_config(Path(__file__).parent.parent / "configs" / f"{name}.toml")
+    assert {key: getattr(config.synth, key) for key in expected} == expected

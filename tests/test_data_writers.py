@@ -121,6 +121,24 @@ def test_mars(dataset: Manifest, tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == sorted(dataset.column("sha256").tolist())
 
 
+def test_gaps_are_filled_where_the_mask_agrees(with_frames: Manifest, tmp_path: Path) -> None:
+    lacking = with_frames.select(with_frames.frame != 1)  # everybody is still in the kept frame
+    write_as("mars", lacking, tmp_path / "out")
+    names = (tmp_path / "out" / "info" / "train_name.txt").read_text().split()
+    assert names[:4] == [f"0001C1T000{track}F00{number}.jpg" for track, number in ((1, 1), (1, 2), (1, 3), (2, 1))]
+    filled = load_image(tmp_path / "out" / "bbox_train" / "0001" / names[1])
+    assert filled.shape == (100, 40, 3)
+    expected = io.BytesIO()
+    Image.fromarray(frame(1, 1).image[40:140, 91:131]).save(expected, "jpeg", quality=90)
+    np.testing.assert_array_equal(filled, np.asarray(Image.open(expected)))
+    gone = load_image(with_frames.root / "frames" / "c001_000001_mask.png")
+    gone[(gone == PEOPLE[1]).all(axis=2)] = 0
+    Image.fromarray(gone).save(with_frames.root / "frames" / "c001_000001_mask.png")
+    write_as("mars", lacking, tmp_path / "again")
+    names = (tmp_path / "again" / "info" / "train_name.txt").read_text().split()
+    assert names[:3] == ["0001C1T0001F001.jpg", "0001C1T0001F002.jpg", "0001C1T0002F001.jpg"]
+
+
 def test_list_of_the_original(dataset: Manifest, tmp_path: Path) -> None:
     write_as("list", dataset, tmp_path / "out")
     lines = (tmp_path / "out" / "list_unreal_train.txt").read_text().splitlines()

@@ -11,10 +11,9 @@ import difflib
 import os
 import re
 import sys
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -29,52 +28,17 @@ from unrealperson.config import (
     TrainConfig,
     load_config,
 )
+from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.log import configure_logging, get_logger
+from unrealperson.verb import VALUED, OptionalPath, Switch, Verb
 
 logger = get_logger(__name__)
 
-OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
 DEMO_CONFIG = Path(__file__).with_name("demo.toml")
-Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Verb(ABC):
-    config: OptionalPath = None
-    """TOML file with configuration sections; flags on the command line win over it."""
-    verbose: Annotated[Switch, tyro.conf.arg(aliases=["-v"])] = False
-    """Show debug lines, and the traceback of an error."""
-    quiet: Switch = False
-    """Show only warnings and errors."""
-    log_json: Switch = False
-    """Write log lines as JSON objects."""
-
-    summary: ClassVar[str]
-    resumes: ClassVar[bool] = False
-    """Whether the same command goes on where it was stopped."""
-
-    @abstractmethod
-    def execute(self) -> int | None:
-        """Runs the stage; returns the exit status where it is not 0."""
-
-    @classmethod
-    def base_config(cls, arguments: list[str]) -> Path | None:
-        """The file whose settings hold where the command line names no --config; None: the defaults."""
-        return None
-
-    def resolved(self) -> Config:
-        """The configuration file with the sections of this verb in place of its own."""
-        given = {
-            section.name: getattr(self, section.name)
-            for section in dataclasses.fields(Config)
-            if hasattr(self, section.name)
-        }
-        return dataclasses.replace(load_config(self.config), **given)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doctor(_Verb):
+class Doctor(Verb):
     """Tells what this machine has and lacks, and the one command that mends each lack.
 
     With --endpoint it tries a running Unreal Engine instead: connection, people, pause, camera, images and
@@ -101,7 +65,7 @@ class Doctor(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(_Verb):
+class Simulate(Verb):
     """Runs the embedded simulator alone, for any UnrealCV client, until Ctrl-C.
 
     Example: unrealperson simulate --port 9000 --people 20
@@ -129,7 +93,7 @@ class Simulate(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Synth(_Verb):
+class Synth(Verb):
     """Makes a labelled data set: people walk, cameras look, masks become crops.
 
     Writes OUT/manifest.parquet and OUT/unreal_vX.Y/images/. Stopped at any moment, the same
@@ -166,7 +130,7 @@ class Synth(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop(_Verb):
+class Crop(Verb):
     """Crops frames on disk: those that 'unrealperson synth --synth.keep-frames True' kept, with other rules if you
     like, or those of the original's toolkit (c001_17_lit.png, c001_17_mask.png, object_color.pkl or .json).
 
@@ -188,149 +152,7 @@ class Crop(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regenerate(_Verb):
-    """Makes one crop of a synthetic data set again from its row in the manifest.
-
-    Writes it to --out, or to its own place where it is missing or damaged. Exit status 0: the same to the byte as
-    recorded; 1: it differs, as on another driver or kind of CPU.
-
-    Example: unrealperson regenerate data/unreal_v1.1/images/0003_c002_000004.jpg --out again.jpg
-    """
-
-    summary: ClassVar[str] = "one crop again, from its row in the manifest"
-    image: Annotated[Path, tyro.conf.Positional]
-    """The crop, in its data set."""
-    out: OptionalPath = None
-    """File to write; left out: the crop's own place, where it is missing or damaged."""
-
-    def execute(self) -> int:
-        from unrealperson.synth.regenerate import regenerate
-
-        same = regenerate(self.image, self.out)
-        print(f"{self.out or self.image}: {'identical' if same else 'differs'}")
-        return 0 if same else 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataCheck(_Verb):
-    """Describes a data set and reads every image: missing, damaged, changed since it was made, or there twice.
-
-    Exit status 0: every image is there and is what its row says; 1: not so. Duplicates are only named.
-
-    Example: unrealperson data check --data data
-    """
-
-    summary: ClassVar[str] = "a data set -> statistics, damage, duplicates"
-    data: Path
-    """Data set or folder of crops."""
-
-    def execute(self) -> int:
-        from unrealperson.data.check import check
-        from unrealperson.data.sources import read_images
-
-        found = check(read_images(self.data))
-        for name, value in found.statistics.items():
-            print(f"{name:<24} {value}")
-        for name in ("missing", "damaged", "changed"):
-            paths = getattr(found, name)
-            print(f"{name:<24} {len(paths)}{': ' if paths else ''}{', '.join(paths[:5])}")
-        print(f"{'duplicates':<24} {sum(len(group) - 1 for group in found.duplicates)}")
-        for group in found.duplicates[:5]:
-            print(f"    {' = '.join(group)}")
-        return 0 if found.healthy else 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSubset(_Verb):
-    """Writes a part of a data set as one of its own: first the conditions, then the draw, then the splits.
-
-    Example: unrealperson data subset --data data --out part --identities 3000 --per-identity 40
-    """
-
-    summary: ClassVar[str] = "a data set -> a filtered or drawn part of it"
-    data: Path
-    """Data set or folder of crops."""
-    out: Path
-    """Folder to make."""
-    where: tuple[str, ...] = ()
-    """Conditions on columns and attributes: "visibility>=0.5", "hours=night", "gender=female"."""
-    identities: int = 0
-    """Identities to draw; 0 keeps all."""
-    per_identity: int = 0
-    """Most images of each identity; 0 keeps all."""
-    test: int = 0
-    """Identities to mark as test, all others as train; 0 leaves the splits alone."""
-    queries: Switch = False
-    """Mark one image of each identity and camera as query, all others as gallery."""
-    seed: int = 0
-    """Seed of all draws."""
-
-    def execute(self) -> None:
-        from unrealperson.data.sources import read_images
-        from unrealperson.data.subsets import draw, draw_queries, split_identities, where, write_set
-
-        if self.test and self.queries:
-            raise ValueError("--test and --queries both mark the rows; give one of them")
-        manifest = where(read_images(self.data), self.where)
-        manifest = draw(manifest, identities=self.identities, per_identity=self.per_identity, seed=self.seed)
-        if self.test:
-            manifest = split_identities(manifest, self.test, seed=self.seed)
-        if self.queries:
-            manifest = draw_queries(manifest, seed=self.seed)
-        logger.info("%s: %s", self.out, write_set(manifest, self.out).summary())
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataMerge(_Verb):
-    """Writes several data sets as one; people and cameras that are not the same get different numbers.
-
-    Example: unrealperson data merge --data day night --out both
-    """
-
-    summary: ClassVar[str] = "several data sets -> one"
-    data: tuple[Path, ...]
-    """Data sets or folders of crops."""
-    out: Path
-    """Folder to make."""
-
-    def execute(self) -> None:
-        from unrealperson.data.sources import read_images
-        from unrealperson.data.subsets import merge, write_set
-
-        manifest = merge([read_images(folder) for folder in self.data])
-        logger.info("%s: %s", self.out, write_set(manifest, self.out).summary())
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataExport(_Verb):
-    """Writes a data set in the form that other tools read.
-
-    market: folders of Market-1501; mars: tracklets in folders of MARS; list: list_unreal_train.txt of the original;
-    webdataset: tar shards; coco and mot: boxes of whole frames, all people where the set keeps its frames.
-
-    Example: unrealperson data export --data data --out market --format market
-    """
-
-    summary: ClassVar[str] = "a data set -> Market, MARS, COCO, MOT, WebDataset, list"
-    data: Path
-    """Data set or folder of crops."""
-    out: Path
-    """Folder to make."""
-    format: Literal["market", "mars", "list", "webdataset", "coco", "mot"]
-    """What to write."""
-    seed: int = 0
-    """Seed of the queries, where the set has none."""
-
-    def execute(self) -> None:
-        from unrealperson.data.sources import read_images
-        from unrealperson.data.writers import write_as
-
-        write_as(self.format, read_images(self.data), self.out, seed=self.seed)
-        logger.info("%s: %s", self.out, self.format)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train(_Verb):
+class Train(Verb):
     """Trains a re-identification network with camera-based batch norm.
 
     Stopped at any moment, the same command goes on at the last finished epoch.
@@ -354,7 +176,7 @@ class Train(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(_Verb):
+class Extract(Verb):
     """Writes the feature vectors of a folder of crops, with batch-norm statistics of its own cameras.
 
     Example: unrealperson extract --run runs/first --data crops --out features.npz
@@ -381,7 +203,7 @@ class Extract(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(_Verb):
+class Evaluate(Verb):
     """Scores a network: rank-1, rank-5, rank-10, mAP and mINP across cameras, with 95 % intervals.
 
     Example: unrealperson evaluate --run runs/first --data market1501
@@ -404,7 +226,7 @@ class Evaluate(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(_Verb):
+class Export(Verb):
     """Writes a network as ONNX; refuses if ONNX Runtime does not give what torch gives.
 
     The graph holds one table of batch-norm statistics per camera of --data.
@@ -432,7 +254,7 @@ class Export(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Index(_Verb):
+class Index(Verb):
     """Makes a gallery of a folder of crops (labels are not needed), ready for 'search'.
 
     Example: unrealperson index --model model.onnx --data my_crops --out gallery
@@ -454,7 +276,7 @@ class Index(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search(_Verb):
+class Search(Verb):
     """Finds the most similar crops of a gallery.
 
     Example: unrealperson search --gallery gallery query.jpg
@@ -478,7 +300,7 @@ class Search(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(_Verb):
+class Report(Verb):
     """Writes one self-contained HTML page about a demo folder.
 
     Example: unrealperson report --data demo --out demo/report.html
@@ -498,7 +320,7 @@ class Report(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demo(_Verb):
+class Demo(Verb):
     """Runs every stage in small, from nothing to a report; with --real it ends on your own crops.
 
     Stopped at any moment, the same command goes on at the stage where it was. Settings that the command
@@ -531,7 +353,7 @@ class Demo(_Verb):
         run_demo(self.resolved(), self.out, real=self.real)
 
 
-VERBS: dict[str, type[_Verb]] = {
+VERBS: dict[str, type[Verb]] = {
     "doctor": Doctor,
     "simulate": Simulate,
     "synth": Synth,
@@ -609,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def _parse(name: str, arguments: list[str]) -> _Verb:
+def _parse(name: str, arguments: list[str]) -> Verb:
     verb = VERBS[name]
     config = load_config(_value(arguments, "--config") or verb.base_config(arguments))
     sections = {section.name for section in dataclasses.fields(Config)}

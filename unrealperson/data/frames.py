@@ -28,7 +28,7 @@ def list_frames(folder: str | Path) -> list[Path]:
 
     Args:
         folder: holds cDDD_F_lit.png and cDDD_F_mask.png, with cDDD_F_truth.json each, or with one
-            object_color.json or object_color.pkl for all of them.
+            object_color.json or object_color.pkl for all of them; or folders of such frames.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -37,7 +37,8 @@ def list_frames(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; give OUT/frames of 'unrealperson synth'")
-    found = sorted(folder.glob(f"*{LIT}"), key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)])
+    found = [*folder.glob(f"*{LIT}"), *folder.glob(f"*/*{LIT}")]
+    found.sort(key=lambda path: (path.parent, [int(number) for number in re.findall(r"\d+", path.name)]))
     if not found:
         raise ValueError(
             f"{folder} holds no frames (*{LIT}); give OUT/frames of 'unrealperson synth --synth.keep-frames True'"

@@ -16,7 +16,8 @@ from unrealperson.schema import camera_key, person_key
 
 _logger = get_logger(__name__)
 FRAMES = "frames"
-_CLOSE = 3
+TOLERANCE = 3
+"""A pixel of a mask belongs to a person if each channel is within this of the person's colour."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _from_frame(path: Path) -> SeenFrame:
             seen.sightings.append(_sighting(name, -1, own, None, None, None))
     people = []
     for person, color in sorted(frame.colors.items()):
-        own = np.asarray((np.abs(frame.mask.astype(np.int16) - np.array(color, np.int16)) <= _CLOSE).all(axis=2))
+        own = np.asarray((np.abs(frame.mask.astype(np.int16) - np.array(color, np.int16)) <= TOLERANCE).all(axis=2))
         if own.any():
             truth = frame.people.get(person, {})
             unoccluded = truth.get("unoccluded_pixels")

@@ -27,7 +27,7 @@ MAX_PIXELS = 64_000_000
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
 
 
-def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifest:
+def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unreadable: bool = False) -> Manifest:
     """Makes a manifest of a folder of person images, whatever their names tell.
 
     In this order: the folder's own manifest.parquet; a CSV file with columns of the manifest; the images that the
@@ -43,6 +43,7 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifes
         folder: folder of images at any depth, a manifest file, or a CSV file.
         skip_unreadable: decode every file and leave out those that are no readable image, with a warning; without
             it an image whose header is broken is an error, and damage further on shows when it is used.
+        keep_unreadable: an image whose header is broken keeps its row, without a size.
 
     Returns:
         The images in the order of their paths, with their size where they have no manifest of their own.
@@ -71,10 +72,12 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifes
         try:
             width, height = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
         except ValueError as error:
-            if not skip_unreadable:
+            if not (skip_unreadable or keep_unreadable):
                 raise
-            unreadable.append((path, error))
-            continue
+            if not keep_unreadable:
+                unreadable.append((path, error))
+                continue
+            width = height = None
         rows.append({"path": path, "width": width, "height": height, **_parse_name(folder, path)})
         if listed:
             rows[-1]["split"] = listed[path]

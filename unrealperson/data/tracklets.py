@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,45 @@ def find_tracklets(manifest: Manifest, *, gap_frames: int = GAP_FRAMES, least: i
     if rows:
         finish()
     return found
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A frame of a tracklet in which the person has no crop but is seen where the line between its neighbours says.
+
+    Attributes:
+        frame: F.
+        box: xyxy pixels in the frame, half-open.
+    """
+
+    frame: int
+    box: tuple[int, int, int, int]
+
+
+def fill_gaps(manifest: Manifest, tracklet: Tracklet, own_pixels: Callable[[int], np.ndarray | None]) -> list[Filled]:
+    """Boxes for the frames that a tracklet leaves out, each checked against the frame's mask.
+
+    Args:
+        manifest: crops of the tracklet; rows without a tight box fill nothing.
+        tracklet: one of `find_tracklets`.
+        own_pixels: gives the tracklet's person in the frame of a number as a bool mask [H, W]; None where there is no
+            such frame.
+
+    Returns:
+        By increasing frame; frames in which the person is elsewhere or hidden are left out.
+    """
+    boxes = manifest.select(tracklet.rows).column("tight_box")
+    frames = manifest.frame[list(tracklet.rows)].tolist()
+    filled = []
+    for first, last, before, after in zip(frames, frames[1:], boxes, boxes[1:], strict=False):
+        if before is None or after is None:
+            continue
+        for frame in range(first + 1, last):
+            box = interpolate_box(before, after, (frame - first) / (last - first))
+            own = own_pixels(frame)
+            if own is not None and agrees(box, own):
+                filled.append(Filled(frame, box))
+    return filled
 
 
 def interpolate_box(before: Sequence[float], after: Sequence[float], share: float) -> tuple[int, int, int, int]:

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
+from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
-from unrealperson.data.sightings import SeenFrame, Sighting, seen_frames
+from unrealperson.data.sightings import FRAMES, TOLERANCE, SeenFrame, Sighting, seen_frames
+from unrealperson.data.sources import load_image
 from unrealperson.data.subsets import draw_queries, place_image
-from unrealperson.data.tracklets import Tracklet, find_tracklets
+from unrealperson.data.tracklets import Filled, Tracklet, fill_gaps, find_tracklets
 from unrealperson.files import write_json
 from unrealperson.log import get_logger, track
-from unrealperson.schema import UNKNOWN
+from unrealperson.schema import UNKNOWN, camera_key
 
 Format = Literal["market", "mars", "list", "webdataset", "coco", "mot"]
 
@@ -114,7 +117,11 @@ def _told(numbers: dict[int, int]) -> dict[str, int]:
 
 
 def _write_mars(manifest: Manifest, folder: Path) -> None:
-    """Folders and names of MARS, its lists as text: first and last image, person, camera of each tracklet."""
+    """Folders and names of MARS, its lists as text: first and last image, person, camera of each tracklet.
+
+    Where the set keeps its frames, gaps are filled with crops of interpolated boxes that the masks confirm.
+    """
+    kept_frames = _frames_by_place(manifest)
     people, cameras = _numbered(manifest.pid, first=1), _camera_numbers(manifest)
     (folder / "info").mkdir()
     for part, splits in (("train", ("train",)), ("test", ("query", "gallery"))):
@@ -126,7 +133,8 @@ def _write_mars(manifest: Manifest, folder: Path) -> None:
         for tracklet in find_tracklets(kept):
             pid, camera = people[tracklet.pid], cameras[tracklet.camid]
             first = len(names) + 1
-            names += _place_tracklet(kept, tracklet, folder / f"bbox_{part}" / f"{pid:04d}", f"{pid:04d}C{camera}")
+            start = f"{pid:04d}C{camera}T{tracklet.number:04d}"
+            names += _place_tracklet(kept, tracklet, folder / f"bbox_{part}" / f"{pid:04d}", start, kept_frames)
             lines.append(f"{first} {len(names)} {pid} {camera}")
             if (pid, camera) not in seen:
                 queries.append(len(lines))
@@ -139,14 +147,48 @@ def _write_mars(manifest: Manifest, folder: Path) -> None:
             _write_lines(folder / "info" / "query_IDX.txt", map(str, queries))
 
 
-def _place_tracklet(manifest: Manifest, tracklet: Tracklet, folder: Path, start: str) -> list[str]:
+def _place_tracklet(
+    manifest: Manifest, tracklet: Tracklet, folder: Path, start: str, kept_frames: dict[tuple[int, int], Path]
+) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
+    sources: dict[int, Path | Filled] = {int(manifest.frame[row]): manifest.image_path(row) for row in tracklet.rows}
+    person = int(manifest.column("person")[tracklet.rows[0]])
+
+    def own_pixels(number: int) -> np.ndarray | None:
+        path = kept_frames.get((tracklet.camid, number))
+        if path is None:
+            return None
+        frame = read_frame(path)
+        color = np.array(frame.colors.get(person, (-9, -9, -9)), np.int16)
+        return np.asarray(np.all(np.abs(frame.mask.astype(np.int16) - color) <= TOLERANCE, axis=2))
+
+    if kept_frames:
+        sources |= {filled.frame: filled for filled in fill_gaps(manifest, tracklet, own_pixels)}
     names = []
-    for number, row in enumerate(tracklet.rows, 1):
-        source = manifest.image_path(row)
-        names.append(f"{start}T{tracklet.number:04d}F{number:03d}{source.suffix}")
-        place_image(source, folder / names[-1])
+    for number, (frame, source) in enumerate(sorted(sources.items()), 1):
+        suffix = source.suffix if isinstance(source, Path) else ".jpg"
+        names.append(f"{start}F{number:03d}{suffix}")
+        if isinstance(source, Path):
+            place_image(source, folder / names[-1])
+        else:
+            left, top, right, bottom = source.box
+            image = load_image(kept_frames[tracklet.camid, frame])[max(top, 0) : bottom, max(left, 0) : right]
+            Image.fromarray(image).save(folder / names[-1], quality=90)
     return names
+
+
+def _frames_by_place(manifest: Manifest) -> dict[tuple[int, int], Path]:
+    """Kept frames by global camera and number; the files' names tell them, their folder or the rows the scene."""
+    folder = manifest.root / FRAMES
+    if not folder.is_dir():
+        return {}
+    scenes = sorted(set(manifest.column("scene").tolist()))
+    places = {}
+    for path in list_frames(folder):
+        camera, number = (int(text) for text in re.findall(r"\d+", path.name)[:2])
+        scene = re.fullmatch(r"v(\d+)\.\d+", path.parent.name)
+        places[camera_key(int(scene[1]) if scene else scenes[0], camera), number] = path
+    return places
 
 
 def _write_list(manifest: Manifest, folder: Path) -> None:

@@ -188,7 +188,9 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
             counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(written))
             rejected += reasons
             if config.synth.keep_frames:
-                _write_frame(frame, files / "frames")
+                # Scenes number their cameras alike.
+                own = f"v{shard.scene}.{shard.version}" if len(config.synth.scenes) > 1 else ""
+                _write_frame(frame, files / "frames" / own)
             if frame.number == 0:
                 _write_images(frame, files / "samples")
             yield
@@ -202,7 +204,7 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
 
 def _write_images(frame: Frame, folder: Path) -> str:
     """Writes the frame's two images as PNG; returns the start of their names."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stem = f"c{frame.camera:03d}_{frame.number:06d}"
     Image.fromarray(frame.image).save(folder / f"{stem}_lit.png", compress_level=1)
     Image.fromarray(frame.mask).save(folder / f"{stem}_mask.png", compress_level=1)
