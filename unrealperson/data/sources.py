@@ -69,16 +69,16 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
         raise ValueError(f"{folder} holds no images ({' '.join(sorted(SUFFIXES))}), at any depth")
     rows, unreadable = [], []
     for path in track(paths, label="images", unit="img"):
+        size: tuple[int | None, int | None] = (None, None)
         try:
-            width, height = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
+            size = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
         except ValueError as error:
             if not (skip_unreadable or keep_unreadable):
                 raise
             if not keep_unreadable:
                 unreadable.append((path, error))
                 continue
-            width = height = None
-        rows.append({"path": path, "width": width, "height": height, **_parse_name(folder, path)})
+        rows.append({"path": path, "width": size[0], "height": size[1], **_parse_name(folder, path)})
         if listed:
             rows[-1]["split"] = listed[path]
     if unreadable:
