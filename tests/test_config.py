@@ -73,14 +73,14 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "absent.toml")
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("low_light", {"hours": "night", "colors": "wardrobe"}),
-        ("black", {"hours": "day", "colors": "black"}),
-        ("indoor", {"scenes": (5,), "cameras": 6}),
-    ],
-)
-def test_corner_scenarios(name: str, expected: dict[str, object]) -> None:
-    config = load_config(Path(__file__).parent.parent / "configs" / f"{name}.toml")
-    assert {key: getattr(config.synth, key) for key in expected} == expected
+CORNERS: dict[str, dict[str, object]] = {
+    "low_light": {"hours": "night", "colors": "wardrobe"},
+    "black": {"hours": "day", "colors": "black"},
+    "indoor": {"scenes": (5,), "cameras": 6},
+}
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem in CORNERS], ids=lambda path: path.stem)
+def test_corner_scenarios(path: Path) -> None:
+    synth = load_config(path).synth
+    assert {key: getattr(synth, key) for key in CORNERS[path.stem]} == CORNERS[path.stem]

@@ -177,9 +177,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def capture(
-    config: SynthConfig, shard: Shard, *, only: tuple[int, int] | None = None
-) -> Generator[Frame, None, None]:
+def capture(config: SynthConfig, shard: Shard, *, only: tuple[int, int] | None = None) -> Generator[Frame, None, None]:
     """Yields the frames of a shard: instant after instant, and for each instant camera after camera.
 
     Args:
@@ -208,9 +206,7 @@ def capture(
             raise RuntimeError(f"shard {shard.name}: {error}; simulator: {simulator.last_words()}") from error
 
 
-def _drive(
-    endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[int, int] | None
-) -> Iterator[Frame]:
+def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[int, int] | None) -> Iterator[Frame]:
     level = Level(endpoint) if config.endpoint else None
     if config.camera_poses:
         views = read_poses(Path(config.camera_poses))
