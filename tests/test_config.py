@@ -71,3 +71,16 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such configuration file: .*absent\.toml"):
         load_config(tmp_path / "absent.toml")
+
+
+CORNERS: dict[str, dict[str, object]] = {
+    "low_light": {"hours": "night", "colors": "wardrobe"},
+    "black": {"hours": "day", "colors": "black"},
+    "indoor": {"scenes": (5,), "cameras": 6},
+}
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem in CORNERS], ids=lambda path: path.stem)
+def test_corner_scenarios(path: Path) -> None:
+    synth = load_config(path).synth
+    assert {key: getattr(synth, key) for key in CORNERS[path.stem]} == CORNERS[path.stem]

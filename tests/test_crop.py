@@ -23,6 +23,7 @@ from unrealperson.data.manifest import Manifest
 from unrealperson.schema import LabelledFrame
 
 RED, GREEN = (200, 30, 40), (20, 220, 60)
+ORIGINAL = CropConfig(rules="compat")
 
 
 def stream(person: int) -> np.random.Generator:
@@ -74,6 +75,44 @@ def slow_person(mask: np.ndarray, color: tuple[int, int, int], rules: CropConfig
     return box, len(inside), len(inside) / (r1 * r2)
 
 
+def slow_visible(
+    mask: np.ndarray, color: tuple[int, int, int], rules: CropConfig, person: int, truth: dict[str, Any]
+) -> Any:
+    """The rules "visibility" pixel by pixel, in half-open boxes: the reason, or (box, pixels, visibility)."""
+    height, width = mask.shape[:2]
+    near = (np.abs(mask.astype(int) - color) <= rules.tolerance).all(axis=2)
+    pixels = int(near.sum())
+    if pixels == 0:
+        return "not_visible"
+    if pixels <= rules.min_pixels:
+        return "few_pixels"
+    y, x = np.nonzero(near)
+    box = [int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1]
+    edge = rules.border
+    if box[0] < edge or box[1] < edge or box[2] > width - edge or box[3] > height - edge:
+        return "border"
+    wide, high = box[2] - box[0], box[3] - box[1]
+    most = [int(rules.enlarge * wide), int(rules.enlarge * high)] * 2
+    grow = [int(step) for step in stream(person).integers(0, most, endpoint=True)]
+    fill = pixels / (wide * high)
+    box = [
+        max(0, box[0] - grow[0]),
+        max(0, box[1] - grow[1]),
+        min(width, box[2] + grow[2]),
+        min(height, box[3] + grow[3]),
+    ]
+    if (box[2] - box[0]) * (box[3] - box[1]) < rules.min_area:
+        return "small_area"
+    if not truth:
+        return "low_fill" if fill < rules.min_fill else (tuple(box), pixels, None)
+    visibility = min(pixels / truth["unoccluded_pixels"], 1)
+    if visibility < rules.min_visibility:
+        return "low_visibility"
+    if [point[2] for point in truth["keypoints"]].count(2) < rules.min_keypoints:
+        return "few_keypoints"
+    return tuple(box), pixels, visibility
+
+
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[np.ndarray, dict[int, tuple[int, int, int]], CropConfig]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -88,6 +127,9 @@ def frames(draw: st.DrawFn) -> tuple[np.ndarray, dict[int, tuple[int, int, int]]
         shape = (slice(top, top + rng.integers(1, 20)), slice(left, left + rng.integers(1, 16)))
         mask[shape] = np.clip(np.array(color) + rng.integers(-3, 4, mask[shape].shape), 0, 255)
     rules = CropConfig(
+        rules=draw(st.sampled_from(["compat", "visibility"])),
+        min_visibility=draw(st.sampled_from([0.0, 0.3, 0.9])),
+        min_keypoints=draw(st.sampled_from([0, 4, 12])),
         tolerance=draw(st.integers(0, 7)),
         min_pixels=draw(st.integers(0, 60)),
         border=draw(st.integers(0, 4)),
@@ -98,15 +140,24 @@ def frames(draw: st.DrawFn) -> tuple[np.ndarray, dict[int, tuple[int, int, int]]
     return mask, colors, rules
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(frames())
-def test_agrees_with_the_slow_statement(case: tuple[np.ndarray, dict[int, tuple[int, int, int]], CropConfig]) -> None:
+def test_agrees_with_the_slow_statements(case: tuple[np.ndarray, dict[int, tuple[int, int, int]], CropConfig]) -> None:
     mask, colors, rules = case
     image = noise(mask)
-    crops, rejected = crop_frame(image, mask, colors, rules, stream)
-    expected = {person: slow_person(mask, color, rules, person) for person, color in colors.items()}
+    points = [[0.0, 0.0, number % 3] for number in range(17)]
+    truth = {person: {"unoccluded_pixels": 40 + person, "keypoints": points[person:] + [[0, 0, 2]] * person}
+             for person in range(0, 17, 2)}  # fmt: skip
+    crops, rejected = crop_frame(image, mask, colors, rules, stream, truth)
+    compat = rules.rules == "compat"
+    expected = {
+        person: slow_person(mask, color, rules, person)
+        if compat
+        else slow_visible(mask, color, rules, person, truth.get(person, {}))
+        for person, color in colors.items()
+    }
     assert rejected == Counter(result for result in expected.values() if isinstance(result, str))
-    assert {c.person: (c.box, c.pixels, c.fill) for c in crops} == {
+    assert {c.person: (c.box, c.pixels, c.fill if compat else c.visibility) for c in crops} == {
         person: result for person, result in expected.items() if not isinstance(result, str)
     }
     assert [c.person for c in crops] == sorted(c.person for c in crops)
@@ -132,9 +183,41 @@ def test_agrees_with_the_slow_statement(case: tuple[np.ndarray, dict[int, tuple[
 )
 def test_thresholds_of_the_original(boxes: list[Any], reason: str | None) -> None:
     mask = paint(160, 120, *boxes)
-    crops, rejected = crop_frame(noise(mask), mask, {3: RED}, CropConfig(), stream)
+    crops, rejected = crop_frame(noise(mask), mask, {3: RED}, ORIGINAL, stream)
     assert (len(crops), dict(rejected)) == ((1, {}) if reason is None else (0, {reason: 1}))
     assert reason is None or reason in REASONS
+
+
+@pytest.mark.parametrize(
+    ("boxes", "known", "reason"),
+    [
+        ([(RED, (5, 5, 45, 100))], None, None),
+        ([(RED, (50, 50, 155, 115))], None, None),
+        ([(RED, (50, 50, 156, 115))], None, "border"),
+        ([(RED, (10, 10, 60, 60)), (RED, (150, 110, 151, 111))], None, "low_fill"),
+        ([(RED, (10, 10, 60, 60)), (RED, (150, 110, 151, 111))], (2501, 4), None),  # the truth is known: all is seen
+        ([(RED, (10, 10, 60, 60))], (8400, 4), "low_visibility"),  # 2500 of 8400 pixels
+        ([(RED, (10, 10, 60, 60))], (8300, 4), None),
+        ([(RED, (10, 10, 60, 60))], (2500, 3), "few_keypoints"),
+    ],
+)
+def test_thresholds_of_visibility(boxes: list[Any], known: tuple[int, int] | None, reason: str | None) -> None:
+    mask = paint(160, 120, *boxes)
+    truth = {}
+    if known:
+        points = [[1.0, 1.0, 2]] * known[1] + [[1.0, 1.0, 1]] * (17 - known[1])
+        truth = {3: {"unoccluded_pixels": known[0], "keypoints": points}}
+    crops, rejected = crop_frame(noise(mask), mask, {3: RED}, CropConfig(), stream, truth)
+    assert (len(crops), dict(rejected)) == ((1, {}) if reason is None else (0, {reason: 1}))
+    assert reason is None or reason in REASONS
+
+
+def test_boxes_hold_every_pixel_but_in_compat() -> None:
+    mask = paint(160, 120, (RED, (40, 20, 90, 100)))
+    for rules, right in ((CropConfig(enlarge=0.0), 90), (CropConfig(enlarge=0.0, rules="compat"), 89)):
+        (crop,), _ = crop_frame(mask, mask, {3: RED}, rules, stream)
+        assert crop.box == (40, 20, right, right + 10)
+        assert crop.tight == (40, 20, 90, 100)
 
 
 def test_small_area_needs_another_threshold() -> None:
@@ -184,7 +267,7 @@ def test_enlargement_covers_its_whole_range_and_nothing_more() -> None:
     mask = paint(200, 160, (RED, (40, 30, 91, 131)))  # tight box 40, 30, 90, 130: up to 5 and 10 pixels a side
     boxes = []
     for seed in range(300):
-        (crop,), _ = crop_frame(mask, mask, {1: RED}, CropConfig(), lambda p, s=seed: np.random.default_rng(s))
+        (crop,), _ = crop_frame(mask, mask, {1: RED}, ORIGINAL, lambda p, s=seed: np.random.default_rng(s))
         boxes.append(crop.box)
     for side, values in enumerate(zip(*boxes, strict=True)):
         tight, most, sign = ((40, 5, -1), (30, 10, -1), (90, 5, 1), (130, 10, 1))[side]
@@ -195,7 +278,7 @@ def test_enlargement_covers_its_whole_range_and_nothing_more() -> None:
 
 def test_enlargement_stops_at_the_frame() -> None:
     mask = paint(100, 80, (RED, (1, 1, 98, 78)))
-    rules = CropConfig(border=1, enlarge=1.0)
+    rules = CropConfig(rules="compat", border=1, enlarge=1.0)
     boxes = np.array(
         [crop_frame(mask, mask, {1: RED}, rules, lambda p, s=s: np.random.default_rng(s))[0][0].box for s in range(20)]
     )
@@ -366,7 +449,7 @@ def test_bad_frame_folders(kept: Path, tmp_path: Path) -> None:
 
 
 def test_crop_is_a_value() -> None:
-    crop = Crop(1, (0, 0, 2, 3), np.zeros((3, 2, 3), np.uint8), 6, 1.0)
+    crop = Crop(1, (0, 0, 2, 3), np.zeros((3, 2, 3), np.uint8), 6, 1.0, (0, 0, 2, 3))
     with pytest.raises(dataclasses.FrozenInstanceError):
         crop.person = 2  # type: ignore[misc]
 

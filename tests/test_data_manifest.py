@@ -45,7 +45,8 @@ def test_columns_are_the_format() -> None:
         COLUMNS.names
         == (
             "path pid camid scene version person camera frame time_s left top right bottom width height pixels fill "
-            "light yaw_deg distance_m split seed sha256"
+            "light yaw_deg distance_m split seed sha256 tight_box full_box unoccluded_pixels visibility keypoints mask "
+            "attributes heading_deg speed_mps position_m hours camera_pose frame_width frame_height recipe"
         ).split()
     )
     assert [str(COLUMNS.field(name).type) for name in ("path", "pid", "camid", "frame", "time_s", "left", "fill")] == [
@@ -239,7 +240,7 @@ def test_bad_tables(manifest: Manifest, tmp_path: Path) -> None:
     ("metadata", "message"),
     [
         (None, "is a Parquet file but no unrealperson manifest"),
-        ({"unrealperson.format_version": "2"}, "has format version 2; this release reads version 1: install a newer"),
+        ({"unrealperson.format_version": "3"}, "has format version 3; this release reads version 2: install a newer"),
         ({"unrealperson.format_version": "0"}, "has format version 0; .*: make the data set again"),
         ({"unrealperson.format_version": "x"}, "has format version x; .*: make the data set again"),
     ],
@@ -271,3 +272,58 @@ def test_empty_manifest(tmp_path: Path) -> None:
     assert again.pid.dtype == np.int64
     assert again.path == ()
     assert again.summary() == "0 images, 0 identities, 0 cameras"
+
+
+def test_first_format_is_still_read(manifest: Manifest, tmp_path: Path) -> None:
+    old = manifest.table.select(COLUMNS.names[: COLUMNS.names.index("sha256") + 1])
+    pq.write_table(old.replace_schema_metadata({"unrealperson.format_version": "1"}), tmp_path / FILE_NAME)
+    again = Manifest.read(tmp_path)
+    assert again.table == manifest.table
+    assert again.column("mask").tolist() == [""] * 6 and again.column("keypoints").tolist() == [None] * 6
+    again.write()
+    assert Manifest.read(tmp_path).sha256() == manifest.sha256()
+
+
+KNOWN: dict[str, Any] = {
+    "tight_box": [12, 14, 40, 90],
+    "full_box": [10.5, 12.25, 41.0, 96.0],
+    "unoccluded_pixels": 4000,
+    "visibility": 0.625,
+    "keypoints": [float(value) for value in range(51)],
+    "mask": "32103",
+    "attributes": '{"gender": "female", "age": 31}',
+    "position_m": [1.5, -2.0],
+    "hours": "night",
+    "camera_pose": '{"focal_px": 320.0}',
+    "recipe": "{}",
+}
+
+
+def test_truth_survives_the_file(tmp_path: Path) -> None:
+    manifest = Manifest.from_rows([row(0, **KNOWN), row(1, attributes='{"gender": "male"}'), row(2)], tmp_path)
+    manifest.write()
+    again = Manifest.read(tmp_path)
+    assert again.table == manifest.table and again.sha256() == manifest.sha256()
+    stored = again.table.to_pylist()
+    assert {key: stored[0][key] for key in KNOWN} == KNOWN
+    assert again.attribute("gender").tolist() == ["female", "male", ""]
+    assert again.attribute("age").tolist() == ["31", "", ""]
+    assert again.attribute_names == ("age", "gender")
+    assert again.column("tight_box")[1] is None
+    other = again.replaced("hours", ["day", None, "day"])
+    assert other.column("hours").tolist() == ["day", None, "day"] and other.sha256() != again.sha256()
+    both = Manifest.concatenate([again, Manifest.from_rows([row(5, **KNOWN | {"hours": "dusk"})], tmp_path)])
+    both.write()
+    assert Manifest.read(tmp_path).column("hours").tolist() == ["night", None, None, "dusk"]
+
+
+def test_bad_truth(tmp_path: Path) -> None:
+    for bad, message in (
+        ({"visibility": 1.5}, "visibility must lie in 0 ... 1"),
+        ({"keypoints": [1.0]}, "manifest column keypoints"),
+        ({"unoccluded_pixels": 0}, "unoccluded_pixels must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Manifest.from_rows([row(0, **bad)], tmp_path)
+    with pytest.raises(ValueError, match="has no column 'age'"):
+        Manifest.from_rows([row(0)], tmp_path).replaced("age", [1])

@@ -16,9 +16,14 @@ import pytest
 from PIL import Image
 
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config
+from unrealperson.crop import crop_folder
+from unrealperson.data.frames import list_frames
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.rle import decode_mask
+from unrealperson.synth import regenerate as again
 from unrealperson.synth import shards as module
 from unrealperson.synth.capture import Frame, Shard
+from unrealperson.synth.regenerate import regenerate
 from unrealperson.synth.shards import shards, synthesize
 from unrealperson.synth.view import View
 
@@ -284,6 +289,16 @@ def test_all_frames_are_kept_on_demand(tmp_path: Path) -> None:
     assert truth["colors"] == {"2": [255, 20, 60], "3": [255, 30, 60]} and truth["people"]["2"]["distance_m"] == 5.5
 
 
+@pytest.mark.usefixtures("fake")
+def test_kept_frames_of_several_scenes_lie_apart(tmp_path: Path) -> None:
+    config = settings(keep_frames=True, cameras=1, scenes=(1, 2), people=2, test_people=1)
+    manifest = synthesize(config, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["v1.1", "v2.1"]
+    assert len(list_frames(tmp_path / "frames")) == 4
+    again = crop_folder(tmp_path / "frames", tmp_path / "again", config.crop)
+    assert sorted(again.path) == sorted(manifest.path)
+
+
 def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
     for name in ("panda3d", "unrealcv", "anny"):
         if importlib.util.find_spec(name) is None:
@@ -299,5 +314,49 @@ def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
     assert files(tmp_path / "one" / "samples") == files(tmp_path / "two" / "samples")
     assert np.isfinite(one.column("distance_m")).all() and (one.column("yaw_deg") >= 0).all()
     assert Manifest.read(tmp_path / "one").summary() == one.summary()
+    assert (one.column("visibility") > 0.25).all() and set(one.column("hours")) == {"day"}
+    assert set(one.attribute("gender")) <= {"female", "male"} and "height_m" in one.attribute_names
+    poses = {text for text in one.column("camera_pose")}
+    assert len(poses) == len(one.cameras) and all(json.loads(pose)["focal_px"] > 0 for pose in poses)
+    for row in one.table.to_pylist():
+        own = decode_mask(row["mask"], row["height"], row["width"])
+        assert own.sum() == row["pixels"], "all of the person's pixels lie in the crop"
+        points = np.reshape(row["keypoints"], (17, 3))
+        assert (points[points[:, 2] > 0, :2] < (row["width"], row["height"])).all()
+        assert (points[:, 2] == 2).sum() >= 1
+    lost = one.image_path(len(one) - 1)
+    before = lost.read_bytes()
+    lost.unlink()
+    assert regenerate(lost) and lost.read_bytes() == before
     with Image.open(tmp_path / "one" / "samples" / "c001_000000_lit.png") as lit:
         assert lit.size == (320, 240) and np.asarray(lit).std() > 10
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_crop_is_made_again_from_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_one(config: SynthConfig, shard: Shard, *, only: tuple[int, int]) -> Iterator[Frame]:
+        yield from (frame for frame in fake_capture(config, shard) if (frame.number, frame.camera) == only)
+
+    monkeypatch.setattr(again, "capture", only_one)
+    manifest = synthesize(settings(), tmp_path / "set")
+    for row in (0, len(manifest) - 1):
+        path = manifest.image_path(row)
+        recorded = path.read_bytes()
+        assert regenerate(path, tmp_path / "out.jpg") and (tmp_path / "out.jpg").read_bytes() == recorded
+        path.write_bytes(b"damaged")
+        assert regenerate(path) and path.read_bytes() == recorded
+    changed = json.loads(manifest.column("recipe")[0])
+    changed["crop"]["quality"] = 50
+    manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
+    assert not regenerate(manifest.image_path(0), tmp_path / "out.jpg"), "another quality gives other bytes"
+    changed["crop"]["min_pixels"] = 10**6
+    manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
+    with pytest.raises(RuntimeError, match=r"frame 0 of camera 1 gives no crop of person 0 any more"):
+        regenerate(manifest.image_path(0))
+    manifest.replaced("recipe", [None] * len(manifest)).write()
+    with pytest.raises(ValueError, match=r"does not say how .* was made"):
+        regenerate(manifest.image_path(0))
+    with pytest.raises(ValueError, match=r"has no row for unreal_v1.1/images/gone.jpg"):
+        regenerate(tmp_path / "set/unreal_v1.1/images/gone.jpg")
+    with pytest.raises(FileNotFoundError, match=r"there is no manifest.parquet in any folder above"):
+        regenerate(tmp_path / "elsewhere.jpg")

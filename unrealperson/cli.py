@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 import sys
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -29,52 +28,17 @@ from unrealperson.config import (
     TrainConfig,
     load_config,
 )
+from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.log import configure_logging, get_logger
+from unrealperson.verb import VALUED, OptionalPath, Switch, Verb
 
 logger = get_logger(__name__)
 
-OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
 DEMO_CONFIG = Path(__file__).with_name("demo.toml")
-Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Verb(ABC):
-    config: OptionalPath = None
-    """TOML file with configuration sections; flags on the command line win over it."""
-    verbose: Annotated[Switch, tyro.conf.arg(aliases=["-v"])] = False
-    """Show debug lines, and the traceback of an error."""
-    quiet: Switch = False
-    """Show only warnings and errors."""
-    log_json: Switch = False
-    """Write log lines as JSON objects."""
-
-    summary: ClassVar[str]
-    resumes: ClassVar[bool] = False
-    """Whether the same command goes on where it was stopped."""
-
-    @abstractmethod
-    def execute(self) -> int | None:
-        """Runs the stage; returns the exit status where it is not 0."""
-
-    @classmethod
-    def base_config(cls, arguments: list[str]) -> Path | None:
-        """The file whose settings hold where the command line names no --config; None: the defaults."""
-        return None
-
-    def resolved(self) -> Config:
-        """The configuration file with the sections of this verb in place of its own."""
-        given = {
-            section.name: getattr(self, section.name)
-            for section in dataclasses.fields(Config)
-            if hasattr(self, section.name)
-        }
-        return dataclasses.replace(load_config(self.config), **given)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doctor(_Verb):
+class Doctor(Verb):
     """Tells what this machine has and lacks, and the one command that mends each lack.
 
     With --endpoint it tries a running Unreal Engine instead: connection, people, pause, camera, images and
@@ -101,7 +65,7 @@ class Doctor(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(_Verb):
+class Simulate(Verb):
     """Runs the embedded simulator alone, for any UnrealCV client, until Ctrl-C.
 
     Example: unrealperson simulate --port 9000 --people 20
@@ -129,7 +93,7 @@ class Simulate(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Synth(_Verb):
+class Synth(Verb):
     """Makes a labelled data set: people walk, cameras look, masks become crops.
 
     Writes OUT/manifest.parquet and OUT/unreal_vX.Y/images/. Stopped at any moment, the same
@@ -166,8 +130,9 @@ class Synth(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop(_Verb):
-    """Crops frames that 'unrealperson synth --synth.keep-frames True' kept, with other rules if you like.
+class Crop(Verb):
+    """Crops frames on disk: those that 'unrealperson synth --synth.keep-frames True' kept, with other rules if you
+    like, or those of the original's toolkit (c001_17_lit.png, c001_17_mask.png, object_color.pkl or .json).
 
     Example: unrealperson crop --data data/frames --out recropped --crop.min-pixels 4000
     """
@@ -187,7 +152,7 @@ class Crop(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(_Verb):
+class Train(Verb):
     """Trains a re-identification network with camera-based batch norm.
 
     Stopped at any moment, the same command goes on at the last finished epoch.
@@ -211,7 +176,7 @@ class Train(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(_Verb):
+class Extract(Verb):
     """Writes the feature vectors of a folder of crops, with batch-norm statistics of its own cameras.
 
     Example: unrealperson extract --run runs/first --data crops --out features.npz
@@ -238,7 +203,7 @@ class Extract(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(_Verb):
+class Evaluate(Verb):
     """Scores a network: rank-1, rank-5, rank-10, mAP and mINP across cameras, with 95 % intervals.
 
     Example: unrealperson evaluate --run runs/first --data market1501
@@ -261,7 +226,7 @@ class Evaluate(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(_Verb):
+class Export(Verb):
     """Writes a network as ONNX; refuses if ONNX Runtime does not give what torch gives.
 
     The graph holds one table of batch-norm statistics per camera of --data.
@@ -289,7 +254,7 @@ class Export(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Index(_Verb):
+class Index(Verb):
     """Makes a gallery of a folder of crops (labels are not needed), ready for 'search'.
 
     Example: unrealperson index --model model.onnx --data my_crops --out gallery
@@ -311,7 +276,7 @@ class Index(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search(_Verb):
+class Search(Verb):
     """Finds the most similar crops of a gallery.
 
     Example: unrealperson search --gallery gallery query.jpg
@@ -335,7 +300,7 @@ class Search(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(_Verb):
+class Report(Verb):
     """Writes one self-contained HTML page about a demo folder.
 
     Example: unrealperson report --data demo --out demo/report.html
@@ -355,7 +320,7 @@ class Report(_Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demo(_Verb):
+class Demo(Verb):
     """Runs every stage in small, from nothing to a report; with --real it ends on your own crops.
 
     Stopped at any moment, the same command goes on at the stage where it was. Settings that the command
@@ -388,11 +353,16 @@ class Demo(_Verb):
         run_demo(self.resolved(), self.out, real=self.real)
 
 
-VERBS: dict[str, type[_Verb]] = {
+VERBS: dict[str, type[Verb]] = {
     "doctor": Doctor,
     "simulate": Simulate,
     "synth": Synth,
     "crop": Crop,
+    "data check": DataCheck,
+    "data subset": DataSubset,
+    "data merge": DataMerge,
+    "data export": DataExport,
+    "regenerate": Regenerate,
     "train": Train,
     "extract": Extract,
     "evaluate": Evaluate,
@@ -424,6 +394,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"unrealperson {__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
+    if f"{name} {''.join(rest[:1])}" in VERBS:
+        name, rest = f"{name} {rest[0]}", rest[1:]
     if name not in VERBS:
         close = difflib.get_close_matches(name, VERBS, n=1)
         hint = f"did you mean '{close[0]}'?" if close else "'unrealperson --help' lists the verbs"
@@ -459,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def _parse(name: str, arguments: list[str]) -> _Verb:
+def _parse(name: str, arguments: list[str]) -> Verb:
     verb = VERBS[name]
     config = load_config(_value(arguments, "--config") or verb.base_config(arguments))
     sections = {section.name for section in dataclasses.fields(Config)}

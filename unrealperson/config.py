@@ -141,8 +141,10 @@ class SynthConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CropConfig:
-    """Rules that turn a frame and its instance mask into crops (the original's values)."""
+    """Rules that turn a frame and its instance mask into crops."""
 
+    rules: Literal["visibility", "compat"] = "visibility"
+    """How people are judged: by the share of them that is seen, or to the pixel as the original's toolkit does."""
     tolerance: int = 3
     """A pixel belongs to a person if each channel of the mask is within this of the person's colour."""
     min_pixels: int = 2000
@@ -153,8 +155,12 @@ class CropConfig:
     """Each side grows by a random whole number of pixels, up to this share of the box's side."""
     min_area: int = 2000
     """Reject enlarged boxes of fewer square pixels than this."""
+    min_visibility: float = 0.3
+    """Reject persons of whom less than this share is seen (rules "visibility", where the truth is known)."""
+    min_keypoints: int = 4
+    """Reject persons with fewer visible key points of 17 (rules "visibility", where the truth is known)."""
     min_fill: float = 0.3
-    """Reject persons whose mask fills less than this share of its tight box."""
+    """Reject persons whose mask fills less than this share of its tight box (rules "compat", or no truth)."""
     quality: int = 90
     """JPEG quality of the crops."""
     seed: int = 0
@@ -165,6 +171,8 @@ class CropConfig:
         _require(self.min_pixels >= 0, f"crop.min_pixels must not be negative, got {self.min_pixels}")
         _require(self.border >= 0, f"crop.border must not be negative, got {self.border}")
         _require(0 <= self.enlarge <= 1, f"crop.enlarge must lie in 0 ... 1, got {self.enlarge}")
+        _require(0 <= self.min_visibility <= 1, f"crop.min_visibility must lie in 0 ... 1, got {self.min_visibility}")
+        _require(0 <= self.min_keypoints <= 17, f"crop.min_keypoints must lie in 0 ... 17, got {self.min_keypoints}")
         _require(0 <= self.min_fill <= 1, f"crop.min_fill must lie in 0 ... 1, got {self.min_fill}")
         _require(1 <= self.quality <= 100, f"crop.quality must lie in 1 ... 100, got {self.quality}")
 
@@ -318,17 +326,31 @@ def load_config(path: str | Path | None = None) -> Config:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
+    return parse_config(document, str(path))
+
+
+def parse_config(document: dict[str, Any], where: str) -> Config:
+    """Builds a `Config` from sections; what they leave out keeps its default.
+
+    Args:
+        document: section name -> key -> value, as TOML or JSON give them.
+        where: what the sections come from, for messages.
+
+    Raises:
+        ValueError: unknown section or key, wrong type, or value out of range.
+    """
+    document = dict(document)
     version = document.pop("version", CONFIG_VERSION)
     if version != CONFIG_VERSION:
-        raise ValueError(f"{path} has format version {version}; this release reads version {CONFIG_VERSION}")
+        raise ValueError(f"{where} has format version {version}; this release reads version {CONFIG_VERSION}")
     sections = {section.name: section for section in dataclasses.fields(Config)}
     built = {}
     for name, table in document.items():
         if name not in sections:
-            raise ValueError(f"{path}: unknown section [{name}]{_nearest(name, sections)}")
+            raise ValueError(f"{where}: unknown section [{name}]{_nearest(name, sections)}")
         if not isinstance(table, dict):
-            raise ValueError(f"{path}: '{name}' must be a section, written [{name}], got {table!r}")
-        built[name] = _build(typing.get_type_hints(Config)[name], table, where=f"{path}: [{name}]")
+            raise ValueError(f"{where}: '{name}' must be a section, written [{name}], got {table!r}")
+        built[name] = _build(typing.get_type_hints(Config)[name], table, where=f"{where}: [{name}]")
     return Config(**built)
 
 

@@ -6,13 +6,14 @@ import dataclasses
 import hashlib
 import io
 import json
-import operator
+import math
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,19 @@ from PIL import Image
 
 from unrealperson.compiled import compiled
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
+from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
-from unrealperson.data.sources import load_image
+from unrealperson.data.rle import encode_mask
 from unrealperson.log import get_logger, track
 from unrealperson.schema import LabelledFrame, camera_key, person_key
 
 _logger = get_logger(__name__)
 
-REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_fill")
+REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_visibility", "few_keypoints", "low_fill")
 """Why a person of a frame gives no crop, in the order of the rules."""
+
+FREE_KEYS = ("workers", "timeout_s")
+"""Keys of [synth] that do not change the output."""
 
 # Colours within a tolerance of at most 7 of a person's span at most two cells of 16 per channel, so a
 # person is listed in at most 8 of the 16**3 cells and a pixel is compared with one cell's people only.
@@ -45,8 +50,10 @@ class Crop:
         box: left, top, right, bottom of the enlarged box in the frame; xyxy pixels, half-open.
         image: [bottom - top, right - left, 3] uint8 RGB.
         pixels: mask pixels of the person in the whole frame.
-        fill: mask pixels over the area of the tight box (right - left) * (bottom - top) between its outermost
-            pixels; slightly above 1 for a full rectangle.
+        fill: mask pixels over the area of the tight box. The rules "compat" measure that box between its outermost
+            pixels, so a full rectangle fills slightly more than 1.
+        tight: left, top, right, bottom of the person's pixels in the frame; half-open.
+        visibility: share of the person that is seen; None where it is not known.
     """
 
     person: int
@@ -54,6 +61,8 @@ class Crop:
     image: np.ndarray
     pixels: int
     fill: float
+    tight: tuple[int, int, int, int]
+    visibility: float | None = None
 
 
 def measure_people(
@@ -95,12 +104,18 @@ def crop_frame(
     colors: Mapping[int, tuple[int, int, int]],
     rules: CropConfig,
     rng: Callable[[int], np.random.Generator],
+    truth: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
 ) -> tuple[list[Crop], Counter[str]]:
     """Cuts every person of a frame who passes the rules.
 
     The rules, in this order: mask pixels > min_pixels; tight box at least `border` away from each edge of the
     frame; each side enlarged by a random whole number of pixels, at most `enlarge` of the box's side, clamped
-    to the frame; enlarged area >= min_area; fill >= min_fill.
+    to the frame; enlarged area >= min_area; then visibility >= min_visibility and at least min_keypoints visible
+    key points, or, where the truth is not known, fill >= min_fill.
+
+    With the rules "compat" boxes and decisions are the original's to the pixel: its extents are inclusive while its
+    crops exclude the right and bottom line, so the lines of the person's last pixels may be cut off, and fill takes
+    the place of visibility.
 
     Args:
         image: [H, W, 3] or [H, W, 4] uint8 RGB frame; alpha is dropped.
@@ -108,6 +123,7 @@ def crop_frame(
         colors: mask colour of each person P.
         rules: thresholds of the rules.
         rng: gives the generator of a person P, so that a crop does not depend on who else is in the frame.
+        truth: what is known of each person P; `unoccluded_pixels` and `keypoints` count here.
 
     Returns:
         The crops by increasing person, and how many people were rejected for each of `REASONS`.
@@ -115,8 +131,7 @@ def crop_frame(
     Raises:
         ValueError: wrong shape or type, image and mask of different sizes, or a colour out of range.
 
-    Source: section 3.3 of the paper; toolkit/postprocess.py of the authors' code, whose extents are inclusive
-        while its crops exclude the right and bottom line.
+    Source: section 3.3 of the paper; toolkit/postprocess.py of the authors' code.
     """
     image, mask = _three_channels(image, "image"), _three_channels(mask, "mask")
     if image.shape != mask.shape:
@@ -129,7 +144,7 @@ def crop_frame(
     crops: list[Crop] = []
     rejected: Counter[str] = Counter()
     for person, (pixels, *extents) in zip(people, measured.tolist(), strict=True):
-        crop = _apply_rules(image, person, pixels, extents, rules, rng)
+        crop = _apply_rules(image, person, pixels, extents, rules, rng, truth.get(person, {}))
         if isinstance(crop, Crop):
             crops.append(crop)
         else:
@@ -146,7 +161,7 @@ def write_crops(
         frame: image, mask and what is known of them.
         folder: root of the data set.
         rules: thresholds and JPEG quality.
-        synth: configuration that made the frame, for the columns seed and split; None leaves them unknown.
+        synth: configuration that made the frame, for the columns seed, split and recipe; None leaves them unknown.
 
     Returns:
         One row of the manifest per crop, and how many people were rejected for each of `REASONS`.
@@ -157,52 +172,100 @@ def write_crops(
     def stream(person: int) -> np.random.Generator:
         return np.random.default_rng([rules.seed, frame.scene, frame.version, person, frame.camera, frame.number])
 
-    crops, rejected = crop_frame(frame.image, frame.mask, frame.colors, rules, stream)
+    crops, rejected = crop_frame(frame.image, frame.mask, frame.colors, rules, stream, frame.people)
     images = f"unreal_v{frame.scene}.{frame.version}/images"
     (folder / images).mkdir(parents=True, exist_ok=True)
+    height, width = frame.mask.shape[:2]
+    of_all = {
+        "scene": frame.scene,
+        "version": frame.version,
+        "camera": frame.camera,
+        "camid": camera_key(frame.scene, frame.camera),
+        "frame": frame.number,
+        "time_s": frame.time_s if math.isfinite(frame.time_s) else None,
+        "light": frame.light if frame.light >= 0 else None,
+        "hours": frame.hours,
+        "camera_pose": _json(frame.camera_pose),
+        "frame_width": width,
+        "frame_height": height,
+        "seed": synth and synth.seed,
+        "recipe": synth and recipe(synth, rules),
+    }
     rows = []
     for crop in crops:
         path = f"{images}/{crop.person:04d}_c{frame.camera:03d}_{frame.number:06d}.jpg"
         jpeg = io.BytesIO()
         Image.fromarray(crop.image).save(jpeg, "jpeg", quality=rules.quality)
         (folder / path).write_bytes(jpeg.getvalue())
-        left, top, right, bottom = crop.box
-        truth = frame.people.get(crop.person, {})
-        rows.append(
-            {
-                "path": path,
-                "pid": person_key(frame.version, crop.person),
-                "camid": camera_key(frame.scene, frame.camera),
-                "scene": frame.scene,
-                "version": frame.version,
-                "person": crop.person,
-                "camera": frame.camera,
-                "frame": frame.number,
-                "time_s": frame.time_s,
-                "left": left,
-                "top": top,
-                "right": right,
-                "bottom": bottom,
-                "width": right - left,
-                "height": bottom - top,
-                "pixels": crop.pixels,
-                "fill": crop.fill,
-                "light": frame.light,
-                "yaw_deg": truth.get("yaw_deg"),
-                "distance_m": truth.get("distance_m"),
-                "split": synth and ("test" if crop.person >= synth.people - synth.test_people else "train"),
-                "seed": synth and synth.seed,
-                "sha256": hashlib.sha256(jpeg.getvalue()).hexdigest(),
-            }
-        )
+        row = {
+            "path": path,
+            "pid": person_key(frame.version, crop.person),
+            "person": crop.person,
+            "split": synth and ("test" if crop.person >= synth.people - synth.test_people else "train"),
+            "sha256": hashlib.sha256(jpeg.getvalue()).hexdigest(),
+        }
+        rows.append(of_all | row | _describe(crop, frame, rules.tolerance))
     return rows, rejected
 
 
-def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
-    """Crops frames that synth kept (keep_frames); with its rules the crops are the same files.
+def recipe(synth: SynthConfig, rules: CropConfig) -> str:
+    """What makes a crop again, as the JSON text of the manifest's column `recipe`.
 
     Args:
-        frames: folder of c{D}_{F}_lit.png, _mask.png and _truth.json; the config.toml beside it tells seed and
+        synth: configuration of the frames.
+        rules: configuration of the crops.
+    """
+    made = {key: value for key, value in dataclasses.asdict(synth).items() if key not in FREE_KEYS}
+    return json.dumps({"synth": made, "crop": dataclasses.asdict(rules)}, sort_keys=True)
+
+
+def _describe(crop: Crop, frame: LabelledFrame, tolerance: int) -> dict[str, Any]:
+    """Columns of one crop that the image and the truth give."""
+    left, top, right, bottom = crop.box
+    truth = frame.people.get(crop.person, {})
+    part = frame.mask[top:bottom, left:right, :3].astype(np.int16)
+    own = np.all(np.abs(part - np.array(frame.colors[crop.person], np.int16)) <= tolerance, axis=2)
+    keypoints = None
+    if "keypoints" in truth:
+        points = [(x - left, y - top, seen) for x, y, seen in truth["keypoints"]]
+        inside = [(0 <= x < right - left) and (0 <= y < bottom - top) and seen > 0 for x, y, seen in points]
+        keypoints = [value for point, kept in zip(points, inside, strict=True) for value in (point if kept else _NONE)]
+    return {
+        "left": left,
+        "top": top,
+        "right": right,
+        "bottom": bottom,
+        "width": right - left,
+        "height": bottom - top,
+        "tight_box": crop.tight,
+        "full_box": truth.get("full_box"),
+        "pixels": crop.pixels,
+        "unoccluded_pixels": truth.get("unoccluded_pixels"),
+        "visibility": crop.visibility,
+        "fill": crop.fill,
+        "keypoints": keypoints,
+        "mask": encode_mask(np.asarray(own)),
+        "attributes": _json(frame.attributes.get(crop.person)),
+        "yaw_deg": truth.get("yaw_deg"),
+        "heading_deg": truth.get("heading_deg"),
+        "speed_mps": truth.get("speed_mps"),
+        "distance_m": truth.get("distance_m"),
+        "position_m": truth.get("position_m"),
+    }
+
+
+_NONE = (0.0, 0.0, 0.0)
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if value else None
+
+
+def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
+    """Crops frames on disk: those that synth kept (with its rules the crops are the same files), or the original's.
+
+    Args:
+        frames: folder of frames as `data.frames.list_frames` takes them; the config.toml beside it tells seed and
             split.
         out: data set to write, complete or not at all: crops, manifest.parquet, report.json, config.toml.
         rules: thresholds and JPEG quality.
@@ -216,13 +279,7 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
     """
     start_s = time.monotonic()
     frames, out = Path(frames), Path(out)
-    if not frames.is_dir():
-        raise FileNotFoundError(f"there is no folder {frames}; give OUT/frames of 'unrealperson synth'")
-    lit_paths = sorted(frames.glob(f"*{_LIT}"))
-    if not lit_paths:
-        raise ValueError(
-            f"{frames} holds no frames (*{_LIT}); give OUT/frames of 'unrealperson synth --synth.keep-frames True'"
-        )
+    found = list_frames(frames)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists; choose another folder")
     out = out.absolute()
@@ -235,8 +292,8 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
     rows: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     seen = 0
-    for path in track(lit_paths, label="crop", unit="frames"):
-        frame = _read_frame(path)
+    for path in track(found, label="crop", unit="frames"):
+        frame = read_frame(path)
         written, reasons = write_crops(frame, partial, rules, synth)
         rows += written
         rejected += reasons
@@ -245,7 +302,7 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
     manifest = Manifest.from_rows(rows, partial)
     manifest.write()
     report = {
-        "frames": len(lit_paths),
+        "frames": len(found),
         "people_seen": seen,
         "accepted": len(manifest),
         "rejected": dict(sorted(rejected.items())),
@@ -278,31 +335,6 @@ def log_counts(report: Mapping[str, Any]) -> None:
         _logger.warning("nobody could be cropped; give more people, instants or pixels, or lower crop.min_pixels")
 
 
-_LIT, _MASK, _TRUTH = "_lit.png", "_mask.png", "_truth.json"
-
-
-def _read_frame(lit: Path) -> LabelledFrame:
-    stem = lit.name.removesuffix(_LIT)
-    truth_path = lit.with_name(stem + _TRUTH)
-    try:
-        truth = json.loads(truth_path.read_text(encoding="utf-8"))
-        return LabelledFrame(
-            # Whole numbers or nothing: they become names of folders and files.
-            scene=operator.index(truth["scene"]),
-            version=operator.index(truth["version"]),
-            camera=operator.index(truth["camera"]),
-            number=operator.index(truth["frame"]),
-            time_s=truth["time_s"],
-            light=truth["light"],
-            image=load_image(lit),
-            mask=load_image(lit.with_name(stem + _MASK)),
-            colors={int(person): (color[0], color[1], color[2]) for person, color in truth["colors"].items()},
-            people={int(person): facts for person, facts in truth["people"].items()},
-        )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{truth_path} is missing or damaged: {error!r}") from error
-
-
 def _apply_rules(
     image: np.ndarray,
     person: int,
@@ -310,6 +342,7 @@ def _apply_rules(
     extents: list[int],
     rules: CropConfig,
     rng: Callable[[int], np.random.Generator],
+    truth: Mapping[str, Any],
 ) -> Crop | str:
     if pixels == 0:
         return "not_visible"
@@ -317,21 +350,32 @@ def _apply_rules(
         return "few_pixels"
     height, width = image.shape[:2]
     left, top, right, bottom = extents
+    tight = (left, top, right + 1, bottom + 1)
+    # The original takes the last pixel for the end of the box, in the frame as well.
+    last = 0 if rules.rules == "compat" else 1
     if min(left, top) < rules.border or bottom >= height - rules.border or right >= width - rules.border:
         return "border"
+    right, bottom = right + last, bottom + last
     wide, high = right - left, bottom - top
     if wide * high == 0:
         return "small_area"
     most_x, most_y = int(rules.enlarge * wide), int(rules.enlarge * high)
     grow = rng(person).integers(0, [most_x, most_y, most_x, most_y], endpoint=True).tolist()
     left, top = max(left - grow[0], 0), max(top - grow[1], 0)
-    right, bottom = min(right + grow[2], width - 1), min(bottom + grow[3], height - 1)
+    right, bottom = min(right + grow[2], width - 1 + last), min(bottom + grow[3], height - 1 + last)
     if (right - left) * (bottom - top) < rules.min_area:
         return "small_area"
     fill = pixels / (wide * high)
-    if fill < rules.min_fill:
-        return "low_fill"
-    return Crop(person, (left, top, right, bottom), image[top:bottom, left:right].copy(), pixels, fill)
+    visibility = min(pixels / truth["unoccluded_pixels"], 1.0) if truth.get("unoccluded_pixels") else None
+    if rules.rules == "compat" or visibility is None:
+        if fill < rules.min_fill:
+            return "low_fill"
+    elif visibility < rules.min_visibility:
+        return "low_visibility"
+    elif "keypoints" in truth and sum(seen == 2 for *_, seen in truth["keypoints"]) < rules.min_keypoints:
+        return "few_keypoints"
+    box = (left, top, right, bottom)
+    return Crop(person, box, image[top:bottom, left:right].copy(), pixels, fill, tight, visibility)
 
 
 def _three_channels(image: np.ndarray, name: str) -> np.ndarray:

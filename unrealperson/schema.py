@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,10 @@ class LabelledFrame:
         mask: [H, W, 3] uint8 instance mask.
         colors: mask colour of each person P of the batch.
         people: truth about each person P in view; empty where none is known.
+        hours: part of the day, where it is known.
+        camera_pose: position, axes, focal length and lens of the camera, where they are known.
+        attributes: looks of each person P of the batch; empty where none are known.
+        objects: mask colour of each other object, by name; empty where nobody asked.
     """
 
     scene: int
@@ -70,6 +74,10 @@ class LabelledFrame:
     mask: np.ndarray
     colors: dict[int, tuple[int, int, int]]
     people: dict[int, dict[str, Any]]
+    hours: str | None = field(default=None, kw_only=True)
+    camera_pose: dict[str, Any] | None = field(default=None, kw_only=True)
+    attributes: dict[int, dict[str, Any]] = field(default_factory=dict, kw_only=True)
+    objects: dict[str, tuple[int, int, int]] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)

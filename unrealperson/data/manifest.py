@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +21,12 @@ from unrealperson.files import replacing
 from unrealperson.schema import UNKNOWN
 
 FILE_NAME = "manifest.parquet"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "query", "gallery", "test")
 _VERSION_KEY = b"unrealperson.format_version"
+
+SHARED_TEXT = pa.dictionary(pa.int32(), pa.string())
+"""Text that many rows share; it is stored once."""
 
 COLUMNS = pa.schema(
     [
@@ -49,9 +53,27 @@ COLUMNS = pa.schema(
         pa.field("split", pa.string()),  # one of SPLITS
         pa.field("seed", pa.int64()),
         pa.field("sha256", pa.string()),  # of the image file
+        pa.field("tight_box", pa.list_(pa.int32(), 4)),  # outermost visible pixels in the frame, xyxy, half-open
+        pa.field("full_box", pa.list_(pa.float32(), 4)),  # the whole body, may reach outside the frame
+        pa.field("unoccluded_pixels", pa.int32()),  # of the person if nothing else were in the frame
+        pa.field("visibility", pa.float32()),  # pixels over unoccluded_pixels
+        pa.field("keypoints", pa.list_(pa.float32(), 51)),  # 17 x (x, y, v) in the crop, COCO's order and v
+        pa.field("mask", pa.string()),  # of the person in the crop, COCO's compressed run lengths
+        pa.field("attributes", SHARED_TEXT),  # JSON object: what the person looks like
+        pa.field("heading_deg", pa.float32()),  # walking direction, counter-clockwise from +X
+        pa.field("speed_mps", pa.float32()),
+        pa.field("position_m", pa.list_(pa.float32(), 2)),  # of the feet on the ground
+        pa.field("hours", SHARED_TEXT),  # day, overcast, dusk, night
+        pa.field("camera_pose", SHARED_TEXT),  # JSON object: position, axes, focal length, lens
+        pa.field("frame_width", pa.int32()),
+        pa.field("frame_height", pa.int32()),
+        pa.field("recipe", SHARED_TEXT),  # JSON object: the configuration that makes the crop again
     ]
 )
 """Columns of a manifest; null (or -1 where null is not allowed) stands for what a source does not know."""
+
+_FIRST_COLUMNS = COLUMNS.names[: COLUMNS.names.index("sha256") + 1]
+"""Columns of format version 1."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +144,11 @@ class Manifest:
         version = (table.schema.metadata or {}).get(_VERSION_KEY)
         if version is None:
             raise ValueError(f"{path} is a Parquet file but no unrealperson manifest")
-        if version != str(FORMAT_VERSION).encode():
+        if version == b"1":
+            for field in COLUMNS:
+                if field.name not in (*_FIRST_COLUMNS, *table.column_names):
+                    table = table.append_column(field, pa.nulls(len(table), field.type))
+        elif version != str(FORMAT_VERSION).encode():
             text = version.decode(errors="replace")
             newer = text.isdecimal() and int(text) > FORMAT_VERSION
             raise ValueError(
@@ -213,6 +239,8 @@ class Manifest:
     def column(self, name: str) -> np.ndarray:
         """One column as a read-only array; unknown is -1 for integers, nan for floats, '' for text.
 
+        Lists and texts that rows share come as an object array, with None for unknown.
+
         Args:
             name: one of `COLUMNS`.
 
@@ -223,13 +251,49 @@ class Manifest:
             raise ValueError(f"a manifest has no column {name!r}; it has {', '.join(COLUMNS.names)}")
         kind = COLUMNS.field(name).type
         stored = self.table[name]
-        if pa.types.is_string(kind):
+        if pa.types.is_nested(kind) or pa.types.is_dictionary(kind):
+            values = np.empty(len(self), dtype=object)
+            values[:] = stored.to_pylist()
+        elif pa.types.is_string(kind):
             values = np.array(["" if value is None else value for value in stored.to_pylist()], dtype=np.str_)
         else:
             unknown = float("nan") if pa.types.is_floating(kind) else UNKNOWN
             values = pc.fill_null(stored, pa.scalar(unknown, kind)).to_numpy()
         values.flags.writeable = False
         return values
+
+    def attribute(self, name: str) -> np.ndarray:
+        """One attribute of the persons, as text; '' where a row does not have it.
+
+        Args:
+            name: key of the JSON objects in the column `attributes`, such as "gender".
+        """
+        known = {text: str(json.loads(text).get(name, "")) for text in self._distinct("attributes")}
+        return np.array([known.get(text, "") for text in self.column("attributes")], dtype=np.str_)
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """Attributes that at least one person has."""
+        return tuple(sorted({key for text in self._distinct("attributes") for key in json.loads(text)}))
+
+    def _distinct(self, name: str) -> list[str]:
+        return [text for text in pc.unique(self.table[name]).to_pylist() if text is not None]
+
+    def replaced(self, name: str, values: Sequence[Any] | np.ndarray) -> Manifest:
+        """The same rows with another column.
+
+        Args:
+            name: one of `COLUMNS`.
+            values: n values; None is unknown.
+
+        Raises:
+            ValueError: no such column, or values that it can not hold.
+        """
+        if name not in COLUMNS.names:
+            raise ValueError(f"a manifest has no column {name!r}; it has {', '.join(COLUMNS.names)}")
+        field = COLUMNS.field(name)
+        column = pa.array(list(values), field.type)
+        return Manifest(self.table.set_column(COLUMNS.names.index(name), field, column), self.root)
 
     def select(self, rows: np.ndarray | slice | Sequence[int]) -> Manifest:
         """The chosen rows, in the given order.
@@ -265,7 +329,9 @@ class Manifest:
             missing = self.table[name].is_null().to_numpy()
             values = self.column(name)
             digest.update(f"{name}\n".encode() + np.packbits(missing).tobytes())
-            if values.dtype.kind == "U":
+            if values.dtype.kind == "O":
+                digest.update(json.dumps(values.tolist()).encode())
+            elif values.dtype.kind == "U":
                 digest.update("\0".join(values.tolist()).encode())
             else:
                 digest.update(np.where(missing, 0, values).astype(values.dtype.newbyteorder("<")).tobytes())
@@ -298,8 +364,10 @@ def _checked(table: pa.Table) -> pa.Table:
             raise ValueError(f"manifest column {field.name} must have no null, got {table[field.name].null_count}")
     for name in ("pid", "camid", "frame"):
         _require_least(table, name, UNKNOWN)
-    for name in ("width", "height", "pixels"):
+    for name in ("width", "height", "pixels", "unoccluded_pixels", "frame_width", "frame_height"):
         _require_least(table, name, 1)
+    if pc.any(pc.greater(table["visibility"], 1.0)).as_py() or pc.any(pc.less(table["visibility"], 0.0)).as_py():
+        raise ValueError("visibility must lie in 0 ... 1 in every row")
     for low, high in (("left", "right"), ("top", "bottom")):
         if pc.any(pc.greater_equal(table[low], table[high])).as_py():
             raise ValueError(f"boxes are half-open, so {low} must be less than {high} in every row")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image, ImageOps
 
-from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.data.layouts import LISTS, SPLIT_FOLDERS, read_path
+from unrealperson.data.manifest import COLUMNS, FILE_NAME, Manifest
 from unrealperson.log import get_logger, track
-from unrealperson.schema import camera_key, person_key
 
 logger = get_logger(__name__)
 
@@ -24,35 +26,24 @@ MAX_PIXELS = 64_000_000
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
 
-NAMES = {
-    "unrealperson": re.compile(
-        r"(?:^|/)unreal_v(?P<scene>\d{1,5})\.(?P<version>\d{1,5})/images/(?P<person>\d{1,6})_c(?P<camera>\d{1,3})_(?P<frame>\d{1,15})\.\w+$"
-    ),
-    "market1501": re.compile(
-        r"(?:^|/)(?P<pid>-1|\d{1,9})_c(?P<camid>\d{1,6})(?:s\d+)?_[fF]?(?P<frame>\d{1,15})(?:_[^/]*)?\.\w+$"
-    ),
-}
-"""What file names say, most telling first; Market-1501's pattern also fits DukeMTMC-reID and sets named alike."""
 
-SPLIT_FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
-"""Folders of a Market-1501 tree; beside a bounding_box folder, others (gt_bbox, gt_query) are left out."""
-
-
-def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifest:
+def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unreadable: bool = False) -> Manifest:
     """Makes a manifest of a folder of person images, whatever their names tell.
 
-    In this order: the folder's own manifest.parquet; names of the unrealperson layout
-    `unreal_vX.Y/images/P_cD_F.jpg`, whose identity is (Y, P) and whose camera is (X, D); names as in
-    Market-1501, `PPPP_cCsS_FFFFFF_NN.jpg`, split by folder where it has one; any other image without
-    identity and camera. Files and folders whose name begins with a dot are left out.
+    In this order: the folder's own manifest.parquet; a CSV file with columns of the manifest; the images that the
+    list files of MSMT17 or Black-reID name; all images below the folder, read by the first of `layouts.LAYOUTS` that
+    fits, with the split of their folder; any other image without identity and camera. Files and folders whose name
+    begins with a dot are left out.
 
     Market-1501's junk boxes, named -1, have no identity, so scoring ignores them. Its distractors, named
-    0000, keep identity 0: no query has it, so they count as wrong answers.
+    0000, keep identity 0: no query has it, so they count as wrong answers. MSMT17 counts training and test
+    identities from 0 alike: test identities are moved by 10,000; its list_val.txt is taken for training.
 
     Args:
-        folder: folder of images at any depth, or a manifest file.
+        folder: folder of images at any depth, a manifest file, or a CSV file.
         skip_unreadable: decode every file and leave out those that are no readable image, with a warning; without
             it an image whose header is broken is an error, and damage further on shows when it is used.
+        keep_unreadable: an image whose header is broken keeps its row, without a size.
 
     Returns:
         The images in the order of their paths, with their size where they have no manifest of their own.
@@ -61,28 +52,35 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifes
         FileNotFoundError: no such folder.
         ValueError: not a folder, no images in it, or an unreadable one.
 
-    Source: the dataset pages of Market-1501 and UnrealPerson (Download.md).
+    Source: the sets' own pages and loaders; see `layouts`.
     """
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}; give one that holds images of persons")
     if folder.suffix == ".parquet" or (folder / FILE_NAME).is_file():
         return Manifest.read(folder)
+    if folder.suffix == ".csv" and folder.is_file():
+        return _read_csv(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give the folder that holds the images")
-    paths = sorted(_image_files(folder))
+    listed = _listed_files(folder)
+    paths = sorted(listed or _image_files(folder))
     if not paths:
         raise ValueError(f"{folder} holds no images ({' '.join(sorted(SUFFIXES))}), at any depth")
     rows, unreadable = [], []
     for path in track(paths, label="images", unit="img"):
+        size: tuple[int | None, int | None] = (None, None)
         try:
-            width, height = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
+            size = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
         except ValueError as error:
-            if not skip_unreadable:
+            if not (skip_unreadable or keep_unreadable):
                 raise
-            unreadable.append((path, error))
-            continue
-        rows.append({"path": path, "width": width, "height": height, **_parse_name(folder, path)})
+            if not keep_unreadable:
+                unreadable.append((path, error))
+                continue
+        rows.append({"path": path, "width": size[0], "height": size[1], **_parse_name(folder, path)})
+        if listed:
+            rows[-1]["split"] = listed[path]
     if unreadable:
         warn_unreadable([path for path, _ in unreadable], folder)
     if not rows:
@@ -90,6 +88,8 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False) -> Manifes
     nameless = sum("pid" not in row for row in rows)
     if 0 < nameless < len(rows):
         logger.warning("%s: %d of %d names tell no identity and camera and stay without", folder, nameless, len(rows))
+    if rows and nameless < len(rows) and not any("camid" in row for row in rows):
+        logger.warning("%s: names tell no camera; camera-based batch norm and camera-aware scores see one", folder)
     return Manifest.from_rows(rows, folder)
 
 
@@ -186,17 +186,54 @@ def _image_files(folder: Path) -> Iterator[str]:
                 yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
+def _listed_files(folder: Path) -> dict[str, str]:
+    """Split of each image that the set's list files name; empty where it has none for query and gallery."""
+    lists = [(folder / name, split, starts) for name, split, starts in LISTS if (folder / name).is_file()]
+    if not {"query", "gallery"} <= {split for _, split, _ in lists}:
+        return {}
+    found: dict[str, str] = {}
+    for path, split, starts in lists:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.strip():
+                continue
+            name = line.split()[0].replace("\\", "/")
+            inside = [(Path(start) / name).as_posix() for start in starts if (folder / start / name).is_file()]
+            if not inside:
+                raise ValueError(f"{path} lists {name}, which is in none of {', '.join(starts) or folder}")
+            found[inside[0]] = split
+    return found
+
+
 def _parse_name(folder: Path, path: str) -> dict[str, Any]:
     # The folder's own name counts: the user may point inside unreal_vX.Y or at bounding_box_test.
     whole = (folder.absolute() / path).as_posix()
+    value = read_path(whole, path)
     split = SPLIT_FOLDERS.get(whole.rsplit("/", 2)[-2])
-    for layout, pattern in NAMES.items():
-        match = pattern.search(whole)
-        if match is None:
-            continue
-        value = {name: int(text) for name, text in match.groupdict().items()}
-        if layout == "unrealperson":
-            value["pid"] = person_key(value["version"], value["person"])
-            value["camid"] = camera_key(value["scene"], value["camera"])
-        return {**value, "split": split}
-    return {"split": split} if split else {}
+    return {**value, "split": split} if split else value
+
+
+def _read_csv(path: Path) -> Manifest:
+    """Rows of a CSV file whose header names columns of the manifest, at least path."""
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        if "path" not in (reader.fieldnames or ()):
+            raise ValueError(f"{path} must have a header with the column path, got {reader.fieldnames}")
+        rows = [dict(row) for row in reader]
+    known = {field.name: field.type for field in COLUMNS}
+    typed = []
+    for number, row in enumerate(rows, 2):
+        values: dict[str, Any] = {}
+        for name, text in row.items():
+            if name not in known:
+                raise ValueError(f"{path} has an unknown column {name}; columns are {', '.join(known)}")
+            if text is None or text == "":
+                continue
+            kind = known[name]
+            convert: Any = int if pa.types.is_integer(kind) else float if pa.types.is_floating(kind) else str
+            convert = json.loads if pa.types.is_nested(kind) else convert
+            try:
+                values[name] = convert(text)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {name} must be {kind}, got {text!r}") from error
+        typed.append(values)
+    return Manifest.from_rows(typed, path.parent)

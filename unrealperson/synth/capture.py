@@ -30,7 +30,7 @@ from unrealperson.synth.people.photographs import open_pictures
 from unrealperson.synth.poses import read_poses
 from unrealperson.synth.scenes import make_scene, usual
 from unrealperson.synth.sensors import camera_sensors
-from unrealperson.synth.truth import bend_person
+from unrealperson.synth.truth import bend_person, describe_camera
 from unrealperson.synth.unreal import LEVEL_PREFIX, Level, parse_color, person_names, person_number, pose_commands
 from unrealperson.synth.view import View
 
@@ -177,12 +177,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
+def capture(config: SynthConfig, shard: Shard, *, only: tuple[int, int] | None = None) -> Generator[Frame, None, None]:
     """Yields the frames of a shard: instant after instant, and for each instant camera after camera.
 
     Args:
         config: what to synthesise; `endpoint` names a running Unreal Engine.
         shard: which people.
+        only: (frame number, camera) of the one frame that is wanted; the people walk up to it, nobody looks before.
 
     Raises:
         RuntimeError: the endpoint is missing, dies, refuses a command or is late.
@@ -193,19 +194,19 @@ def capture(config: SynthConfig, shard: Shard) -> Generator[Frame, None, None]:
     with contextlib.ExitStack() as stack:
         if config.endpoint:
             endpoint = Endpoint(parse_endpoint(config.endpoint), timeout_s=config.timeout_s)
-            yield from _drive(stack.enter_context(endpoint), config, shard)
+            yield from _drive(stack.enter_context(endpoint), config, shard, only)
             return
         simulator = stack.enter_context(
             launch_simulator(replace(config, scenes=(shard.scene,), versions=(shard.version,)))
         )
         try:
             endpoint = stack.enter_context(Endpoint(simulator.address, timeout_s=config.timeout_s))
-            yield from _drive(endpoint, config, shard)
+            yield from _drive(endpoint, config, shard, only)
         except RuntimeError as error:
             raise RuntimeError(f"shard {shard.name}: {error}; simulator: {simulator.last_words()}") from error
 
 
-def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[int, int] | None) -> Iterator[Frame]:
     level = Level(endpoint) if config.endpoint else None
     if config.camera_poses:
         views = read_poses(Path(config.camera_poses))
@@ -216,6 +217,8 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
     scene = None if level else make_scene(shard.scene, config.seed, place=config.place)
     lights = config.lights or usual(shard.scene).lights
     colors = level.populate(shard.count) if level else _spawn(endpoint, shard)
+    attributes = {} if level else _attributes(endpoint)
+    objects = _object_colors(endpoint) if config.keep_frames else {}
     endpoint.request("vrun ce LCreset")
     fired = 0
     for instant in range(config.instants):
@@ -232,8 +235,11 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
         number = shard.batch * config.instants + instant
         gain = 1.0 if scene is None else scene.light(light, lights, config.hours).gain
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
+            if only not in (None, (number, camera)):
+                continue
             image, mask, people = (*level.look(view), {}) if level else _look(endpoint, view)
             height, width = mask.shape[:2]
+            pose = describe_camera(view, width, height) | {"distortion": sensor.distortion if config.sensor else 0.0}
             if config.sensor:
                 seed = [config.seed, shard.scene, shard.version, camera, number]
                 image = sensor.apply(sensor.bend(image), np.random.default_rng(seed), gain=gain)
@@ -254,7 +260,13 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard) -> Iterator[Fr
                 colors=colors,
                 people=people,
                 view=view,
+                hours=None if level else config.hours,
+                camera_pose=pose,
+                attributes=attributes,
+                objects=objects,
             )
+            if only is not None:
+                return
 
 
 def _spawn(endpoint: Endpoint, shard: Shard) -> dict[int, tuple[int, int, int]]:
@@ -269,6 +281,24 @@ def _spawn(endpoint: Endpoint, shard: Shard) -> dict[int, tuple[int, int, int]]:
     if None in colors.values() or len(set(colors.values())) != len(names) or (0, 0, 0) in colors.values():
         raise RuntimeError(f"mask colours of people must differ and not be black, got {sorted(set(replies))}")
     return {number: color for number, color in colors.items() if color is not None}
+
+
+def _attributes(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
+    """What each person looks like, from the embedded simulator."""
+    names = person_names(endpoint)
+    replies = as_texts(endpoint.request(*[f"vget /person/{name}/attributes" for name in names]))
+    told = {person_number(name): json.loads(reply) for name, reply in zip(names, replies, strict=True)}
+    own = ("person", "version")
+    return {number: {key: value for key, value in looks.items() if key not in own} for number, looks in told.items()}
+
+
+def _object_colors(endpoint: Endpoint) -> dict[str, tuple[int, int, int]]:
+    """Mask colour of each object that is no person."""
+    (objects,) = as_texts(endpoint.request("vget /objects"))
+    names = [name for name in objects.split() if not name.startswith(LEVEL_PREFIX)]
+    replies = as_texts(endpoint.request(*[f"vget /object/{name}/color" for name in names])) if names else []
+    colors = zip(names, map(parse_color, replies), strict=True)
+    return {name: color for name, color in colors if color not in (None, (0, 0, 0))}
 
 
 def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:

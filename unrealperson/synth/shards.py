@@ -22,7 +22,7 @@ import pyarrow as pa
 from PIL import Image
 
 from unrealperson.config import Config, SynthConfig, load_config, save_config
-from unrealperson.crop import log_counts, write_crops
+from unrealperson.crop import FREE_KEYS, log_counts, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.files import only_process, write_json
 from unrealperson.log import get_logger, track
@@ -34,8 +34,6 @@ CONFIG_FILE, REPORT_FILE, PEOPLE_FILE = "config.toml", "report.json", "people.jp
 _PORTRAITS = 12
 
 _logger = get_logger(__name__)
-_FREE_KEYS = ("workers", "timeout_s")
-"""Keys of [synth] that do not change the output."""
 
 
 class _Stopped(Exception):
@@ -119,7 +117,7 @@ def _claim(config: Config, out: Path) -> None:
     for section in ("synth", "crop"):
         old, new = (dataclasses.asdict(getattr(each, section)) for each in (begun, config))
         for key, value in new.items():
-            if old[key] != value and key not in _FREE_KEYS:
+            if old[key] != value and key not in FREE_KEYS:
                 raise ValueError(
                     f"{out} was begun with {section}.{key} = {old[key]!r}, now it is {value!r}; "
                     "choose another folder or delete this one"
@@ -190,7 +188,9 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
             counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(written))
             rejected += reasons
             if config.synth.keep_frames:
-                _write_frame(frame, files / "frames")
+                # Scenes number their cameras alike.
+                own = f"v{shard.scene}.{shard.version}" if len(config.synth.scenes) > 1 else ""
+                _write_frame(frame, files / "frames" / own)
             if frame.number == 0:
                 _write_images(frame, files / "samples")
             yield
@@ -204,7 +204,7 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
 
 def _write_images(frame: Frame, folder: Path) -> str:
     """Writes the frame's two images as PNG; returns the start of their names."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stem = f"c{frame.camera:03d}_{frame.number:06d}"
     Image.fromarray(frame.image).save(folder / f"{stem}_lit.png", compress_level=1)
     Image.fromarray(frame.mask).save(folder / f"{stem}_mask.png", compress_level=1)
@@ -223,6 +223,10 @@ def _write_frame(frame: Frame, folder: Path) -> None:
         "view": dataclasses.asdict(frame.view),
         "colors": frame.colors,
         "people": frame.people,
+        "hours": frame.hours,
+        "camera_pose": frame.camera_pose,
+        "attributes": {person: frame.attributes[person] for person in frame.people if person in frame.attributes},
+        "objects": frame.objects,
     }
     (folder / f"{stem}_truth.json").write_text(json.dumps(truth, sort_keys=True), encoding="utf-8")
 

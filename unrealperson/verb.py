@@ -1,0 +1,53 @@
+"""What every verb of the command line is: inputs, outputs, configuration sections, and one call."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import tyro
+
+from unrealperson.config import Config, load_config
+
+OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb(ABC):
+    """A verb of the command line; its fields are its flags, its docstring their help."""
+
+    config: OptionalPath = None
+    """TOML file with configuration sections; flags on the command line win over it."""
+    verbose: Annotated[Switch, tyro.conf.arg(aliases=["-v"])] = False
+    """Show debug lines, and the traceback of an error."""
+    quiet: Switch = False
+    """Show only warnings and errors."""
+    log_json: Switch = False
+    """Write log lines as JSON objects."""
+
+    summary: ClassVar[str]
+    resumes: ClassVar[bool] = False
+    """Whether the same command goes on where it was stopped."""
+
+    @abstractmethod
+    def execute(self) -> int | None:
+        """Runs the stage; returns the exit status where it is not 0."""
+
+    @classmethod
+    def base_config(cls, arguments: list[str]) -> Path | None:
+        """The file whose settings hold where the command line names no --config; None: the defaults."""
+        return None
+
+    def resolved(self) -> Config:
+        """The configuration file with the sections of this verb in place of its own."""
+        given = {
+            section.name: getattr(self, section.name)
+            for section in dataclasses.fields(Config)
+            if hasattr(self, section.name)
+        }
+        return dataclasses.replace(load_config(self.config), **given)
