@@ -1,8 +1,8 @@
 """Synthesis whole way, by part, over the 34 cameras of scenes 1 to 4: crops per CPU-second and memory.
 
 The parts are CPU seconds of one process that plays simulator and client at once; the whole is measured once more with
-the simulator as a child process, as `unrealperson synth` runs it. The floor is what no renderer spares: the camera's
-own JPEG of each frame and those of the crops.
+the simulator as a child process, as `unrealperson synth` runs it. The floor
+is the goal of 10 crops a CPU-second (the paper: 0.69) in each scene.
 
 Run: make bench
 """
@@ -13,7 +13,7 @@ import functools
 import os
 import resource
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +32,8 @@ from unrealperson.synth.simulator import Simulator, make_simulator
 GOAL_PER_S, GOAL_PERSON_S, GOAL_BYTES = 10.0, 0.3, 1.5 * 2**30
 CROPS_PER_PERSON = 10
 """Crops of each identity in each scene when 3,000 give 120,000 in four scenes, as published."""
-INSTANTS = 2
+INSTANTS = 3
+"""The first fills caches and brings textures to the device: what it takes longer counts as start."""
 _PARTS = {"lit": "render", "object_mask": "mask", "annotations": "truth", "Pause": "advance"}
 
 # Read when Mesa loads, which is later than this.
@@ -47,13 +48,23 @@ class Clock:
     """CPU seconds by part."""
 
     def __init__(self) -> None:
-        self.parts: Counter[str] = Counter()
+        self.parts: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         start_s = time.process_time()
         yield
         self.parts[name] += time.process_time() - start_s
+
+    def each(self, name: str, frames: Iterator[capture.Frame]) -> Iterator[capture.Frame]:
+        """The frames; what they take beyond other parts counts as `name`."""
+        while True:
+            start_s, before_s = time.process_time(), sum(self.parts.values())
+            frame = next(frames, None)
+            self.parts[name] += time.process_time() - start_s - (sum(self.parts.values()) - before_s)
+            if frame is None:
+                return
+            yield frame
 
 
 class Direct:
@@ -101,34 +112,40 @@ def bench_parts(
     make_once(config.seed, 1, 0)
     for number in range(config.people):
         make_once(config.seed, 1, number)
-    crops = frames = 0
+    crops = Counter[int]()
+    marks: list[dict[str, float]] = []
 
     def run() -> None:
-        nonlocal crops, frames
         with clock.part("start"):
             simulator = make_simulator(config)
-        taken = capture._drive(Direct(simulator, clock), config, shard)
-        spent = Counter(clock.parts)
-        start_s = time.process_time()
-        for frame in taken:
+        cameras = usual(scene).cameras
+        for frame in clock.each("decode, sensor", capture._drive(Direct(simulator, clock), config, shard)):
             with clock.part("crop, JPEG"):
-                crops += len(write_crops(frame, tmp_path, CropConfig(), config)[0])
-            frames += 1
-        clock.parts["decode, sensor"] = time.process_time() - start_s - sum((clock.parts - spent).values())
+                crops[frame.number] += len(write_crops(frame, tmp_path, CropConfig(), config)[0])
+            if frame.camera == cameras:
+                marks.append(dict(clock.parts))
 
     benchmark.pedantic(run, rounds=1)
-    person_s = float(np.median(people_s))
-    frames_s = sum(seconds for part, seconds in clock.parts.items() if part != "start")
-    crop_s = frames_s / crops + (person_s + clock.parts["start"] / config.people) / CROPS_PER_PERSON
+    person_s, start_s = float(np.median(people_s)), clock.parts.pop("start")
+    frames = (INSTANTS - 1) * usual(scene).cameras
+    steady = {part: (seconds - marks[0].get(part, 0.0)) / frames for part, seconds in clock.parts.items()}
+    frame_s = sum(steady.values())
+    start_s += sum(clock.parts.values()) - INSTANTS * usual(scene).cameras * frame_s
+    a_frame = (crops.total() - crops[0]) / frames
+    crop_s = frame_s / a_frame + (person_s + start_s / config.people) / CROPS_PER_PERSON
     write = request.config.pluginmanager.get_plugin("terminalreporter").write_line
-    write(f"\nscene {scene}: {config.people} people, {frames} frames, {crops} crops, {crops / frames:.1f} a frame")
-    for part, seconds in sorted(clock.parts.items(), key=lambda item: -item[1]):
-        write(f"  {part:<18}{1e3 * seconds / frames:>9.1f} ms a frame")
-    write(f"  {'person':<18}{1e3 * person_s:>9.1f} ms each, goal {1e3 * GOAL_PERSON_S:.0f}")
-    write(f"  frames alone {crops / frames_s:.1f} crops a CPU-second; with {CROPS_PER_PERSON} crops a person "
-          f"{1 / crop_s:.1f}, goal {GOAL_PER_S:.0f}")  # fmt: skip
-    benchmark.extra_info |= {"ms_a_frame": {part: 1e3 * seconds / frames for part, seconds in clock.parts.items()}}
-    benchmark.extra_info |= {"person_s": person_s, "crops": crops, "frames": frames, "crops_per_cpu_s": 1 / crop_s}
+    write(f"\nscene {scene}: {config.people} people, {frames} frames, {a_frame:.1f} crops a frame")
+    for part, seconds in sorted(steady.items(), key=lambda item: -item[1]):
+        write(f"  {part:<18}{1e3 * seconds:>9.1f} ms a frame")
+    write(f"  {'start':<18}{1e3 * start_s / config.people:>9.1f} ms a person")
+    write(f"  {'person':<18}{1e3 * person_s:>9.1f} ms a person, goal {1e3 * GOAL_PERSON_S:.0f}")
+    write(
+        f"  {a_frame / frame_s:.1f} crops a CPU-second from frames alone; "
+        f"{1 / crop_s:.1f} whole way with {CROPS_PER_PERSON} crops a person, goal {GOAL_PER_S:.0f}"
+    )
+    benchmark.extra_info |= {"ms_a_frame": {part: 1e3 * seconds for part, seconds in steady.items()}}
+    benchmark.extra_info |= {"person_s": person_s, "start_s": start_s, "crops_a_frame": a_frame}
+    benchmark.extra_info |= {"crops_per_cpu_s": 1 / crop_s}
     if not benchmark.disabled and 1 / crop_s < GOAL_PER_S:
         pytest.fail(f"{1 / crop_s:.1f} crops a CPU-second, goal {GOAL_PER_S:.0f}", pytrace=False)
 

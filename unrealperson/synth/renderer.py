@@ -8,6 +8,7 @@ bits, in the environment before the process starts.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -77,7 +78,7 @@ class Renderer:
         self._supersample = supersample
         self._context = _Context.get()
         self._root = core.NodePath("scene")
-        self._root.set_shader(_shader(shaders.VERTEX, shaders.LIT))
+        self._matt, self._glossy = self._root.attach_new_node("matt"), self._root.attach_new_node("glossy")
         self._numbers = {mesh.name: number for number, mesh in enumerate(scene.meshes, 1)}
         self._static_count = len(scene.meshes)
         self._people: dict[str, _PersonNode] = {}
@@ -187,7 +188,7 @@ class Renderer:
         data = _vertices(mesh.positions, mesh.normals, mesh.uv, mesh.colors)
         node = core.GeomNode(mesh.name)
         node.add_geom(_geom(data, mesh.faces))
-        path = self._root.attach_new_node(node)
+        path = (self._glossy if mesh.gloss > 0 else self._matt).attach_new_node(node)
         if id(mesh.texture) not in textures:
             textures[id(mesh.texture)] = _texture(mesh.name, mesh.texture)
         path.set_texture(textures[id(mesh.texture)])
@@ -215,7 +216,7 @@ class Renderer:
                 self._cached.clear()
                 self._shadow_key = None
             if name not in self._people:
-                self._people[name] = _PersonNode(self._root, actor)
+                self._people[name] = _PersonNode(self._matt, actor)
             self._people[name].update(actor, order, self._height_px(actor, view))
             self._numbers[name] = order
 
@@ -251,6 +252,9 @@ class Renderer:
                 self._shadow_key = key[1]
             self._place(self._camera, view)
             self._sky.set_pos(*view.position_m)
+            for surfaces, gloss in ((self._matt, False), (self._glossy, True)):
+                program = shaders.lit(sun=max(light.sun) > 0, lamps=light.lamps > 0, gloss=gloss)
+                surfaces.set_shader(_shader(shaders.VERTEX, program))
             self._root.set_shader_inputs(
                 sun_direction=core.LVecBase3(*light.direction()),
                 sun=core.LVecBase3(*light.sun),
@@ -498,6 +502,7 @@ def _set_lamps(root: core.NodePath, scene: Scene) -> None:
     root.set_shader_inputs(lamp_low=core.LVecBase3(*field.low_m), lamp_size=core.LVecBase3(*field.size_m))
 
 
+@functools.cache
 def _shader(vertex: str, fragment: str) -> core.Shader:
     shader = core.Shader.make(core.Shader.SL_GLSL, vertex, fragment)
     if shader is None:
@@ -568,7 +573,8 @@ def _texture(name: str, image: np.ndarray) -> core.Texture:
     kind = core.Texture.F_srgb_alpha if shines else core.Texture.F_srgb
     texture.setup_2d_texture(width, height, core.Texture.T_unsigned_byte, kind)
     order = [2, 1, 0, 3] if shines else [2, 1, 0]
-    texture.set_ram_image(np.ascontiguousarray(image[::-1][..., order]).tobytes())
+    texture.set_ram_image(np.ascontiguousarray(image[::-1][..., order]))
+    texture.set_keep_ram_image(False)
     texture.set_minfilter(core.SamplerState.FT_linear_mipmap_linear)
     texture.set_magfilter(core.SamplerState.FT_linear)
     return texture

@@ -18,8 +18,7 @@ void main() {
 """
 """Places a vertex and hands on what the fragment shaders need, tightly packed: Mesa pays for each vector of it."""
 
-LIT = """#version 330
-uniform sampler2D p3d_Texture0;
+_LIT = """uniform sampler2D p3d_Texture0;
 uniform sampler2DShadow shadow_map;
 uniform sampler3D lamp_light, lamp_towards;
 uniform mat4 shadow_matrix;
@@ -34,38 +33,48 @@ layout(location = 1) out vec4 number;
 void main() {
     vec3 place = place_u.xyz, normal = normal_v.xyz;
     vec3 n = normalize(gl_FrontFacing ? normal : -normal);
-    float facing = max(dot(n, sun_direction), 0.0);
     float lit = 0.0;
-    if (facing > 0.0) {
+#ifdef SUN
+    float facing = max(dot(n, sun_direction), 0.0);
+    {
         vec3 at = (shadow_matrix * vec4(place + 0.02 * normal, 1.0)).xyz * 0.5 + 0.5 - vec3(0.0, 0.0, 0.0006);
         for (int i = 0; i < 4; i++)
             lit += texture(shadow_map, at + vec3(float(i & 1) - 0.5, float(i >> 1) - 0.5, 0.0) * 1.6 * shadow_texel);
         lit *= 0.25 * facing;
     }
+#endif
     vec4 surface = texture(p3d_Texture0, vec2(place_u.w, normal_v.w));
     vec3 albedo = surface.rgb * tint;
     vec3 ambient = mix(ground, sky, n.z * 0.5 + 0.5);
-    if (lamps > 0.0) {
+#ifdef LAMPS
+    {
         vec3 cell = (place - lamp_low) / lamp_size;
         vec3 towards = texture(lamp_towards, cell).rgb * 2.0 - 1.0;
         float spread = 1.0 - length(towards);
         ambient += lamps * texture(lamp_light, cell).rgb * (0.3 * spread + max(dot(n, towards), 0.0));
     }
+#endif
     vec3 shade = albedo * (ambient + lit * sun);
     vec3 sight = eye - place;
     float distance = length(sight);
     sight /= distance;
-    if (gloss > 0.0) {
+#ifdef GLOSS
+    {
         float rim = pow(1.0 - max(dot(n, sight), 0.0), 4.0);
         vec3 mirror = reflect(-sight, n);
         shade += gloss * (0.05 + 0.6 * rim) * mix(ground, 1.6 * sky, smoothstep(-0.1, 0.4, mirror.z));
         shade += gloss * lit * sun * pow(max(dot(mirror, sun_direction), 0.0), 40.0);
-        if (lamps > 0.0 && mirror.z > 0.0) {
+#ifdef LAMPS
+        if (mirror.z > 0.0) {
             vec3 above = place + mirror * (lamp_low.z + lamp_size.z - place.z) / mirror.z;
             shade += lamps * gloss * (0.05 + 0.6 * rim) * texture(lamp_light, (above - lamp_low) / lamp_size).rgb;
         }
+#endif
     }
+#endif
+#ifdef LAMPS
     shade += lamps * glow * surface.a * surface.rgb;
+#endif
     shade = exposure * mix(haze.rgb, shade, exp(-distance * haze.a));
     shade = shade * (2.51 * shade + 0.03) / (shade * (2.43 * shade + 0.59) + 0.14);
     color = vec4(sqrt(clamp(shade, 0.0, 1.0)), 1.0);
@@ -73,6 +82,19 @@ void main() {
 }
 """
 """Sun with soft shadow, sky, ground, lamps and their mirror images, glow, haze, exposure; root of colour, object."""
+
+
+def lit(*, sun: bool, lamps: bool, gloss: bool) -> str:
+    """Program that shades a surface. Mesa on a CPU runs both sides of every branch, so what is dark is left out.
+
+    Args:
+        sun: whether the sun shines.
+        lamps: whether lamps are on.
+        gloss: whether the surface mirrors.
+    """
+    defines = ["#define SUN"] * sun + ["#define LAMPS"] * lamps + ["#define GLOSS"] * gloss
+    return "\n".join(["#version 330", *defines, _LIT])
+
 
 SKY = """#version 330
 uniform sampler2D p3d_Texture0;
