@@ -205,7 +205,9 @@ def test_images_are_binary_whatever_they_show(client: Any) -> None:
 def test_a_hundred_people_are_a_hundred_unless_compatible(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(module, "Simulator", lambda *parts, people, **options: seen.append(people))
-    monkeypatch.setattr("unrealperson.synth.renderer.Renderer", lambda *parts, **options: None)
+    monkeypatch.setattr(module, "camera_views", lambda *parts, **options: [])
+    for heavy in ("renderer.Renderer", "world.World", "scenes.make_scene", "scenes.clutter.add_clutter"):
+        monkeypatch.setattr(f"unrealperson.synth.{heavy}", lambda *parts, **options: None)
     for compat in (False, True):
         module.make_simulator(SynthConfig(people_per_batch=100, compat=compat))
     assert seen == [100, 101]
