@@ -31,7 +31,7 @@ TEMPLATES = [
         "vget /unrealcv/status", "vget /unrealcv/echo {}", "vget /objects", "vget /object/{}/color",
         "vset /object/{}/color {} {} {}", "vset /object/{}/location {} {} {}", "vset /object/{}/rotation {} {} {}",
         "vset /object/{}/scale {} {} {}", "vset /object/{}/name {}", "vset /object/{}/hide", "vset /object/{}/show",
-        "vset /object/{}/destroy", "vset /objects/spawn {}", "vset /objects/spawn MHMainClass_C {}", "vget /cameras",
+        "vset /object/{}/destroy", "vset /objects/spawn {}", "vset /objects/spawn MHMainClass_C {}", "vset /objects/spawn_cube {}", "vget /cameras",
         "vset /camera/{}/location {} {} {}", "vset /camera/{}/pose {} {} {} {} {} {}", "vset /camera/{}/fov {}",
         "vset /camera/{}/size {} {}", "vget /camera/{}/lit {}", "vget /camera/{}/depth npy", "vset /viewmode {}",
         "vget /camera/0/annotations", "vget /camera/{}/annotations", "vrun ce {} {}", "vrun ce AddActor {} {}",
