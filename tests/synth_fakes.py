@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unrealperson.synth.cube import Cube
 from unrealperson.synth.protocol import Server
 from unrealperson.synth.simulator import Simulator
 from unrealperson.synth.view import View
@@ -44,6 +45,7 @@ class FakeActor:
 @dataclass
 class FakeWorld:
     actors: dict[str, FakeActor] = field(default_factory=dict)
+    cubes: dict[str, Any] = field(default_factory=dict)
     actor_count: int = 0
     time_s: float = 0.0
     light: int = 0
@@ -67,6 +69,13 @@ class FakeWorld:
             self.actor_count = number + 1
             names.append(name)
         return names
+
+    @property
+    def things(self) -> dict[str, Any]:
+        return self.actors | self.cubes
+
+    def add_cube(self, name: str) -> None:
+        self.cubes[name] = FakeActor(name, Cube(), (0.0, 0.0, 0.0), 0.0)
 
     def rename(self, name: str, new_name: str) -> None:
         self.actors[new_name] = self.actors.pop(name)

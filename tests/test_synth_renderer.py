@@ -64,6 +64,24 @@ def test_mask_lies_where_the_projection_says(renderer, world, position, scale):
     assert (columns.max() + 1, rows.max() + 1) == pytest.approx((right, bottom), abs=1.0)
 
 
+def test_a_cube_is_seen_where_it_stands(renderer, world):
+    world.add_cube("Cube_0")
+    cube = world.cubes["Cube_0"]
+    cube.position_m, cube.yaw_deg = (-1.0, 2.5, 0.5), 20.0
+    mask = renderer.render(world, VIEW, "object_mask", {"Cube_0": (1, 2, 3), "MHMainClass_C_0": (9, 9, 9)})
+    own = (mask == (1, 2, 3)).all(-1)
+    rows, columns = np.nonzero(own)
+    pixels, _ = VIEW.project(cube.positions(), 320, 240)
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert box == pytest.approx((*pixels.min(0), *pixels.max(0)), abs=1.0)
+    lit = renderer.render(world, VIEW, "lit")
+    assert 40 < lit[own].mean() < 240
+    world.advance(1.0)
+    assert cube.position_m == (-1.0, 2.5, 0.5)
+    world.cubes.clear()
+    assert not (renderer.render(world, VIEW, "object_mask", {"Cube_0": (1, 2, 3)}) == (1, 2, 3)).all(-1).any()
+
+
 def test_mask_colors_are_exact(renderer, world):
     name = "MHMainClass_C_0"
     whole = renderer.render(world, VIEW, "object_mask", {name: (255, 255, 255)})[..., 0] == 255

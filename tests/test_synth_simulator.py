@@ -181,7 +181,7 @@ def test_objects_move_hide_and_vanish(client: Any, running: SimpleNamespace) -> 
     assert client.request(f"vset /object/{PEOPLE[0]}/rotation 0 45 0") == "ok"
     assert running.world.actors[PEOPLE[0]].position_m == pytest.approx((5.0, -0.1, 0.0))
     assert client.request(f"{name}/rotation") == "0.000 45.000 0.000"
-    assert client.request(f"vset /object/{PEOPLE[0]}/rotation 9 45 0").startswith("error People stand upright")
+    assert client.request(f"vset /object/{PEOPLE[0]}/rotation 9 45 0").startswith("error People and cubes")
     assert client.request(f"{name}/bounds") == "480.00 -20.00 0.00 520.00 40.00 180.00"
     assert client.request("vget /object/Ground/bounds") == "-100.00 -400.00 0.00 300.00 200.00 0.00"
     assert client.request(f"{name}/scale") == "1.000 1.000 1.000"

@@ -198,6 +198,7 @@ def found(plugin: Plugin, **options: float) -> dict[str, tuple[str, str]]:
         (Plugin(replies={"vrun ce AddActor": "ok"}), "people", "fail", "does this level have the events AddActor"),
         (Plugin(drift_cm=64), "camera", "ok", r"camera 0 is 0, 0, 64 cm \(x, y, z\) from where it is put"),
         (Plugin(replies={"vset /camera/0/location .*": "error no"}), "camera", "fail", "refused 'vset /camera/0/loc"),
+        (Plugin(replies={"vset /camera/0/fov .*": "error no"}), "field of view", "warn", "it cannot be set"),
         (Plugin(replies={"vget /camera/0/location": "nonsense"}), "camera", "fail", "expected 3 numbers"),
         (Plugin(replies={"vrun ce Pause": "ok"}), "pause", "ok", "no event Pause; the plug-in's own command works"),
         (Plugin(replies={"vget /action/game/is_paused": "false"}), "pause", "fail", "the game does not pause"),
@@ -240,7 +241,7 @@ SHARD = Shard(scene=1, version=1, batch=0, first=0, count=3)
 
 @pytest.mark.parametrize("curve", [None, SRGB], ids=["exact", "gamma"])
 def test_capture_drives_a_plugin_that_misbehaves(curve: np.ndarray | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capturing, "camera_views", lambda scene, count, seed: VIEWS[:count])
+    monkeypatch.setattr(capturing, "camera_views", lambda scene, count, seed, **options: VIEWS[:count])
     monkeypatch.setattr(capturing, "Level", lambda endpoint: Level(endpoint, settle_s=0.0))
     plugin = Plugin(curve=curve, annotates=False, drift_cm=64.0, late="vget /camera/0/lit")
     with running_simulator(twist=plugin) as running:

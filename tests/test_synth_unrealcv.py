@@ -116,6 +116,19 @@ TABLE = [
     ("vset /objects/spawn MHMainClass_C Someone", "Someone"),
     ("vset /objects/spawn MHMainClass_C Someone", "error There is an object Someone already"),
     ("vget /object/Someone/uclass_name", "MHMainClass_C"),
+    ("vset /objects/spawn_cube", "Cube_0"),
+    ("vset /objects/spawn_cube Box", "Box"),
+    ("vset /objects/spawn_cube Box", "error There is an object Box already"),
+    ("vget /object/Box/uclass_name", "CubeActor"),
+    ("vget /object/Box/color", r"\(R=\d+,G=\d+,B=\d+,A=255\)"),
+    ("vset /object/Box/location 100 200 50", "ok"),
+    ("vget /object/Box/location", "100.000 200.000 50.000"),
+    ("vset /object/Box/hide", "ok"),
+    ("vset /object/Box/show", "ok"),
+    ("vset /object/Box/name Crate", "ok"),
+    ("vget /person/Crate/attributes", "error Object Crate is no person"),
+    ("vset /object/Crate/destroy", "ok"),
+    ("vset /object/Cube_0/destroy", "ok"),
     ("vget /cameras", "PlayerCamera FusionCameraActor_1 FusionCameraActor_2 "),
     ("vset /cameras/spawn", "FusionCameraActor_3"),
     ("vset /camera/0/location 1 -2 3.5", "ok"),
@@ -192,7 +205,9 @@ def test_images_are_binary_whatever_they_show(client: Any) -> None:
 def test_a_hundred_people_are_a_hundred_unless_compatible(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(module, "Simulator", lambda *parts, people, **options: seen.append(people))
-    monkeypatch.setattr("unrealperson.synth.renderer.Renderer", lambda *parts, **options: None)
+    monkeypatch.setattr(module, "camera_views", lambda *parts, **options: [])
+    for heavy in ("renderer.Renderer", "world.World", "scenes.make_scene", "scenes.clutter.add_clutter"):
+        monkeypatch.setattr(f"unrealperson.synth.{heavy}", lambda *parts, **options: None)
     for compat in (False, True):
         module.make_simulator(SynthConfig(people_per_batch=100, compat=compat))
     assert seen == [100, 101]

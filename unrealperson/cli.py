@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import os
 import re
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,8 @@ class Simulate(Verb):
     def execute(self) -> None:
         from unrealperson.synth.simulator import serve_simulator
 
+        # A service manager ends it so: the Unix socket must not stay behind.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         here = dataclasses.replace(self.synth, scenes=(self.scene,))
         config = dataclasses.replace(here, people_per_batch=self.people, cameras=self.cameras)
         serve_simulator(config, port=self.port, unix=self.unix)

@@ -296,7 +296,8 @@ def _object_colors(endpoint: Endpoint) -> dict[str, tuple[int, int, int]]:
     """Mask colour of each object that is no person."""
     (objects,) = as_texts(endpoint.request("vget /objects"))
     names = [name for name in objects.split() if not name.startswith(LEVEL_PREFIX)]
-    replies = as_texts(endpoint.request(*[f"vget /object/{name}/color" for name in names])) if names else []
+    # Plug-ins have no colour for some things of the engine: those are left out.
+    replies = as_texts(endpoint.attempt(*[f"vget /object/{name}/color" for name in names])) if names else []
     colors = zip(names, map(parse_color, replies), strict=True)
     return {name: color for name, color in colors if color not in (None, (0, 0, 0))}
 

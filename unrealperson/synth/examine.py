@@ -62,6 +62,9 @@ def examine(
         trial = "mask colours"
         level.color(names)
         yield _colors(level)
+        if not level.zooms:
+            text = "it cannot be set: every camera has the level's own, whatever the poses say"
+            yield Observation("field of view", "warn", text)
         level.resume()
         endpoint.request("vrun ce DelActor")
     except RuntimeError as error:

@@ -208,9 +208,9 @@ class Renderer:
 
     def _synchronise(self, world: World, view: View) -> None:
         """Brings nodes in line with the world's people, at the detail that the view needs."""
-        for name in [name for name in self._people if name not in world.actors]:
+        for name in [name for name in self._people if name not in world.things]:
             self._people.pop(name).close()
-        for order, (name, actor) in enumerate(world.actors.items(), self._static_count + 1):
+        for order, (name, actor) in enumerate(world.things.items(), self._static_count + 1):
             if name in self._people and self._people[name].person is not actor.person:
                 self._people.pop(name).close()
                 self._cached.clear()
@@ -229,7 +229,7 @@ class Renderer:
     def _scene_key(self, world: World) -> tuple[Any, ...]:
         people = (
             (name, actor.position_m, actor.yaw_deg, actor.phase, actor.moving, actor.look_deg, actor.scale)
-            for name, actor in world.actors.items()
+            for name, actor in world.things.items()
         )
         return world.lighting, tuple(people)
 

@@ -100,6 +100,7 @@ class Level:
 
     Attributes:
         transfer: what the colour self-test of `populate` found; None before it.
+        zooms: whether the field of view can be set, as far as is known.
         painted: whether people got colours here, since the plug-in gave them none that work.
     """
 
@@ -113,6 +114,7 @@ class Level:
         """
         self.transfer: Transfer | None = None
         self.painted = False
+        self.zooms = True
         self._endpoint = endpoint
         self._settle_s = settle_s
         self._spawn_s = spawn_s
@@ -226,7 +228,10 @@ class Level:
         if self._drift_cm is None:
             self._drift_cm = self.measure_drift()
         fov, *pose = pose_commands(view, offset_cm=-self._drift_cm)
-        self._endpoint.attempt(fov)
+        (reply,) = as_texts(self._endpoint.attempt(fov))
+        if self.zooms and reply.startswith("error"):
+            self.zooms = False
+            _logger.warning("the plug-in cannot set the field of view (%s): every camera has the level's own", reply)
         self._endpoint.request(*pose)
         time.sleep(self._settle_s)
 

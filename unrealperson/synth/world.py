@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -124,6 +124,7 @@ class World:
 
     Attributes:
         actors: the people by object name.
+        cubes: cubes that stand around, by object name.
         actor_count: people made so far; the number of the next one.
         time_s: simulated seconds.
         light: light step shown now.
@@ -153,6 +154,7 @@ class World:
         self.lights = lights
         self.hours = hours
         self.actors: dict[str, Actor] = {}
+        self.cubes: dict[str, Actor] = {}
         self.actor_count = 0
         self.time_s = 0.0
         self.light = 0
@@ -166,6 +168,11 @@ class World:
     def lighting(self) -> Light:
         """Sun, sky and lamps of the light step shown now."""
         return self.scene.light(self.light, self.lights, self.hours)
+
+    @property
+    def things(self) -> dict[str, Actor]:
+        """Whatever can be moved, by object name: people, then cubes."""
+        return self.actors | self.cubes
 
     def spawn(self, count: int, *, first: int | None = None) -> list[str]:
         """Adds people, spread over the paths, apart from each other.
@@ -199,6 +206,18 @@ class World:
         """Removes everyone; the count of people made goes on."""
         self.actors.clear()
         self._crowd.leave()
+        self.revision += 1
+
+    def add_cube(self, name: str) -> None:
+        """Adds a cube of one metre whose middle is the origin.
+
+        Args:
+            name: its object name, which nothing else has.
+        """
+        from unrealperson.synth.cube import Cube
+
+        cube: Any = Cube()
+        self.cubes[name] = Actor(name, cube, (0.0, 0.0, 0.0), 0.0, 0.0, 0.0, 0.0)
         self.revision += 1
 
     def rename(self, name: str, new_name: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unrealperson.synth.commands.objects import Color, Objects, Triple, as_text
+from unrealperson.synth.commands.objects import CUBE, Color, Objects, Triple, as_text
 from unrealperson.synth.protocol import CommandError, Dispatcher, encode_image
 from unrealperson.synth.truth import describe_camera, describe_person
 from unrealperson.synth.view import View, from_unreal, to_unreal
@@ -189,6 +189,7 @@ class Cameras:
         colors = self._objects.class_colors()
         objects = {name: colors[name.split("_")[0]] for name in self._objects.static}
         objects |= {name: colors["Person"] for name in self._world.actors}
+        objects |= {name: colors[CUBE] for name in self._world.cubes}
         return encode_image(self._render(index, "object_mask", objects), form)
 
     def _annotations(self, index: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unrealperson.log import get_logger
+from unrealperson.synth.cube import Cube
 from unrealperson.synth.protocol import PALETTE_SIZE, CommandError, Dispatcher, palette
 from unrealperson.synth.view import View, from_unreal, to_unreal
 from unrealperson.synth.world import PERSON_PREFIX
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 PERSON_CLASS = PERSON_PREFIX.removesuffix("_")
 SKY = "Sky"
+CUBE = "Cube"
 
 Triple = tuple[float, float, float]
 Color = tuple[int, int, int]
@@ -45,6 +47,7 @@ class Objects:
         self._hidden: dict[str, Actor] = {}
         self._pending: list[str] = []
         self._failure = ""
+        self._cubes = 0
         for name in (SKY, *self.static, *world.actors):
             self._annotate(name)
 
@@ -73,6 +76,10 @@ class Objects:
         add("vset /object/[str]/destroy", self._destroy, "Remove a person")
         add("vset /objects/spawn [str]", self._spawn, f"Spawn one {PERSON_CLASS}; the reply is its name")
         add("vset /objects/spawn [str] [str]", self._spawn, f"Spawn one {PERSON_CLASS} of a given name")
+        add(
+            "vset /objects/spawn_cube", self._spawn_cube, "Add a cube of one metre at the origin; the reply is its name"
+        )
+        add("vset /objects/spawn_cube [str]", self._spawn_cube, "Add a cube of a given name")
         add("vget /person/[str]/attributes", self._attributes, "What a person looks like, as JSON")
 
     def promise(self, count: int, *, first: int | None) -> None:
@@ -85,8 +92,7 @@ class Objects:
         Raises:
             CommandError: no colours are left for so many.
         """
-        if len(self.colors) + count > PALETTE_SIZE:
-            raise CommandError(f"The {PALETTE_SIZE} mask colours are used up; restart the simulator")
+        self._require_colors(count)
         first = self._world.actor_count if first is None else first
         self._pending = [f"{PERSON_PREFIX}{number}" for number in range(first, first + count)]
         for name in self._pending:
@@ -128,26 +134,32 @@ class Objects:
     def remove_people(self) -> None:
         """Removes everyone, hidden or not."""
         self._world.despawn()
-        self._hidden.clear()
+        self._hidden = {name: actor for name, actor in self._hidden.items() if isinstance(actor.person, Cube)}
 
     def class_colors(self) -> dict[str, Color]:
-        """Colour of each class; an object's class is its name up to the first underscore, people are one."""
+        """Colour of each class: people, cubes, and for meshes their name up to the first underscore."""
         classes = sorted({name.split("_")[0] for name in self.static})
+        if self._world.cubes:
+            classes.append(CUBE)
         return dict(zip([SKY, "Person", *classes], palette(), strict=False))
 
     def _names(self) -> list[str]:
-        return [SKY, *self.static, *self._world.actors, *self._hidden, *self._pending]
+        return [SKY, *self.static, *self._world.things, *self._hidden, *self._pending]
 
     def _annotate(self, name: str) -> None:
         """Gives a name its colour for the lifetime of the server; the first name is black."""
         if name not in self.colors:
             self.colors[name] = palette()[len(self.colors)]
 
+    def _require_colors(self, count: int) -> None:
+        if len(self.colors) + count > PALETTE_SIZE:
+            raise CommandError(f"The {PALETTE_SIZE} mask colours are used up; restart the simulator")
+
     def _is_static(self, name: str) -> bool:
         return name == SKY or name in self.static
 
     def _actor(self, name: str) -> Actor:
-        actor = self._world.actors.get(name) or self._hidden.get(name)
+        actor = self._world.things.get(name) or self._hidden.get(name)
         if actor is None:
             raise CommandError(f"Object {name} is static" if self._is_static(name) else "Can not find object")
         return actor
@@ -179,7 +191,7 @@ class Objects:
 
     def _set_rotation(self, name: str, pitch: float, yaw: float, roll: float) -> None:
         if pitch or roll:
-            raise CommandError("People stand upright: pitch and roll must be 0")
+            raise CommandError("People and cubes stand upright: pitch and roll must be 0")
         self._actor(name).yaw_deg = from_unreal((0.0, 0.0, 0.0), (0.0, yaw, 0.0), 90.0).yaw_deg
 
     def _scale(self, name: str) -> str:
@@ -199,7 +211,11 @@ class Objects:
             raise CommandError(f"There is an object {new_name} already")
         if name in self._hidden:
             raise CommandError(f"Object {name} is hidden; show it first")
-        self._world.rename(name, new_name)
+        if name in self._world.cubes:
+            self._world.cubes[new_name] = self._world.cubes.pop(name)
+            self._world.revision += 1
+        else:
+            self._world.rename(name, new_name)
         # As in the engine, where the colour belongs to the thing and the old name keeps its slot.
         self.colors[new_name] = self.colors[name]
 
@@ -218,31 +234,46 @@ class Objects:
         return "Static" if self._is_static(name) else "Movable"
 
     def _class_name(self, name: str) -> str:
-        return "StaticMeshActor" if self._mobility(name) == "Static" else PERSON_CLASS
+        if self._mobility(name) == "Static":
+            return "StaticMeshActor"
+        return "CubeActor" if name not in self._pending and isinstance(self._actor(name).person, Cube) else PERSON_CLASS
 
     def _hide(self, name: str) -> None:
         self._hidden[name] = self._actor(name)
-        self._world.actors.pop(name, None)
+        self._home(name).pop(name, None)
         self._world.revision += 1
 
     def _show(self, name: str) -> None:
-        self._world.actors[name] = self._actor(name)
+        self._home(name)[name] = self._actor(name)
         self._hidden.pop(name, None)
         self._world.revision += 1
 
     def _destroy(self, name: str) -> None:
-        self._actor(name)
-        self._world.actors.pop(name, None)
+        self._home(name).pop(name, None)
         self._hidden.pop(name, None)
         self._world.revision += 1
+
+    def _home(self, name: str) -> dict[str, Actor]:
+        """Where the world keeps such a thing."""
+        return self._world.cubes if isinstance(self._actor(name).person, Cube) else self._world.actors
+
+    def _spawn_cube(self, wanted: str | None = None) -> str:
+        names = self._names()
+        name = f"{CUBE}_{self._cubes}" if wanted is None else wanted
+        if not name or name in names:
+            raise CommandError(f"There is an object {name} already" if name else "Argument Invalid")
+        self._require_colors(1)
+        self._cubes += 1
+        self._world.add_cube(name)
+        self._annotate(name)
+        return name
 
     def _spawn(self, class_name: str, wanted: str | None = None) -> str:
         if class_name not in (PERSON_CLASS, PERSON_CLASS.removesuffix("_C")):
             raise CommandError(f"Class {class_name} can not be spawned; only {PERSON_CLASS} can")
         if wanted is not None and (not wanted or wanted in self._names()):
             raise CommandError(f"There is an object {wanted} already" if wanted else "Argument Invalid")
-        if len(self.colors) >= PALETTE_SIZE:
-            raise CommandError(f"The {PALETTE_SIZE} mask colours are used up; restart the simulator")
+        self._require_colors(1)
         (name,) = self._world.spawn(1)
         if wanted is not None and wanted != name:
             self._world.rename(name, wanted)
@@ -252,6 +283,8 @@ class Objects:
 
     def _attributes(self, name: str) -> str:
         person = self._actor(name).person
+        if isinstance(person, Cube):
+            raise CommandError(f"Object {name} is no person")
         return json.dumps({"person": person.number, "version": person.version, **person.attributes})
 
 
