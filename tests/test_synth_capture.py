@@ -227,6 +227,24 @@ def test_frames_are_a_function_of_config_and_shard(boxes: SimpleNamespace) -> No
     assert not np.array_equal(first[0].image, plain[0].image)
 
 
+def test_one_frame_alone_is_the_same(boxes: SimpleNamespace) -> None:
+    whole = {(frame.number, frame.camera): frame for frame in capture(small(hours="dusk"), SHARD)}
+    (alone,) = capture(small(hours="dusk"), SHARD, only=(10, 2))
+    assert (alone.number, alone.camera, alone.hours) == (10, 2, "dusk")
+    other = whole[10, 2]
+    assert np.array_equal(alone.image, other.image) and alone.people == other.people and alone.time_s == other.time_s
+
+
+def test_frames_tell_looks_camera_and_objects(boxes: SimpleNamespace) -> None:
+    frame = next(capture(small(keep_frames=True), SHARD))
+    assert frame.attributes == {number: {"top": "shirt", "height_m": 1.8} for number in range(10, 14)}
+    assert frame.camera_pose is not None
+    assert frame.camera_pose["fov_deg"] == frame.view.fov_deg and frame.camera_pose["principal_px"] == [80, 60]
+    assert 0 <= frame.camera_pose["distortion"] <= 0.2
+    assert all(not name.startswith("MH") and color != (0, 0, 0) for name, color in frame.objects.items())
+    assert next(capture(small(), SHARD)).objects == {}
+
+
 def test_light_steps_are_spread_over_the_instants(boxes: SimpleNamespace) -> None:
     for instants, lights in ((4, 4), (4, 1), (3, 2), (2, 5), (5, 3)):
         frames = list(capture(small(instants=instants, lights=lights, cameras=1), SHARD))

@@ -36,6 +36,8 @@ _REASONS = {
     "few_pixels": "too small: too few pixels of the person",
     "border": "cut off: too near the edge of the frame",
     "small_area": "too small: the box has too few pixels",
+    "low_visibility": "hidden: too little of the person is seen",
+    "few_keypoints": "hidden: too few key points are seen",
     "low_fill": "hidden: the person fills too little of the box",
 }
 
