@@ -353,6 +353,14 @@ def test_a_crop_is_made_again_from_its_row(tmp_path: Path, monkeypatch: pytest.M
     manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
     with pytest.raises(RuntimeError, match=r"frame 0 of camera 1 gives no crop of person 0 any more"):
         regenerate(manifest.image_path(0))
+    for key, value, message in (
+        ("endpoint", "127.0.0.1:9000", "which shows no instant twice"),
+        ("place", f"{tmp_path}/set/place.py:build", "came with the data set; it is not run"),
+    ):
+        changed["synth"] = json.loads(manifest.column("recipe")[0])["synth"] | {key: value}
+        manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
+        with pytest.raises(ValueError, match=message):
+            regenerate(manifest.image_path(0))
     manifest.replaced("recipe", [None] * len(manifest)).write()
     with pytest.raises(ValueError, match=r"does not say how .* was made"):
         regenerate(manifest.image_path(0))

@@ -45,6 +45,11 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
     if row["recipe"] is None:
         raise ValueError(f"{root / FILE_NAME} does not say how {path} was made; only synthetic crops can be made again")
     config = parse_config(json.loads(row["recipe"]), f"the recipe of {path}")
+    if config.synth.endpoint:
+        raise ValueError(f"{path} was taken from the endpoint {config.synth.endpoint}, which shows no instant twice")
+    code = config.synth.place.rpartition(".py:")[0]
+    if code and Path(f"{code}.py").resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"{path} needs the code {code}.py, which came with the data set; it is not run")
     content = _make(config, row)
     same = row["sha256"] == _digest(content)
     target = crop if out is None else Path(out)
