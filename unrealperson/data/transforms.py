@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 MEAN = 127.0
 STD = 128.0
-"""The backbone's ImageNet weights expect (pixel - MEAN) / STD of 8-bit RGB."""
+"""Every network here takes (pixel - MEAN) / STD of 8-bit RGB."""
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""What most ImageNet weights expect of 8-bit RGB."""
 
 
 def resize(image: np.ndarray, *, height: int, width: int) -> np.ndarray:
@@ -69,3 +73,19 @@ def normalise(images: np.ndarray) -> Tensor:
         [n, 3, h, w] float32 in channels-last memory format.
     """
     return ((torch.from_numpy(images).float() - MEAN) / STD).permute(0, 3, 1, 2)
+
+
+class ImagenetColors(nn.Module):
+    """From what `normalise` gives to ImageNet's mean and deviation, at the entrance of networks that expect those."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("scale", STD / std, persistent=False)
+        self.register_buffer("shift", (MEAN - mean) / std, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
