@@ -272,8 +272,8 @@ class TrainConfig:
         for name in ("flip", "label_smoothing", "erasing", "jitter", "blur", "jpeg"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name} must lie in 0 ... 1, got {getattr(self, name)}")
         for name in (
-            "triplet", "triplet_margin", "circle", "center", "checkpoint_minutes", "warmup_epochs", "second_decay_epoch",
-            "brightness",
+            "triplet", "triplet_margin", "circle", "center", "checkpoint_minutes", "warmup_epochs",
+            "second_decay_epoch", "brightness",
         ):  # fmt: skip
             _require(getattr(self, name) >= 0, f"train.{name} must not be negative, got {getattr(self, name)}")
         _require(self.brightness <= 4, f"train.brightness must lie in 0 ... 4, got {self.brightness}")

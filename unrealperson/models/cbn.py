@@ -233,6 +233,9 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
     """Plain batch norm whose training statistics are those of all processes, on a CPU as well as on a GPU."""
 
     process_group: Any = None
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -248,7 +251,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             self.running_var += momentum * (
                 statistics.var[-1] * (values / (values - 1).clamp(min=1)) - self.running_var
             )
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
         return y
 
 
@@ -325,9 +328,9 @@ def _replace_batch_norm(model: nn.Module, convert: Callable[[_Plain], nn.Module]
     converted: dict[nn.Module, nn.Module] = {}
     for parent in list(model.modules()):
         for name, layer in parent._modules.items():  # named_children leaves out a second place of the same layer
+            if isinstance(layer, nn.LazyBatchNorm1d | nn.LazyBatchNorm2d | nn.LazyBatchNorm3d):
+                raise ValueError(f"{name} is a {type(layer).__name__} of unknown size; run the model once before")
             if isinstance(layer, _Plain):
-                if isinstance(layer.weight, nn.UninitializedParameter):
-                    raise ValueError(f"{name} is a {type(layer).__name__} of unknown size; run the model once before")
                 if layer not in converted:
                     converted[layer] = convert(layer)
                 parent._modules[name] = converted[layer]

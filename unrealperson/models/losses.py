@@ -25,13 +25,15 @@ class Losses(nn.Module):
         classes: c.
 
     Attributes:
-        centers: [c, d] float32, the identities' centers; a parameter, trained with the network. None without them.
+        centers: [c, d] float32, the identities' centers, or [0, d] without that loss; they follow the features.
     """
+
+    centers: Tensor
 
     def __init__(self, config: TrainConfig, *, dimension: int, classes: int) -> None:
         super().__init__()
         self.config = config
-        self.centers = nn.Parameter(torch.zeros(classes, dimension)) if config.center else None
+        self.register_buffer("centers", torch.zeros(classes if config.center else 0, dimension))
 
     def forward(
         self, features: Tensor, logits: Tensor, label: Tensor, gather: Callable[[Tensor], Tensor] | None = None
@@ -47,16 +49,18 @@ class Losses(nn.Module):
         """
         config = self.config
         loss = cross_entropy(logits, label, smoothing=config.label_smoothing)
-        if config.center and self.centers is not None:
-            loss = loss + config.center * center_loss(features.float(), label, self.centers)
-        if config.triplet or config.circle:
-            features = features.float()
-            if gather is not None:
-                features, label = gather(features), gather(label)
-            if config.triplet:
-                loss = loss + config.triplet * triplet_loss(features, label, margin=config.triplet_margin)
-            if config.circle:
-                loss = loss + config.circle * circle_loss(features, label)
+        if not (config.triplet or config.circle or config.center):
+            return loss
+        features = features.float()
+        if gather is not None:
+            features, label = gather(features), gather(label)
+        if config.triplet:
+            loss = loss + config.triplet * triplet_loss(features, label, margin=config.triplet_margin)
+        if config.circle:
+            loss = loss + config.circle * circle_loss(features, label)
+        if config.center:
+            loss = loss + config.center * center_loss(features, label, self.centers)
+            move_centers(self.centers, features.detach(), label)
         return loss
 
 
@@ -126,11 +130,27 @@ def center_loss(features: Tensor, label: Tensor, centers: Tensor) -> Tensor:
     Args:
         features: [n, d] float32.
         label: [n] int64.
-        centers: [c, d] float32; they receive gradients as well.
+        centers: [c, d] float32, constants.
 
     Source: Wen et al., "A Discriminative Feature Learning Approach", ECCV 2016, equation 2.
     """
     return 0.5 * (features - centers[label]).square().sum(1).mean()
+
+
+def move_centers(centers: Tensor, features: Tensor, label: Tensor, *, rate: float = 0.5) -> None:
+    """Moves the centers of a batch's identities towards its features.
+
+    Args:
+        centers: [c, d] float32, changed in place.
+        features: [n, d] float32 without gradient.
+        label: [n] int64.
+        rate: alpha.
+
+    Source: Wen et al., equation 4.
+    """
+    pull = torch.zeros_like(centers).index_add_(0, label, centers[label] - features)
+    count = torch.bincount(label, minlength=len(centers))
+    centers -= rate * pull / (1 + count[:, None])
 
 
 def _distances(features: Tensor) -> Tensor:

@@ -79,9 +79,7 @@ def build_model(
     nn.init.normal_(model.classifier.weight, std=0.001, generator=generator)
     group = process_group if config.sync_norm else None
     if config.norm == "cbn":
-        model.context = convert_camera_batch_norm(
-            model, cameras, min_images=config.min_images, process_group=group
-        )
+        model.context = convert_camera_batch_norm(model, cameras, min_images=config.min_images, process_group=group)
     elif group is not None:
         synchronise_batch_norm(model, group)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -36,12 +36,12 @@ class InstanceBatchNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.half)
+        self.instances = channels // 2
+        self.IN = nn.InstanceNorm2d(self.instances, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.instances)
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second = x.split([self.half, x.shape[1] - self.half], dim=1)
+        first, second = x.split([self.instances, x.shape[1] - self.instances], dim=1)
         return torch.cat([self.IN(first), self.BN(second)], dim=1)
 
 
@@ -59,9 +59,7 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample: nn.Sequential | None = None
         if stride > 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
