@@ -8,6 +8,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -164,7 +165,9 @@ class _Training:
             self._resume()
         self._run: nn.Module = self._step
         if team.world > 1:
-            self._run = DistributedDataParallel(self._step, broadcast_buffers=False)
+            with warnings.catch_warnings():  # newer torch names the option otherwise, older torch only so
+                warnings.simplefilter("ignore", FutureWarning)
+                self._run = DistributedDataParallel(self._step, broadcast_buffers=False)
 
     def run(self) -> None:
         """Trains to the last epoch.
@@ -193,7 +196,7 @@ class _Training:
                 if index == 0:
                     reset_statistics(self._model)
                 rate = learning_rate(config, epoch)
-                loss, accuracy, stop = self._train_batch(batch, epoch, index, rate, bool(told))
+                loss, accuracy, stop = self._train_batch(batch, epoch, index, rate, told)
                 last = meter.update(epoch, loss, accuracy, rate)
                 if not (last or (index + 1) % config.accumulate == 0):
                     continue
@@ -214,14 +217,16 @@ class _Training:
             for index, batch in enumerate(self._loader.epoch(epoch, first), first):
                 yield epoch, index, batch.to(self._team.device)
 
-    def _train_batch(self, batch: Batch, epoch: int, index: int, rate: float, told: bool) -> tuple[float, float, bool]:
+    def _train_batch(
+        self, batch: Batch, epoch: int, index: int, rate: float, told: list[int]
+    ) -> tuple[float, float, bool]:
         config = self._config
         size = len(self._loader)
         ends = (index + 1) % config.accumulate == 0 or index + 1 == size
         if isinstance(self._run, DistributedDataParallel):
             self._run.require_backward_grad_sync = ends
         loss, accuracy = self._run(batch)
-        value, correct, stop = self._team.mean([loss.item(), accuracy.item(), float(told)])
+        value, correct, stop = self._team.mean([loss.item(), accuracy.item(), float(bool(told))])
         if not math.isfinite(value):
             paths = self._loader.paths(epoch, index)
             raise RuntimeError(
