@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -21,7 +22,7 @@ def make_run(folder, *, optimizer=False):
     if sgd is not None:
         model(torch.randn(4, 3, 64, 32), torch.tensor([0, 0, 1, 1]))[1].sum().backward()
         sgd.step()
-    save_checkpoint(folder, model, STATE, optimizer=sgd)
+    save_checkpoint(folder, model, STATE, optimizer=sgd, extra={"values": [1.5]})
     return model, sgd
 
 
@@ -37,11 +38,11 @@ def test_what_is_saved_is_loaded(tmp_path):
 def test_the_optimiser_goes_on_where_it_stopped(tmp_path):
     model, sgd = make_run(tmp_path, optimizer=True)
     again = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    load_optimizer(tmp_path, again, 1)
+    assert load_optimizer(tmp_path, again, STATE) == {"values": [1.5]}
     parameter = model.classifier.weight
     assert torch.equal(again.state[parameter]["momentum_buffer"], sgd.state[parameter]["momentum_buffer"])
     with pytest.raises(ValueError, match=r"training cannot go on from .*optimizer-2.pt"):
-        load_optimizer(tmp_path, again, 2)
+        load_optimizer(tmp_path, again, dataclasses.replace(STATE, epoch=2))
 
 
 def test_only_the_newest_optimiser_state_is_kept(tmp_path):
@@ -61,7 +62,7 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(tmp_path, model, RunState(2, (10, 11), (1, 2, 3), "abc", "data"), optimizer=sgd)
     assert load_state(tmp_path) == STATE
-    load_optimizer(tmp_path, sgd, 1)
+    load_optimizer(tmp_path, sgd, STATE)
 
 
 def rewrite(path, **changes):

@@ -27,7 +27,7 @@ LAYERS = (
     ("report", "figures", "pictures", "doctor"),
     ("train",),
     ("evaluate", "export", "gallery"),
-    ("models", "crop", "synth", "checkpoint"),
+    ("models", "crop", "synth", "checkpoint", "distributed"),
     ("data",),
     ("ops",),
     ("schema", "log"),

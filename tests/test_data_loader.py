@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,71 @@ def test_images_without_identity_or_camera_are_left_out(caplog):
     chosen = training_rows(rows((1, 1), (1, 2), (2, 1), (2, 2), (-1, 1), (2, -1)))
     assert len(chosen) == 4
     assert "2 images without identity or camera are not trained on" in caplog.text
+
+
+def equal(first, second) -> bool:
+    return all(torch.equal(getattr(first, key), getattr(second, key)) for key in ("images", "label", "camera"))
+
+
+@pytest.mark.parametrize("sampler", ["camera_balanced", "identity", "random"])
+def test_an_epoch_goes_on_in_its_middle_and_is_shared_out(tmp_path, sampler):
+    manifest = make_figures(tmp_path)
+    config = dataclasses.replace(CONFIG, sampler=sampler, erasing=0.5, jitter=0.2)
+    whole = list(TrainLoader(manifest, config).epoch(1))
+    rest = list(TrainLoader(manifest, config).epoch(1, 2))
+    assert len(rest) == len(whole) - 2 and all(map(equal, whole[2:], rest))
+    parts = [list(TrainLoader(manifest, config, rank=rank, world=2).epoch(1)) for rank in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(batch.images, torch.cat([first.images, second.images]))
+        assert torch.equal(batch.label, torch.cat([first.label, second.label]))
+
+
+def test_a_batch_can_be_named(tmp_path):
+    manifest = make_figures(tmp_path)
+    loader = TrainLoader(manifest, CONFIG)
+    batches = list(loader.epoch(1))
+    paths = loader.paths(1, 2)
+    labels = [int(loader.label[manifest.path.index(path)]) for path in paths]
+    assert labels == batches[2].label.tolist()
+
+
+def test_batches_that_cannot_be_shared_alike_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="a batch of 8 images cannot be shared by 3 processes alike"):
+        TrainLoader(make_figures(tmp_path), CONFIG, world=3)
+
+
+def sourced() -> Manifest:
+    sources = [(1, 1), (1, 2), (2, 1), (None, None)] * 6
+    return Manifest.from_rows(
+        [
+            {"path": f"{i}.png", "pid": i % 4, "camid": i % 2, "scene": scene, "version": version}
+            for i, (scene, version) in enumerate(sources)
+        ],
+        "data",
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((), None),
+        (("1.1=3",), [3, 1, 1, 1]),
+        (("*.1=0.5", "1.1 = 2"), [2, 1, 0.5, 1]),
+        (("1.*=0",), [0, 0, 1, 1]),
+    ],
+)
+def test_sources_have_weights(weights, expected):
+    found = loader._source_weights(sourced(), weights)
+    assert found is None if expected is None else found[:4].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (("unreal=2",), 'holds .unreal=2.; write "X.Y=weight"'),
+        (("5.1=2",), "names '5.1=2', but data holds no image of that source"),
+    ],
+)
+def test_weights_of_unknown_sources_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        loader._source_weights(sourced(), weights)

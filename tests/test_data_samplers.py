@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unrealperson.data.samplers import CameraBalancedSampler
+from unrealperson.data.samplers import CameraBalancedSampler, IdentitySampler, RandomSampler
 
 LABEL = np.repeat(np.arange(6), 12)
 CAMERA = np.tile(np.repeat(np.arange(3), 4), 6)
@@ -63,3 +63,49 @@ def test_cameras_are_drawn_equally_often_however_many_images_they_have():
 def test_nothing_to_draw_from_is_refused():
     with pytest.raises(ValueError, match="label and camera must be equally long and not empty, got 0 and 0"):
         make(np.array([]), np.array([]))
+
+
+def test_identity_batches_are_identities_by_images():
+    sampler = IdentitySampler(LABEL, identities=4, images_per_identity=3, seed=0)
+    batches = list(sampler.epoch(0))
+    assert len(batches) == len(sampler) == 6
+    for rows in batches:
+        groups = LABEL[rows].reshape(4, 3)
+        assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == 4 and len(set(rows)) == 12
+
+
+def test_random_batches_hold_each_image_once_an_epoch():
+    sampler = RandomSampler(72, batch_size=12, seed=0)
+    batches = list(sampler.epoch(0))
+    assert len(batches) == len(sampler) == 6
+    assert sorted(np.concatenate(batches)) == list(range(72))
+    assert not np.array_equal(batches, list(sampler.epoch(1)))
+
+
+def samplers(weight: np.ndarray | None = None) -> list:
+    options = dict(seed=0, weight=weight)
+    return [
+        CameraBalancedSampler(
+            LABEL, CAMERA, cameras_per_batch=4, identities_per_camera=2, images_per_identity=3, **options
+        ),
+        IdentitySampler(LABEL, identities=4, images_per_identity=3, **options),
+        RandomSampler(len(LABEL), batch_size=12, **options),
+    ]
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["camera_balanced", "identity", "random"])
+def test_weights_say_how_often_images_are_drawn(kind):
+    weight = np.where(LABEL == 0, 5.0, np.where(LABEL == 1, 0.0, 1.0))
+    sampler = samplers(weight)[kind]
+    drawn = LABEL[np.concatenate([rows for epoch in range(60) for rows in sampler.epoch(epoch)])]
+    share = np.bincount(drawn, minlength=6) / len(drawn)
+    assert share[1] == 0 and share[0] > 1.2 * share[2:].max()
+    assert np.ptp(share[2:]) < 0.08
+    even = np.concatenate([rows for rows in samplers()[kind].epoch(0)])
+    assert np.array_equal(even, np.concatenate([rows for rows in samplers(None)[kind].epoch(0)]))
+
+
+def test_a_camera_of_greater_weight_is_drawn_more_often():
+    sampler = samplers(np.where(CAMERA == 2, 3.0, 1.0))[0]
+    drawn = CAMERA[np.concatenate([rows for epoch in range(100) for rows in sampler.epoch(epoch)])]
+    assert (drawn == 2).mean() == pytest.approx(0.6, abs=0.05)

@@ -12,6 +12,7 @@ from unrealperson.models.cbn import (
     CameraBatchNorm2d,
     CameraContext,
     convert_camera_batch_norm,
+    freeze_statistics,
     reset_statistics,
     resize_tables,
     share_global_statistics,
@@ -204,3 +205,70 @@ def test_bad_input_is_refused(x, camera, message):
     layer = make_layer()
     with layer.context.use(torch.tensor(camera)), pytest.raises(ValueError, match=message):
         layer(x)
+
+
+class Shared(nn.Module):
+    """Batch norm in all the places where users have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.again = self.norm
+        self.listed = nn.ModuleList([nn.BatchNorm3d(3), nn.ModuleDict({"deep": nn.BatchNorm1d(3)})])
+        self.bare = nn.BatchNorm2d(3, affine=False, track_running_stats=False)
+        self.synced = nn.SyncBatchNorm(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.bare(self.again(self.norm(x)))
+        volume = self.listed[0](x[:, :, None])[:, :, 0]
+        return self.synced(self.listed[1]["deep"](volume.flatten(2)))
+
+
+def test_conversion_finds_every_kind_of_batch_norm_in_every_place():
+    model = Shared()
+    context = convert_camera_batch_norm(model, 2)
+    kinds = {
+        name: type(layer).__name__ for name, layer in model.named_modules() if isinstance(layer, CameraBatchNorm2d)
+    }
+    assert kinds == {
+        "norm": "CameraBatchNorm2d",
+        "listed.0": "CameraBatchNorm3d",
+        "listed.1.deep": "CameraBatchNorm1d",
+        "bare": "CameraBatchNorm2d",
+        "synced": "CameraBatchNorm",
+    }
+    assert model.again is model.norm
+    assert not model.bare.weight.requires_grad and model.norm.weight.requires_grad
+    x = torch.randn(6, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+    camera = torch.tensor([0, 1, 0, 1, 0, 1])
+    with context.use(camera):
+        y = model(x)
+        for key in (0, 1):
+            own = y[camera == key]
+            assert own.mean((0, 2)).abs().max() < 1e-4 and (own.var((0, 2), correction=0) - 1).abs().max() < 1e-2
+
+
+def test_frozen_layers_give_the_same_for_any_number_of_dimensions():
+    model = Shared()
+    context = convert_camera_batch_norm(model, 2)
+    x = torch.randn(6, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+    with context.use(torch.tensor([0, 1, 0, 1, 0, 1])):
+        model(x)
+    frozen = freeze_statistics(model)
+    with context.use(torch.tensor([0, 1, 5, 1, 0, -1])):
+        expected = model.eval()(x)
+    with frozen.norm.context.use(torch.tensor([0, 1, 5, 1, 0, -1])):
+        torch.testing.assert_close(frozen(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.BatchNorm2d(3), "the model is itself a BatchNorm2d; put it into torch.nn.Sequential"),
+        (nn.Linear(2, 2), "Linear holds no batch-norm layer"),
+        (nn.Sequential(nn.LazyBatchNorm2d()), "of unknown size; run the model once before"),
+    ],
+)
+def test_what_cannot_be_converted_is_named(model, message):
+    with pytest.raises(ValueError, match=message):
+        convert_camera_batch_norm(model, 2)

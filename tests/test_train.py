@@ -15,6 +15,7 @@ from unrealperson import train as train_module
 from unrealperson.config import Config, TrainConfig, load_config
 from unrealperson.data.manifest import Manifest
 from unrealperson.files import only_process
+from unrealperson.models import losses
 from unrealperson.train import learning_rate, train
 
 SETTINGS = TrainConfig(
@@ -62,7 +63,7 @@ def test_a_finished_run_returns_at_once(data, run, monkeypatch):
 
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(data, run, tmp_path, monkeypatch):
     out = tmp_path / "cut"
-    step, steps = train_module._step, []
+    step, steps = train_module._Step.forward, []
 
     def interrupted(*values):
         steps.append(1)
@@ -70,13 +71,13 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(data, run, tmp_path, 
             raise KeyboardInterrupt
         return step(*values)
 
-    monkeypatch.setattr(train_module, "_step", interrupted)
+    monkeypatch.setattr(train_module._Step, "forward", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(data, Config(train=SETTINGS), out)
     assert checkpoint.load_state(out).epoch == 1 and (out / "optimizer-1.pt").is_file()
     with (out / "metrics.jsonl").open("a") as stream:
         stream.write('{"epoch": 2, "step": 4, "lo')
-    monkeypatch.setattr(train_module, "_step", step)
+    monkeypatch.setattr(train_module._Step, "forward", step)
     train(data, Config(train=SETTINGS), out)
     assert [line["step"] for line in records(out)] == [3, 6]
     assert not list(out.glob("optimizer-*"))
@@ -96,8 +97,10 @@ def test_another_configuration_or_other_data_is_refused(data, run, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_training(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_module.F, "cross_entropy", lambda logits, label: logits.sum() * float("nan"))
-    with pytest.raises(RuntimeError, match=r"the loss became nan in epoch 1, step 1, at learning rate 0.01; lower"):
+    monkeypatch.setattr(losses, "cross_entropy", lambda logits, label, smoothing: logits.sum() * float("nan"))
+    with pytest.raises(
+        RuntimeError, match=r"the loss became nan in epoch 1, step 1, at learning rate 0.01; lower .*the batch: "
+    ):
         train(data, Config(train=SETTINGS), tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
 

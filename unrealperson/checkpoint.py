@@ -1,7 +1,8 @@
 """A run on disk: weights and what is needed to use them or to go on training.
 
 `model.safetensors` holds the weights, and in its metadata the epoch, configuration, identities and
-cameras; `optimizer-EPOCH.pt` holds the optimiser's state while training is not finished.
+cameras; `optimizer-EPOCH.pt`, or `optimizer-EPOCH-STEP.pt` in mid-epoch, holds the optimiser's state while
+training is not finished.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from unrealperson.config import Config, load_config, save_config
+from unrealperson.config import Config, TrainConfig, load_config, save_config
 from unrealperson.files import replacing
 from unrealperson.models.reid import ReidModel, build_model
 
@@ -39,6 +40,7 @@ class RunState:
         data_root: absolute path of the folder of the training images.
         step: finished steps.
         seconds: training time so far.
+        epoch_step: finished steps of the epoch that is not finished.
     """
 
     epoch: int
@@ -48,10 +50,17 @@ class RunState:
     data_root: str
     step: int = 0
     seconds: float = 0.0
+    epoch_step: int = 0
 
 
 def save_checkpoint(
-    run: str | Path, model: ReidModel, state: RunState, *, optimizer: torch.optim.Optimizer | None = None
+    run: str | Path,
+    model: ReidModel,
+    state: RunState,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    extra: dict[str, Any] | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Writes weights and optimiser; a crash at any moment leaves the previous checkpoint or this one.
 
@@ -60,17 +69,19 @@ def save_checkpoint(
         model: the network.
         state: what to remember beside the weights.
         optimizer: needed to go on training; None for a finished run.
+        extra: what else is needed to go on: tensors, numbers, text, and lists and dictionaries of them.
+        weights: values to save as the network's in place of its own, such as running means, by their names.
     """
     run = Path(run)
     run.mkdir(parents=True, exist_ok=True)
     if optimizer is not None:
-        with replacing(_optimizer_path(run, state.epoch)) as partial:
-            torch.save(optimizer.state_dict(), partial)
+        with replacing(_optimizer_path(run, state)) as partial:
+            torch.save({"optimizer": optimizer.state_dict(), "extra": extra or {}}, partial)
     document = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    stored = {name: value.contiguous() for name, value in (model.state_dict() | (weights or {})).items()}
     with replacing(run / MODEL_FILE) as partial:
-        partial.write_bytes(save(weights, metadata={"unrealperson": json.dumps(document)}))
-    kept = _optimizer_path(run, state.epoch) if optimizer is not None else None
+        partial.write_bytes(save(stored, metadata={"unrealperson": json.dumps(document)}))
+    kept = _optimizer_path(run, state) if optimizer is not None else None
     for path in run.glob("optimizer-*.pt"):
         if path != kept:
             path.unlink()
@@ -100,7 +111,7 @@ def load_state(run: str | Path) -> RunState:
     if version != FORMAT_VERSION:
         raise ValueError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}: train again")
     known = {field.name for field in dataclasses.fields(RunState)}
-    if set(document) != known:
+    if set(document) not in (known, known - {"epoch_step"}):  # the runs of earlier releases lack it
         raise ValueError(f"{path} is damaged: its metadata holds {', '.join(sorted(document))}")
     document |= {name: tuple(document[name]) for name in ("identity_keys", "camera_keys")}
     return RunState(**document)
@@ -147,21 +158,56 @@ def load_weights(run: str | Path, model: ReidModel) -> None:
         raise ValueError(f"{path} does not fit the configuration beside it: {error}") from error
 
 
-def load_optimizer(run: str | Path, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Fills an optimiser with the state saved after an epoch.
+def load_start(run: str | Path, model: ReidModel, config: TrainConfig) -> None:
+    """Gives a new model the weights of a run, all but its classifier: where fine-tuning starts.
+
+    Tables of statistics that do not fit stay as they are: training fills those of camera batch norm anew.
+
+    Args:
+        run: folder of the run.
+        model: the new network.
+        config: section [train] that it was built with.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: not a checkpoint, or one of another backbone.
+    """
+    load_state(run)
+    earlier = load_config(Path(run) / CONFIG_FILE).train
+    if earlier.backbone != config.backbone:
+        raise ValueError(f"{run} holds {earlier.backbone}; set train.backbone to it, or choose another train.from_run")
+    with safe_open(Path(run) / MODEL_FILE, "pt") as stored, torch.no_grad():
+        held = set(stored.keys())
+        parameters = {name for name, _ in model.named_parameters()}
+        for name, value in model.state_dict().items():
+            if name.startswith("classifier."):
+                continue
+            if name in held and stored.get_slice(name).get_shape() == list(value.shape):
+                value.copy_(stored.get_tensor(name))
+            elif name in parameters:
+                raise ValueError(f"{run} does not fit train.backbone: it lacks {name} of shape {list(value.shape)}")
+
+
+def load_optimizer(run: str | Path, optimizer: torch.optim.Optimizer, state: RunState) -> dict[str, Any]:
+    """Fills an optimiser with the state saved with a checkpoint.
 
     Args:
         run: folder of the run.
         optimizer: built over the same parameters.
-        epoch: finished epochs of the checkpoint.
+        state: what the run says of itself.
+
+    Returns:
+        The extra values that were saved with it.
 
     Raises:
         ValueError: the state is missing or unreadable.
     """
-    path = _optimizer_path(Path(run), epoch)
+    path = _optimizer_path(Path(run), state)
     try:
-        optimizer.load_state_dict(torch.load(path, weights_only=True))
-    except (OSError, UnpicklingError, RuntimeError, KeyError, ValueError) as error:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        optimizer.load_state_dict(stored["optimizer"])
+        return dict(stored["extra"])
+    except (OSError, UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"training cannot go on from {path}: {error}; delete {run} to start again") from error
 
 
@@ -198,5 +244,5 @@ def prepare_run(run: str | Path, config: Config, keys: Sequence[str] = ("train",
     return (run / MODEL_FILE).is_file()
 
 
-def _optimizer_path(run: Path, epoch: int) -> Path:
-    return run / f"optimizer-{epoch}.pt"
+def _optimizer_path(run: Path, state: RunState) -> Path:
+    return run / f"optimizer-{state.epoch}{f'-{state.epoch_step}' if state.epoch_step else ''}.pt"

@@ -31,10 +31,13 @@ from unrealperson.models.reid import ReidModel
 logger = get_logger(__name__)
 
 FORMAT_VERSION = "1"
-LICENCE = (
-    "unrealperson: Apache-2.0. Backbone initialised with EfficientNet-Lite0 ImageNet weights (Apache-2.0). "
-    "The licence of the training images applies in addition."
-)
+WEIGHTS_LICENCES = {
+    "efficientnet_lite0": "EfficientNet-Lite0 ImageNet weights (Apache-2.0)",
+    "resnet50": "torchvision's ResNet-50 ImageNet weights (BSD-3-Clause)",
+    "resnet50_ibn_a": "IBN-Net's ResNet-50-IBN-a ImageNet weights (MIT)",
+    "osnet_x0_25": "torchreid's OSNet ImageNet weights (MIT)",
+    "osnet_x1_0": "torchreid's OSNet ImageNet weights (MIT)",
+}
 PARITY_BATCHES = (1, 7, 64)
 
 
@@ -140,8 +143,22 @@ def _metadata(images: Images, keys: np.ndarray, dimension: int, trained: Config)
         "unrealperson.dimension": str(dimension),
         "unrealperson.config": format_config(trained),
         "unrealperson.data_sha256": images.manifest.sha256(),
-        "unrealperson.licence": LICENCE,
+        "unrealperson.licence": _licence(trained),
     }
+
+
+def _licence(trained: Config) -> str:
+    start = WEIGHTS_LICENCES[trained.train.backbone]
+    if trained.train.weights == "none":
+        start = "random numbers"
+    elif trained.train.weights:
+        start = f"weights of the user's own ({Path(trained.train.weights).name})"
+    if trained.train.from_run:
+        start = f"the weights of another run ({Path(trained.train.from_run).name})"
+    return (
+        f"unrealperson: Apache-2.0. Backbone initialised with {start}. "
+        "The licence of the training images applies in addition."
+    )
 
 
 def _parity(graph: FeatureGraph, path: Path, images: Images, cameras: int) -> dict[str, Any]:

@@ -214,3 +214,11 @@ class Batch:
         for name in ("label", "camera"):
             if tuple(getattr(self, name).shape) != (n,):
                 raise ValueError(f"{name} must be [{n}], got {list(getattr(self, name).shape)}")
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; itself where it is there already.
+
+        Args:
+            device: where the network computes.
+        """
+        return Batch(*(value.to(device, non_blocking=True) for value in (self.images, self.label, self.camera)))

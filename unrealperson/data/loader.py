@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import torch
 
 from unrealperson.config import TrainConfig
 from unrealperson.data.manifest import Manifest
-from unrealperson.data.samplers import CameraBalancedSampler
+from unrealperson.data.samplers import CameraBalancedSampler, IdentitySampler, RandomSampler
 from unrealperson.data.sources import load_image
-from unrealperson.data.transforms import augment, normalise, resize
+from unrealperson.data.transforms import augment, draw_augmentation, normalise, resize
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN, Batch
 
@@ -79,40 +81,100 @@ class TrainLoader:
     Args:
         manifest: rows to train on; every identity and camera known.
         config: section [train]: size, augmentation, sampler, seed.
+        rank: which of the processes that train together this is; each gets its part of every batch.
+        world: how many there are.
 
     Attributes:
         identity_keys: [classes] int64 global identity of each label.
         camera_keys: [cameras] int64 global camera of each camera index.
     """
 
-    def __init__(self, manifest: Manifest, config: TrainConfig) -> None:
+    def __init__(self, manifest: Manifest, config: TrainConfig, *, rank: int = 0, world: int = 1) -> None:
+        if config.batch_size % world:
+            raise ValueError(
+                f"a batch of {config.batch_size} images cannot be shared by {world} processes alike; change "
+                "train.cameras_per_batch, identities_per_camera or images_per_identity"
+            )
         self.identity_keys, self.label = np.unique(manifest.pid, return_inverse=True)
         self.camera_keys, self.camera = np.unique(manifest.camid, return_inverse=True)
         self.images = Images(manifest, height=config.height, width=config.width)
-        self.sampler = CameraBalancedSampler(
-            self.label,
-            self.camera,
-            cameras_per_batch=config.cameras_per_batch,
-            identities_per_camera=config.identities_per_camera,
-            images_per_identity=config.images_per_identity,
-            seed=config.seed,
-        )
+        self.sampler = _sampler(self.label, self.camera, _source_weights(manifest, config.source_weights), config)
         self._config = config
+        part = config.batch_size // world
+        self._part = slice(rank * part, (rank + 1) * part)
 
     def __len__(self) -> int:
         """Batches in one epoch."""
         return len(self.sampler)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, a pure function of the configuration and the epoch's number.
 
         Args:
             number: 0 for the first epoch.
+            first: batches to leave out, those that training has done.
         """
         rng = np.random.default_rng([self._config.seed, number, 1])
-        for rows in self.sampler.epoch(number):
-            pixels = augment(self.images[rows], rng, flip=self._config.flip, pad=self._config.pad)
+        for index, rows in enumerate(self.sampler.epoch(number)):
+            drawn = draw_augmentation(len(rows), self._config, rng)
+            if index < first:
+                continue
+            rows = rows[self._part]
+            pixels = augment(self.images[rows], drawn[self._part])
             yield Batch(normalise(pixels), torch.from_numpy(self.label[rows]), torch.from_numpy(self.camera[rows]))
+
+    def paths(self, number: int, index: int) -> list[str]:
+        """The images of one batch, those of all processes.
+
+        Args:
+            number: epoch, 0 for the first.
+            index: batch of the epoch, 0 for the first.
+        """
+        rows = next(islice(self.sampler.epoch(number), index, None))
+        paths = self.images.manifest.path
+        return [paths[row] for row in rows]
+
+
+def _sampler(
+    label: np.ndarray, camera: np.ndarray, weight: np.ndarray | None, config: TrainConfig
+) -> CameraBalancedSampler | IdentitySampler | RandomSampler:
+    if config.sampler == "random":
+        return RandomSampler(len(label), batch_size=config.batch_size, seed=config.seed, weight=weight)
+    images = config.images_per_identity
+    if config.sampler == "identity":
+        return IdentitySampler(
+            label, identities=config.batch_size // images, images_per_identity=images, seed=config.seed, weight=weight
+        )
+    return CameraBalancedSampler(
+        label,
+        camera,
+        cameras_per_batch=config.cameras_per_batch,
+        identities_per_camera=config.identities_per_camera,
+        images_per_identity=images,
+        seed=config.seed,
+        weight=weight,
+    )
+
+
+def _source_weights(manifest: Manifest, weights: tuple[str, ...]) -> np.ndarray | None:
+    """[n] float64 weight of each image's source, or None where no source has one."""
+    if not weights:
+        return None
+    scene, version = (np.asarray(manifest.table[name].fill_null(UNKNOWN)) for name in ("scene", "version"))
+    result = np.ones(len(manifest))
+    for text in weights:
+        match = re.fullmatch(r"(\d+|\*)\.(\d+|\*)=(\d+(?:\.\d*)?)", text.replace(" ", ""))
+        if match is None:
+            raise ValueError(f'train.source_weights holds {text!r}; write "X.Y=weight", such as "1.3=2" or "*.1=0.5"')
+        own = np.ones(len(manifest), dtype=bool)
+        for column, wanted in zip((scene, version), match.groups()[:2], strict=True):
+            own &= (column == int(wanted)) if wanted != "*" else (column != UNKNOWN)
+        if not own.any():
+            raise ValueError(f"train.source_weights names {text!r}, but {manifest.root} holds no image of that source")
+        result[own] = float(match[3])
+    if not result.any():
+        raise ValueError("train.source_weights leaves no image to train on: all weights are 0")
+    return result
 
 
 def training_rows(manifest: Manifest) -> Manifest:

@@ -11,9 +11,9 @@ Re-identification with Camera-based Batch Normalization" (CBN), ECCV 2020.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class CameraContext:
-    """The camera ids of the batch that is in flight, shared by all layers of one model."""
+    """The camera ids of the batch that is in flight, shared by all layers of one model.
 
-    def __init__(self) -> None:
+    Args:
+        process_group: a torch.distributed group over whose processes the layers take a training batch's statistics
+            together; None is this process alone.
+    """
+
+    def __init__(self, process_group: Any = None) -> None:
+        self.process_group = process_group
         self._camera: Tensor | None = None
         self._rows: dict[int, Tensor] = {}
 
@@ -77,7 +83,7 @@ class CameraBatchNorm2d(nn.Module):
     running_mean: Tensor  # [cameras + 1, c] float32
     running_var: Tensor  # [cameras + 1, c] float32
     images: Tensor  # [cameras + 1] float32, images that the row has seen
-    dimensions = 4
+    dimensions: tuple[int, ...] = (4,)
 
     def __init__(
         self, channels: int, cameras: int, context: CameraContext, *, eps: float = 1e-5, min_images: int = 2
@@ -96,8 +102,9 @@ class CameraBatchNorm2d(nn.Module):
         self.register_buffer("images", torch.zeros(cameras + 1))
 
     def forward(self, x: Tensor) -> Tensor:  # [n, c, ...] float
-        if x.ndim != self.dimensions:
-            raise ValueError(f"{type(self).__name__} expects {self.dimensions} dimensions, got {list(x.shape)}")
+        if x.ndim not in self.dimensions:
+            expected = " or ".join(map(str, self.dimensions))
+            raise ValueError(f"{type(self).__name__} expects {expected} dimensions, got {list(x.shape)}")
         return self._train_batch(x) if self.training else self._evaluate(x)
 
     def extra_repr(self) -> str:
@@ -108,8 +115,9 @@ class CameraBatchNorm2d(nn.Module):
         if len(rows) != len(x):
             raise ValueError(f"{len(x)} images but {len(rows)} camera ids")
         y, statistics = normalise_by_camera(
-            x, rows, self.weight, self.bias, cameras=self.cameras + 1, eps=self.eps, min_images=self.min_images
-        )
+            x, rows, self.weight, self.bias, cameras=self.cameras + 1, eps=self.eps, min_images=self.min_images,
+            process_group=self.context.process_group,
+        )  # fmt: skip
         self._update(statistics, positions=x[0, 0].numel())
         return y
 
@@ -118,11 +126,9 @@ class CameraBatchNorm2d(nn.Module):
         return normalise_by_tables(x, rows, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps)
 
     def affine_tables(self) -> tuple[Tensor, Tensor]:
-        """What evaluation multiplies by and adds, per camera, each [cameras + 1, c] or [cameras + 1, c, 1, 1]."""
+        """What evaluation multiplies by and adds, per camera, each [cameras + 1, c]."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        shift = self.bias - self.running_mean * scale
-        shape = (*scale.shape, *[1] * (self.dimensions - 2))
-        return scale.view(shape), shift.view(shape)
+        return scale, self.bias - self.running_mean * scale
 
     @torch.no_grad()
     def _update(self, statistics: Statistics, *, positions: int) -> None:
@@ -138,9 +144,21 @@ class CameraBatchNorm2d(nn.Module):
 
 
 class CameraBatchNorm1d(CameraBatchNorm2d):
-    """Batch norm over [n, c] with statistics per camera; see `CameraBatchNorm2d`."""
+    """Batch norm over [n, c] or [n, c, length] with statistics per camera; see `CameraBatchNorm2d`."""
 
-    dimensions = 2
+    dimensions = (2, 3)
+
+
+class CameraBatchNorm3d(CameraBatchNorm2d):
+    """Batch norm over [n, c, depth, h, w] with statistics per camera; see `CameraBatchNorm2d`."""
+
+    dimensions = (5,)
+
+
+class CameraBatchNorm(CameraBatchNorm2d):
+    """Batch norm over [n, c, ...] with statistics per camera, in the place of SyncBatchNorm."""
+
+    dimensions = (2, 3, 4, 5)
 
 
 class FrozenCameraNorm(nn.Module):
@@ -158,12 +176,16 @@ class FrozenCameraNorm(nn.Module):
         self.context = layer.context
         self.cameras = layer.cameras
         scale, shift = layer.affine_tables()
-        self.register_buffer("scale", scale.detach().clone())
-        self.register_buffer("shift", shift.detach().clone())
+        shape = (*scale.shape, *[1] * (layer.dimensions[0] - 2))
+        self.register_buffer("scale", scale.detach().reshape(shape).clone())
+        self.register_buffer("shift", shift.detach().reshape(shape).clone())
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.context.rows(self.cameras)
-        return x * self.scale.index_select(0, rows) + self.shift.index_select(0, rows)
+        scale, shift = self.scale.index_select(0, rows), self.shift.index_select(0, rows)
+        for _ in range(x.ndim - scale.ndim):
+            scale, shift = scale.unsqueeze(-1), shift.unsqueeze(-1)
+        return x * scale + shift
 
 
 def freeze_statistics(model: Model) -> Model:
@@ -180,27 +202,78 @@ def freeze_statistics(model: Model) -> Model:
     return model
 
 
-def convert_camera_batch_norm(model: nn.Module, cameras: int, *, min_images: int = 2) -> CameraContext:
-    """Replaces every BatchNorm1d and BatchNorm2d inside a model, in place.
+def convert_camera_batch_norm(
+    model: nn.Module, cameras: int, *, min_images: int = 2, process_group: Any = None
+) -> CameraContext:
+    """Replaces every batch-norm layer inside a model, in place: BatchNorm1d, 2d, 3d and SyncBatchNorm.
 
-    Weights are kept, and each camera starts with the layer's running statistics.
+    Weights are kept, and each camera starts with the layer's running statistics. A layer that a model uses in
+    several places stays one layer; a layer without weights gets constant ones.
 
     Args:
         model: any module that holds batch-norm layers; not itself such a layer.
         cameras: number of known cameras.
         min_images: fewest images of a camera that give statistics of their own.
+        process_group: a torch.distributed group over whose processes statistics are taken together.
 
     Returns:
         What hands the layers their camera ids: run the model inside `with context.use(camera):`.
 
+    Raises:
+        ValueError: the model is a batch-norm layer itself, or holds none, or one whose size is not known yet.
+
     Source: paper section 4.1.
     """
-    context = CameraContext()
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-                setattr(parent, name, _converted(layer, cameras, context, min_images))
+    context = CameraContext(process_group)
+    _replace_batch_norm(model, lambda layer: _converted(layer, cameras, context, min_images))
     return context
+
+
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """Plain batch norm whose training statistics are those of all processes, on a CPU as well as on a GPU."""
+
+    process_group: Any = None
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        camera = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        y, statistics = normalise_by_camera(
+            x, camera, self.weight, self.bias, cameras=1, eps=self.eps, min_images=1, process_group=self.process_group
+        )
+        with torch.no_grad():
+            values = statistics.images[-1] * x[0, 0].numel()
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self.running_mean += momentum * (statistics.mean[-1] - self.running_mean)
+            self.running_var += momentum * (
+                statistics.var[-1] * (values / (values - 1).clamp(min=1)) - self.running_var
+            )
+            self.num_batches_tracked.add_(1)
+        return y
+
+
+class SyncedBatchNorm1d(SyncedBatchNorm2d):
+    """The same over [n, c] or [n, c, length]."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.ndim not in (2, 3):
+            raise ValueError(f"SyncedBatchNorm1d expects 2 or 3 dimensions, got {list(x.shape)}")
+
+
+def synchronise_batch_norm(model: nn.Module, process_group: Any) -> None:
+    """Makes every plain batch-norm layer inside a model take its statistics over all processes, in place.
+
+    Args:
+        model: any module that holds BatchNorm1d or BatchNorm2d layers; names and weights stay as they are.
+        process_group: the torch.distributed group.
+
+    Raises:
+        ValueError: the model is a batch-norm layer itself, or holds none.
+    """
+    _replace_batch_norm(model, lambda layer: _synced(layer, process_group))
 
 
 def reset_statistics(model: nn.Module, row: int | None = None) -> None:
@@ -246,14 +319,53 @@ def _layers(model: nn.Module) -> Iterator[CameraBatchNorm2d]:
     return (layer for layer in model.modules() if isinstance(layer, CameraBatchNorm2d))
 
 
-def _converted(
-    layer: nn.BatchNorm1d | nn.BatchNorm2d, cameras: int, context: CameraContext, min_images: int
-) -> CameraBatchNorm2d:
-    kind = CameraBatchNorm1d if isinstance(layer, nn.BatchNorm1d) else CameraBatchNorm2d
+_Plain = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+
+
+def _replace_batch_norm(model: nn.Module, convert: Callable[[_Plain], nn.Module]) -> None:
+    if isinstance(model, _Plain):
+        raise ValueError(f"the model is itself a {type(model).__name__}; put it into torch.nn.Sequential(layer)")
+    converted: dict[nn.Module, nn.Module] = {}
+    for parent in list(model.modules()):
+        for name, layer in parent._modules.items():  # named_children leaves out a second place of the same layer
+            if isinstance(layer, nn.LazyBatchNorm1d | nn.LazyBatchNorm2d | nn.LazyBatchNorm3d):
+                raise ValueError(f"{name} is a {type(layer).__name__} of unknown size; run the model once before")
+            if isinstance(layer, _Plain):
+                if layer not in converted:
+                    converted[layer] = convert(layer)
+                parent._modules[name] = converted[layer]
+    if not converted:
+        raise ValueError(f"{type(model).__name__} holds no batch-norm layer to convert")
+
+
+def _converted(layer: _Plain, cameras: int, context: CameraContext, min_images: int) -> CameraBatchNorm2d:
+    kind: type[CameraBatchNorm2d] = CameraBatchNorm
+    for plain, ours in (
+        (nn.BatchNorm1d, CameraBatchNorm1d),
+        (nn.BatchNorm2d, CameraBatchNorm2d),
+        (nn.BatchNorm3d, CameraBatchNorm3d),
+    ):
+        if isinstance(layer, plain):
+            kind = ours
     new = kind(layer.num_features, cameras, context, eps=layer.eps, min_images=min_images)
     if layer.affine:
         new.weight, new.bias = layer.weight, layer.bias
+    else:
+        new.weight.requires_grad_(False)
+        new.bias.requires_grad_(False)
     if layer.running_mean is not None and layer.running_var is not None:
         new.running_mean.copy_(layer.running_mean)
         new.running_var.copy_(layer.running_var)
+        new.to(layer.running_mean.device)
+    return new.train(layer.training)
+
+
+def _synced(layer: _Plain, process_group: Any) -> nn.Module:
+    if not (isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.affine and layer.track_running_stats):
+        raise ValueError(f"only BatchNorm1d and BatchNorm2d with weights and statistics can be synchronised: {layer}")
+    kind = SyncedBatchNorm1d if isinstance(layer, nn.BatchNorm1d) else SyncedBatchNorm2d
+    new = kind(layer.num_features, eps=layer.eps, momentum=layer.momentum)
+    new.process_group = process_group
+    new.load_state_dict(layer.state_dict())
+    new.weight, new.bias = layer.weight, layer.bias
     return new.train(layer.training)

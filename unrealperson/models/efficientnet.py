@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from unrealperson.models.weights import fill
 
 DIMENSION = 1280
 """Channels of the feature map."""
@@ -95,23 +95,9 @@ def load_imagenet(weights: str | Path = "") -> EfficientNetLite0:
         RuntimeError: the weight package is not installed.
         ValueError: the file is missing, is no state dict, or belongs to another network.
     """
-    path = Path(weights) if weights else find_weights()
-    if not path.is_file():
-        raise ValueError(f"no such weight file: {path}; leave train.weights empty to use the installed package")
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is not a PyTorch state dict: {error}") from error
     model = EfficientNetLite0()
     names = {_stored_name(name): name for name in model.state_dict()}
-    found = {name for name in stored if not name.startswith("_fc.")}
-    if found != set(names):
-        raise ValueError(
-            f"{path} does not hold EfficientNet-Lite0: {len(set(names) - found)} values missing "
-            f"(such as {min(set(names) - found, default='-')}), {len(found - set(names))} unknown "
-            f"(such as {min(found - set(names), default='-')})"
-        )
-    model.load_state_dict({names[name]: stored[name] for name in found}, strict=True)
+    fill(model, weights or find_weights(), network="EfficientNet-Lite0", left_out="_fc.", names=names)
     return model
 
 

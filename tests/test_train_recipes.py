@@ -1,0 +1,209 @@
+"""The published recipes through the command line, in one process and under torchrun."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from learning import make_figures
+from safetensors.torch import load_file
+
+from unrealperson import checkpoint
+from unrealperson.checkpoint import load_checkpoint, load_state
+from unrealperson.cli import main
+from unrealperson.config import Config, TrainConfig, load_config
+from unrealperson.data.manifest import Manifest
+from unrealperson.train import learning_rate, train
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {
+    "height": 64, "width": 32, "pad": 2, "cameras-per-batch": 2, "identities-per-camera": 2, "images-per-identity": 2,
+    "backbone": "osnet_x0_25", "weights": "none",
+}  # fmt: skip
+QUICK = TrainConfig(
+    backbone="osnet_x0_25", weights="none", height=64, width=32, epochs=2, decay_epoch=1, pad=2,
+    cameras_per_batch=2, identities_per_camera=2, images_per_identity=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Manifest:
+    manifest = make_figures(tmp_path_factory.mktemp("figures"), identities=4, cameras=2, images=3)
+    manifest.write()
+    return manifest
+
+
+def words(**settings) -> list[str]:
+    return [word for name, value in settings.items() for word in (f"--train.{name.replace('_', '-')}", str(value))]
+
+
+def command(data: Manifest, out: Path, config: str, **settings) -> list[str]:
+    small = {key.replace("-", "_"): value for key, value in SMALL.items()}
+    return [
+        "train", "--data", str(data.root), "--out", str(out), "--config", str(ROOT / "configs" / f"{config}.toml"),
+        "--quiet", *words(**(small | settings)),
+    ]  # fmt: skip
+
+
+def losses(run: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_recipes_are_the_published_ones():
+    direct, tuned, bot = (
+        load_config(ROOT / "configs" / f"{n}.toml").train for n in ("direct_transfer", "finetune", "bot")
+    )
+    for each in (direct, tuned, bot):
+        assert each.backbone == "resnet50" and (each.height, each.width) == (256, 128) and each.batch_size == 64
+    assert (direct.norm, direct.epochs, direct.decay_epoch, direct.learning_rate) == ("cbn", 15, 10, 0.01)
+    assert (tuned.norm, tuned.epochs, tuned.decay_epoch, tuned.learning_rate) == ("cbn", 60, 40, 0.01)
+    assert [learning_rate(bot, epoch) for epoch in (0, 5, 10, 39, 40, 70)] == pytest.approx(
+        [3.5e-6, 1.7675e-4, 3.5e-4, 3.5e-4, 3.5e-5, 3.5e-6]
+    )
+    assert bot.norm == "bn" and bot.triplet and bot.label_smoothing and bot.erasing and bot.sampler == "identity"
+
+
+@pytest.fixture(scope="module")
+def direct(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "direct"
+    assert main(command(data, out, "direct_transfer", epochs=3, decay_epoch=2)) == 0
+    return out
+
+
+def test_direct_transfer_then_fine_tuning_from_it(data, direct, tmp_path):
+    assert len(losses(direct)) == 3
+    out = tmp_path / "tuned"
+    assert main(command(data, out, "finetune", epochs=1, learning_rate=1e-9, from_run=direct)) == 0
+    before, after = load_file(direct / "model.safetensors"), load_file(out / "model.safetensors")
+    torch.testing.assert_close(after["backbone.conv1.conv.weight"], before["backbone.conv1.conv.weight"])
+    assert not torch.equal(after["classifier.weight"], before["classifier.weight"])
+
+
+def test_a_run_of_another_backbone_is_no_start(data, direct, tmp_path, capsys):
+    arguments = command(data, tmp_path / "other", "finetune", from_run=direct, backbone="efficientnet_lite0")
+    assert main(arguments) == 2
+    assert "holds osnet_x0_25; set train.backbone to it" in capsys.readouterr().err
+
+
+def test_bag_of_tricks_trains_and_its_centers_and_means_survive_a_stop(data, tmp_path, monkeypatch):
+    settings = dict(epochs=2, warmup_epochs=1, circle=0.1, ema=0.9, accumulate=2)
+    assert main(command(data, tmp_path / "whole", "bot", **settings)) == 0
+    stop_after(monkeypatch, 2)
+    assert main(command(data, tmp_path / "cut", "bot", **settings)) == 143
+    monkeypatch.undo()
+    assert load_state(tmp_path / "cut").epoch_step == 2
+    assert main(command(data, tmp_path / "cut", "bot", **settings)) == 0
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def stop_after(monkeypatch, steps: int) -> None:
+    """SIGTERM comes while this step runs."""
+    from unrealperson.models.reid import ReidModel
+
+    forward, seen = ReidModel.forward, []
+
+    def counted(*values):
+        seen.append(1)
+        if len(seen) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        return forward(*values)
+
+    monkeypatch.setattr(ReidModel, "forward", counted)
+
+
+def assert_same(first: Path, second: Path) -> None:
+    """Bit for bit: one thread computes."""
+    whole, resumed = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+    assert losses(first) == losses(second)
+    assert not list(second.glob("optimizer-*"))
+
+
+def test_sigterm_in_mid_epoch_costs_nothing(data, tmp_path, monkeypatch):
+    config = Config(train=QUICK)
+    train(data, config, tmp_path / "whole")
+    stop_after(monkeypatch, 5)
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        train(data, config, tmp_path / "cut")
+    monkeypatch.undo()
+    state = load_state(tmp_path / "cut")
+    assert (state.epoch, state.epoch_step, state.step) == (1, 2, 5)
+    assert (tmp_path / "cut" / "optimizer-1-2.pt").is_file()
+    assert signal.getsignal(signal.SIGTERM) is handler
+    train(data, config, tmp_path / "cut")
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_checkpoint_is_written_every_so_many_minutes(data, tmp_path, monkeypatch):
+    from unrealperson import train as train_module
+
+    saved = []
+    save = checkpoint.save_checkpoint
+    monkeypatch.setattr(
+        train_module,
+        "save_checkpoint",
+        lambda out, model, state, **more: saved.append(state) or save(out, model, state, **more),
+    )
+    train(data, Config(train=dataclasses.replace(QUICK, checkpoint_minutes=1e-6)), tmp_path / "run")
+    assert [(state.epoch, state.epoch_step) for state in saved] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+
+
+def test_16_bit_training_stays_close_to_32_bits(data, direct, tmp_path):
+    assert main(command(data, tmp_path / "half", "direct_transfer", epochs=1, precision="bfloat16")) == 0
+    assert losses(tmp_path / "half")[0] == pytest.approx(losses(direct)[0], abs=0.05)
+    assert load_file(tmp_path / "half" / "model.safetensors")["backbone.conv1.conv.weight"].dtype == torch.float32
+
+
+def test_direct_transfer_of_two_processes_is_that_of_one(data, tmp_path):
+    # A net without ImageNet weights is chaotic: after long steps the last bits of a sum decide on the next loss.
+    settings = dict(epochs=2, decay_epoch=1, learning_rate=1e-6)
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert main(command(data, alone, "direct_transfer", **settings)) == 0
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m",
+            "unrealperson.cli", *command(data, together, "direct_transfer", **settings),
+        ],
+        capture_output=True, text=True, cwd=ROOT, timeout=120,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert losses(together) == pytest.approx(losses(alone), abs=1e-4)
+    assert load_checkpoint(together)[2].step == 6
+
+
+def test_resnet50_with_camera_batch_norm_trains_and_exports(data, tmp_path):
+    out = tmp_path / "resnet"
+    assert main(command(data, out, "direct_transfer", backbone="resnet50", epochs=1)) == 0
+    model, config, _ = load_checkpoint(out)
+    assert config.train.backbone == "resnet50" and model.dimension == 2048 and model.context is not None
+    exported = ["export", "--run", str(out), "--data", str(data.root), "--out", str(tmp_path / "model.onnx"), "--quiet"]
+    assert main([*exported, "--evaluate.min-statistics-images", "4", "--evaluate.mirror", "False"]) == 0
+    report = json.loads((tmp_path / "model.onnx.parity.json").read_text())
+    assert report["dimension"] == 2048 and report["min_cosine"] > 0.9999
+
+
+def test_missing_weights_are_one_line(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route")))
+    assert main(command(data, tmp_path / "run", "direct_transfer", backbone="resnet50", weights="")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "resnet50-0676ba61.pth (sha256 0676ba61...)" in error
+
+
+def test_a_loss_that_is_not_finite_names_the_batch(data, tmp_path, capsys):
+    assert main(command(data, tmp_path / "run", "direct_transfer", learning_rate=1e30)) == 2
+    error = capsys.readouterr().err
+    assert "the loss became nan" in error or "the loss became inf" in error
+    assert "images/" in error and ".png" in error

@@ -1,0 +1,61 @@
+"""Run by test_distributed.py under torchrun: one step of two processes against the same step of one."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from unrealperson.config import TrainConfig
+from unrealperson.distributed import Team, join_team
+from unrealperson.models.cbn import convert_camera_batch_norm, synchronise_batch_norm
+from unrealperson.models.losses import Losses
+from unrealperson.models.reid import ReidModel
+from unrealperson.schema import Batch
+from unrealperson.train import _Step
+
+CONFIG = TrainConfig(triplet=1.0, triplet_margin=0.0, circle=0.3, center=0.01, label_smoothing=0.1)
+
+
+def build(norm: str, team: Team) -> _Step:
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, bias=False), nn.BatchNorm2d(8)
+    )
+    model = ReidModel(backbone, 8, 4).train()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.ndim > 1:
+                value.copy_(0.2 * torch.randn(value.shape, generator=generator))
+    if norm == "cbn":
+        model.context = convert_camera_batch_norm(model, 2, process_group=team.norm_group)
+    elif team.norm_group is not None:
+        synchronise_batch_norm(model, team.norm_group)
+    return _Step(model, Losses(CONFIG, dimension=8, classes=4), CONFIG, team)
+
+
+def main() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(8, 3, 8, 6, generator=generator)
+    label, camera = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]), torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    with join_team() as team:
+        own = slice(4 * team.rank, 4 * team.rank + 4)
+        for norm in ("cbn", "bn"):
+            alone, together = build(norm, Team(0, 1, team.device)), build(norm, team)
+            loss, _ = alone(Batch(images, label, camera))
+            loss.backward()
+            parallel = DistributedDataParallel(together, broadcast_buffers=False)
+            part, _ = parallel(Batch(images[own], label[own], camera[own]))
+            part.backward()
+            torch.testing.assert_close(team.mean([part.item()])[0], loss.item(), rtol=1e-5, atol=1e-6)
+            for (name, value), other in zip(alone.named_parameters(), together.parameters(), strict=True):
+                if value.grad is not None:
+                    torch.testing.assert_close(other.grad, value.grad, rtol=1e-3, atol=1e-5, msg=f"{norm} {name}")
+            for (name, value), other in zip(alone.named_buffers(), together.buffers(), strict=True):
+                torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-5, msg=f"{norm} {name}")
+        if team.share("first" if team.first else "") != "first":
+            raise RuntimeError("the first process's value did not arrive")
+
+
+if __name__ == "__main__":
+    main()
