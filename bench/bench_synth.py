@@ -14,7 +14,7 @@ import os
 import resource
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,6 +92,17 @@ def make_once(seed: int, version: int, number: int) -> person.Person:
     return made
 
 
+@pytest.fixture
+def show(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Writes a line to the terminal at once."""
+
+    def write(line: str) -> None:
+        with capsys.disabled():
+            request.config.pluginmanager.get_plugin("terminalreporter").write_line(line)
+
+    return write
+
+
 def configuration(scene: int) -> SynthConfig:
     people = usual(scene).people
     return SynthConfig(scenes=(scene,), people=people, people_per_batch=0, cameras=0, instants=INSTANTS)
@@ -103,7 +114,7 @@ def bench_parts(
     scene: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    show: Callable[[str], None],
 ) -> None:
     """One batch of people of a scene, all its cameras, with the original's rules for crops."""
     monkeypatch.setattr(person, "person_maker", lambda config: make_once)
@@ -119,7 +130,7 @@ def bench_parts(
         with clock.part("start"):
             simulator = make_simulator(config)
         cameras = usual(scene).cameras
-        for frame in clock.each("decode, sensor", capture._drive(Direct(simulator, clock), config, shard)):
+        for frame in clock.each("decode, sensor", capture._drive(Direct(simulator, clock), config, shard, None)):
             with clock.part("crop, JPEG"):
                 crops[frame.number] += len(write_crops(frame, tmp_path, CropConfig(), config)[0])
             if frame.camera == cameras:
@@ -133,13 +144,12 @@ def bench_parts(
     start_s += sum(clock.parts.values()) - INSTANTS * usual(scene).cameras * frame_s
     a_frame = (crops.total() - crops[0]) / frames
     crop_s = frame_s / a_frame + (person_s + start_s / config.people) / CROPS_PER_PERSON
-    write = request.config.pluginmanager.get_plugin("terminalreporter").write_line
-    write(f"\nscene {scene}: {config.people} people, {frames} frames, {a_frame:.1f} crops a frame")
+    show(f"\nscene {scene}: {config.people} people, {frames} frames, {a_frame:.1f} crops a frame")
     for part, seconds in sorted(steady.items(), key=lambda item: -item[1]):
-        write(f"  {part:<18}{1e3 * seconds:>9.1f} ms a frame")
-    write(f"  {'start':<18}{1e3 * start_s / config.people:>9.1f} ms a person")
-    write(f"  {'person':<18}{1e3 * person_s:>9.1f} ms a person, goal {1e3 * GOAL_PERSON_S:.0f}")
-    write(
+        show(f"  {part:<18}{1e3 * seconds:>9.1f} ms a frame")
+    show(f"  {'start':<18}{1e3 * start_s / config.people:>9.1f} ms a person")
+    show(f"  {'person':<18}{1e3 * person_s:>9.1f} ms a person, goal {1e3 * GOAL_PERSON_S:.0f}")
+    show(
         f"  {a_frame / frame_s:.1f} crops a CPU-second from frames alone; "
         f"{1 / crop_s:.1f} whole way with {CROPS_PER_PERSON} crops a person, goal {GOAL_PER_S:.0f}"
     )
@@ -150,7 +160,7 @@ def bench_parts(
         pytest.fail(f"{1 / crop_s:.1f} crops a CPU-second, goal {GOAL_PER_S:.0f}", pytrace=False)
 
 
-def bench_child(benchmark: BenchmarkFixture, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def bench_child(benchmark: BenchmarkFixture, tmp_path: Path, show: Callable[[str], None]) -> None:
     """The scene with most cameras through a simulator of its own process: CPU of both, memory of the simulator."""
     config = configuration(2)
     counts: Counter[str] = Counter()
@@ -168,7 +178,7 @@ def bench_child(benchmark: BenchmarkFixture, tmp_path: Path, request: pytest.Fix
     benchmark.pedantic(run, rounds=1)
     seconds, peak = cpu_s() - start_s, 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     benchmark.extra_info |= {"cpu_s": seconds, "peak_bytes": peak, **counts}
-    request.config.pluginmanager.get_plugin("terminalreporter").write_line(
+    show(
         f"\nscene 2 with a child process: {counts['crops']} crops, {counts['frames']} frames in {seconds:.1f} CPU-s "
         f"with start and {config.people} people; simulator's peak {peak / 2**20:.0f} MiB, goal {GOAL_BYTES / 2**20:.0f}"
     )
