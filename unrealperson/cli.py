@@ -158,7 +158,8 @@ class Crop(Verb):
 class Train(Verb):
     """Trains a re-identification network with camera-based batch norm.
 
-    Stopped at any moment, the same command goes on at the last finished epoch.
+    Stopped at any moment, the same command goes on at the last finished epoch, or where a
+    checkpoint in mid-epoch or a polite end (SIGTERM) left it.
 
     Example: unrealperson train --data data --out runs/first --train.epochs 15
     """
