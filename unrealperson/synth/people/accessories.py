@@ -18,11 +18,12 @@ SLOTS = {
     "glasses": {"glasses": 0.68, "sunglasses": 0.32},
     "handheld": {
         "phone": 0.26,
-        "handbag": 0.24,
-        "tote": 0.2,
-        "suitcase": 0.12,
-        "closed umbrella": 0.08,
-        "umbrella": 0.1,
+        "handbag": 0.23,
+        "tote": 0.19,
+        "suitcase": 0.11,
+        "closed umbrella": 0.07,
+        "umbrella": 0.09,
+        "trolley": 0.05,
     },
     "scarf": {"scarf": 1.0},
     "mask": {"mask": 1.0},
@@ -50,14 +51,14 @@ _MOST = 4
 _HATS = {"cap": 0.785, "beanie": 0.745, "brimmed hat": 0.785, "hood": 0.62}
 _HELD = {
     "handbag": "carry", "tote": "carry", "suitcase": "carry", "closed umbrella": "carry", "umbrella": "hold",
-    "phone": "phone", "shoulder bag": "shoulder",
+    "phone": "phone", "shoulder bag": "shoulder", "trolley": "push",
 }  # fmt: skip
 _CLOTHS = {
     "backpack": ("tech", "canvas", "canvas", "leather"), "shoulder bag": ("leather", "leather", "canvas"),
     "crossbody": ("leather", "tech"), "cap": ("twill", "canvas"), "beanie": ("knit", "knit", "cable"),
     "brimmed hat": ("wool", "canvas"), "scarf": ("knit", "wool", "plaid"),
     "handbag": ("leather",), "tote": ("canvas", "canvas", "print", "logo"), "suitcase": ("tech",),
-    "umbrella": ("tech", "tech", "stripe"), "closed umbrella": ("tech",),
+    "umbrella": ("tech", "tech", "stripe"), "closed umbrella": ("tech",), "trolley": ("canvas", "print", "tech"),
 }  # fmt: skip
 _TILES = {"backpack": "back bag", "headwear": "hat", "handheld": "hand bag", "scarf": "scarf"}
 
@@ -153,9 +154,11 @@ def choose_items(
 
 
 def _goes_with(kind: str, items: list[Item]) -> bool:
-    """Whether it can be worn with the others; the phone is held in the right hand."""
+    """Whether it can be worn with the others; the phone is held in the right hand, a trolley in both."""
     if kind == "scarf":
         return all(item.kind != "hood" for item in items)
+    if kind == "trolley":
+        return all(item.kind != "shoulder bag" for item in items)
     return kind != "phone" or all((item.kind, item.hand) != ("shoulder bag", "r") for item in items)
 
 
@@ -215,7 +218,7 @@ def activity_of(items: tuple[Item, ...]) -> str:
         kind = _HELD.get(item.kind)
         if kind is not None:
             side = {"l": "left", "r": "right"}[item.hand]
-            names.append(kind if kind == "phone" else f"{kind}_{side}")
+            names.append(kind if kind in ("phone", "push") else f"{kind}_{side}")
     return "+".join(names) or "none"
 
 

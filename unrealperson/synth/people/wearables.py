@@ -12,7 +12,7 @@ from unrealperson.synth.people.body import Body, Template
 from unrealperson.synth.people.dressing import Dressing
 from unrealperson.synth.people.facewear import glasses, mask
 from unrealperson.synth.people.gait import Gait, Skeleton
-from unrealperson.synth.people.handheld import phone, umbrella
+from unrealperson.synth.people.handheld import phone, trolley, umbrella
 from unrealperson.synth.people.headwear import earphones, hat, headphones, hood, scarf
 from unrealperson.synth.people.outfits import Outfit
 from unrealperson.synth.people.sheets import SLOTS, Mesh, weld
@@ -22,6 +22,7 @@ _BUILD: dict[str, Callable[[Dressing, Item], None]] = {
     "brimmed hat": hat, "hood": hood, "headphones": headphones, "earphones": earphones, "glasses": glasses,
     "sunglasses": glasses, "mask": mask, "scarf": scarf, "handbag": handbag, "tote": handbag, "suitcase": suitcase,
     "umbrella": umbrella, "closed umbrella": umbrella, "phone": phone,
+    "trolley": trolley,
 }  # fmt: skip
 
 
