@@ -6,6 +6,7 @@ from stand_in import make_stand_in
 
 from unrealperson.synth.scenes import make_scene
 from unrealperson.synth.scenes.clutter import add_clutter
+from unrealperson.synth.truth import describe_person
 from unrealperson.synth.world import World
 
 
@@ -37,3 +38,27 @@ def test_the_same_clutter_every_time():
 def test_share(share):
     with pytest.raises(ValueError, match=r"share must lie in 0 ... 1"):
         add_clutter(make_scene(1, 0), share)
+
+
+def test_crowding_hides_more_of_people():
+    pytest.importorskip("panda3d", reason="rendering needs panda3d: pip install unrealperson[synth]")
+    from unrealperson.synth.renderer import Renderer
+
+    hidden = []
+    for crowding in (0.0, 1.0):
+        scene = add_clutter(make_scene(1, 0), crowding)
+        world = World(scene, seed=0, version=1, lights=1, crowding=crowding, make=make_stand_in)
+        names = world.spawn(30)
+        colors = {name: (10 + 7 * order, 5 * order, 200) for order, name in enumerate(names)}
+        shares = []
+        with Renderer(scene, width=320, height=240, supersample=2) as renderer:
+            for _ in range(2):
+                world.advance(4.0)
+                for view in scene.views:
+                    mask = renderer.render(world, view, "object_mask", colors)
+                    for name, color in colors.items():
+                        person = describe_person(world.actors[name], view, mask, color)
+                        if person is not None and person["unoccluded_pixels"] > 200:
+                            shares.append(1 - person["pixels"] / person["unoccluded_pixels"])
+        hidden.append(float(np.mean(shares)))
+    assert hidden[1] > 1.25 * hidden[0]
