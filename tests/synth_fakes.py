@@ -58,6 +58,10 @@ class FakeWorld:
         )
     )
 
+    @property
+    def lighting(self) -> SimpleNamespace:
+        return SimpleNamespace(gain=1.0)
+
     def spawn(self, count: int, *, first: int | None = None) -> list[str]:
         names = []
         for number in range(self.actor_count if first is None else first, 10**9)[:count]:

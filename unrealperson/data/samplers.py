@@ -11,7 +11,24 @@ from collections.abc import Iterator
 import numpy as np
 
 
-class CameraBalancedSampler:
+class _Sampler:
+    """How many images a batch and how many batches an epoch has."""
+
+    def __init__(self, count: int, batch_size: int) -> None:
+        self._count = count
+        self._batch_size = batch_size
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one batch."""
+        return self._batch_size
+
+    def __len__(self) -> int:
+        """Batches in one epoch: as many images as the data set holds, to the nearest batch."""
+        return max(1, round(self._count / self.batch_size))
+
+
+class CameraBalancedSampler(_Sampler):
     """Draws batches of cameras x identities x images, so that camera batch norm sees enough of each camera.
 
     Cameras are drawn with replacement. Identities of a camera, and images of an identity under that
@@ -43,11 +60,11 @@ class CameraBalancedSampler:
     ) -> None:
         if len(label) != len(camera) or len(label) == 0:
             raise ValueError(f"label and camera must be equally long and not empty, got {len(label)} and {len(camera)}")
+        super().__init__(len(label), cameras_per_batch * identities_per_camera * images_per_identity)
         self.cameras_per_batch = cameras_per_batch
         self.identities_per_camera = identities_per_camera
         self.images_per_identity = images_per_identity
         self.seed = seed
-        self._count = len(label)
         order = np.lexsort((label, camera))
         borders = np.flatnonzero((np.diff(camera[order]) != 0) | (np.diff(label[order]) != 0)) + 1
         groups = np.split(order, borders)
@@ -58,15 +75,6 @@ class CameraBalancedSampler:
         if weight is not None:
             self._camera_share = _shares([weight[np.concatenate(each)].mean() for each in self._cameras])
             self._group_shares = [_shares([weight[rows].mean() for rows in each]) for each in self._cameras]
-
-    @property
-    def batch_size(self) -> int:
-        """Images in one batch."""
-        return self.cameras_per_batch * self.identities_per_camera * self.images_per_identity
-
-    def __len__(self) -> int:
-        """Batches in one epoch: as many images as the data set holds, to the nearest batch."""
-        return max(1, round(self._count / self.batch_size))
 
     def epoch(self, number: int) -> Iterator[np.ndarray]:
         """The batches of one epoch.
@@ -92,7 +100,7 @@ class CameraBalancedSampler:
         return rng.choice(len(self._cameras), size=self.cameras_per_batch, p=self._camera_share)
 
 
-class IdentitySampler:
+class IdentitySampler(_Sampler):
     """Draws batches of identities x images, whatever the cameras ("PK").
 
     Args:
@@ -116,22 +124,13 @@ class IdentitySampler:
     ) -> None:
         if len(label) == 0:
             raise ValueError("label must not be empty: there is nothing to draw from")
+        super().__init__(len(label), identities * images_per_identity)
         self.identities = identities
         self.images_per_identity = images_per_identity
         self.seed = seed
-        self._count = len(label)
         order = np.argsort(label, kind="stable")
         self._groups = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
         self._share = None if weight is None else _shares([weight[rows].mean() for rows in self._groups])
-
-    @property
-    def batch_size(self) -> int:
-        """Images in one batch."""
-        return self.identities * self.images_per_identity
-
-    def __len__(self) -> int:
-        """Batches in one epoch: as many images as the data set holds, to the nearest batch."""
-        return max(1, round(self._count / self.batch_size))
 
     def epoch(self, number: int) -> Iterator[np.ndarray]:
         """The batches of one epoch.
@@ -148,7 +147,7 @@ class IdentitySampler:
             yield np.concatenate([rows[_draw(rng, len(rows), self.images_per_identity)] for rows in chosen])
 
 
-class RandomSampler:
+class RandomSampler(_Sampler):
     """Draws batches of any images; without weights each image once an epoch, but for the last incomplete batch.
 
     Args:
@@ -161,14 +160,9 @@ class RandomSampler:
     def __init__(self, count: int, *, batch_size: int, seed: int, weight: np.ndarray | None = None) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}: there is nothing to draw from")
-        self.batch_size = batch_size
+        super().__init__(count, batch_size)
         self.seed = seed
-        self._count = count
         self._share = None if weight is None else _shares(weight)
-
-    def __len__(self) -> int:
-        """Batches in one epoch: as many images as the data set holds, to the nearest batch."""
-        return max(1, round(self._count / self.batch_size))
 
     def epoch(self, number: int) -> Iterator[np.ndarray]:
         """The batches of one epoch.

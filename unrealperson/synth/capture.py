@@ -28,7 +28,7 @@ from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.endpoint import Endpoint, as_texts, decode_image, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
 from unrealperson.synth.poses import read_poses
-from unrealperson.synth.scenes import make_scene, usual
+from unrealperson.synth.scenes import usual
 from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.truth import bend_person, describe_camera
 from unrealperson.synth.unreal import LEVEL_PREFIX, Level, parse_color, person_names, person_number, pose_commands
@@ -214,7 +214,6 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[in
         cameras = config.cameras or usual(shard.scene).cameras
         views = camera_views(shard.scene, cameras, config.seed, place=config.place)
     sensors = camera_sensors(shard.scene, len(views), config.seed)
-    scene = None if level else make_scene(shard.scene, config.seed, place=config.place)
     lights = config.lights or usual(shard.scene).lights
     colors = level.populate(shard.count) if level else _spawn(endpoint, shard)
     attributes = {} if level else _attributes(endpoint)
@@ -233,11 +232,10 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[in
         else:
             endpoint.request("vrun ce Resume", "vrun ce Pause")
         number = shard.batch * config.instants + instant
-        gain = 1.0 if scene is None else scene.light(light, lights, config.hours).gain
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
             if only not in (None, (number, camera)):
                 continue
-            image, mask, people = (*level.look(view), {}) if level else _look(endpoint, view)
+            image, mask, people, gain = (*level.look(view), {}, 1.0) if level else _look(endpoint, view)
             height, width = mask.shape[:2]
             pose = describe_camera(view, width, height) | {"distortion": sensor.distortion if config.sensor else 0.0}
             if config.sensor:
@@ -302,9 +300,10 @@ def _object_colors(endpoint: Endpoint) -> dict[str, tuple[int, int, int]]:
     return {name: color for name, color in colors if color not in (None, (0, 0, 0))}
 
 
-def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]]]:
-    """Colour image, mask and truth from camera 0 placed at a view."""
+def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]], float]:
+    """Colour image, mask, truth and the gain of the exposure from camera 0 placed at a view."""
     images = ["vget /camera/0/lit bmp", "vget /camera/0/object_mask bmp"]
-    *_, lit, mask, truth = endpoint.request(*pose_commands(view), *images, "vget /camera/0/annotations")
-    people = {person["person"]: person for person in json.loads(truth)["people"]}
-    return decode_image(lit), decode_image(mask), people
+    *_, lit, mask, annotations = endpoint.request(*pose_commands(view), *images, "vget /camera/0/annotations")
+    truth = json.loads(annotations)
+    people = {person["person"]: person for person in truth["people"]}
+    return decode_image(lit), decode_image(mask), people, truth["gain"]

@@ -78,10 +78,7 @@ def describe_person(
     x, y = (max(int(left) - 2, 0), max(int(top) - 2, 0)) if whole else (0, 0)
     near = mask[y : int(bottom) + 3, x : int(right) + 3] if whole else mask
     own = _own(near, color)
-    rows, columns = np.nonzero(own)
-    seen_box = None
-    if len(rows):
-        seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
+    pixels, seen_box = _extent(own, x, y)
     front = silhouette(points, depth_m, faces, (x, y, x + near.shape[1], y + near.shape[0]), near_m=NEAR_M)
     covered = np.isfinite(front)
     offset_m = np.asarray(actor.position_m, float) - np.asarray(view.position_m, float)
@@ -90,7 +87,7 @@ def describe_person(
         "person": actor.person.number,
         "full_box": [round(float(value), 2) for value in (left, top, right, bottom)],
         "visible_box": seen_box,
-        "pixels": len(rows),
+        "pixels": pixels,
         "unoccluded_pixels": int((covered | own).sum()),
         "occluders": _occluders(near[covered & ~own], names),
         "keypoints": _describe_keypoints(actor, view, (width, height), (x, y), own, front),
@@ -125,28 +122,35 @@ def bend_person(
     outline = moved[: len(edge)]
     full_box = [float(value) for value in (*outline.min(0), *outline.max(0))]
     x, y = (max(int(value) - 4, 0) for value in full_box[:2])
-    rows, columns = np.nonzero(_own(mask[y : max(int(full_box[3]) + 5, 0), x : max(int(full_box[2]) + 5, 0)], color))
-    seen_box = None
-    if len(rows):
-        seen_box = [x + int(columns.min()), y + int(rows.min()), x + int(columns.max()) + 1, y + int(rows.max()) + 1]
+    near = mask[y : max(int(full_box[3]) + 5, 0), x : max(int(full_box[2]) + 5, 0)]
+    pixels, seen_box = _extent(_own(near, color), x, y)
     keypoints = []
     for (x_px, y_px), (_, _, seen) in zip(moved[len(edge) :].tolist(), person["keypoints"], strict=True):
         inside = seen and 0 <= x_px < width and 0 <= y_px < height
         keypoints.append([round(x_px, 2), round(y_px, 2), seen] if inside else [0.0, 0.0, 0])
     full_box = [round(value, 2) for value in full_box]
-    stretch = len(rows) / person["pixels"] if person["pixels"] else 1.0
+    stretch = pixels / person["pixels"] if person["pixels"] else 1.0
     return person | {
         "full_box": full_box,
         "visible_box": seen_box,
-        "pixels": len(rows),
-        "unoccluded_pixels": max(round(person["unoccluded_pixels"] * stretch), len(rows)),
-        "occluders": {name: round(pixels * stretch) for name, pixels in person["occluders"].items()},
+        "pixels": pixels,
+        "unoccluded_pixels": max(round(person["unoccluded_pixels"] * stretch), pixels),
+        "occluders": {name: round(hidden * stretch) for name, hidden in person["occluders"].items()},
         "keypoints": keypoints,
     }
 
 
 def _own(mask: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
     return (mask[..., 0] == color[0]) & (mask[..., 1] == color[1]) & (mask[..., 2] == color[2])
+
+
+def _extent(own: np.ndarray, left: int, top: int) -> tuple[int, list[int] | None]:
+    """Number of a person's pixels in a part of the image, and their box in the whole image."""
+    rows, columns = np.nonzero(own)
+    if not len(rows):
+        return 0, None
+    box = [left + columns.min(), top + rows.min(), left + columns.max() + 1, top + rows.max() + 1]
+    return len(rows), [int(value) for value in box]
 
 
 def _occluders(hiding: np.ndarray, names: Mapping[tuple[int, int, int], str]) -> dict[str, int]:
