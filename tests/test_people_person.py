@@ -4,11 +4,13 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from unrealperson.ops import skin
+from unrealperson.synth.people.keep import keep_people
 from unrealperson.synth.people.person import ATTACHMENTS, KEYPOINTS, Person, make_person
 
 ARRAYS = ("positions", "normals", "uv", "faces", "bone_index", "bone_weight", "texture", "landmarks", "soles")
@@ -117,6 +119,31 @@ def test_things_attach_to_the_pose(people: list[Person]):
             assert at["hip_left"][1, 3] > 0.1 > -0.1 > at["hip_right"][1, 3]
     with pytest.raises(ValueError, match="got 'tail'"):
         people[0].attachment("tail", people[0].bones(0.0))
+
+
+def test_a_kept_person_is_equal_to_the_byte(people: list[Person], tmp_path: Path):
+    made: list[int] = []
+
+    def make(seed: int, version: int, number: int) -> Person:
+        made.append(number)
+        return people[number]
+
+    again = keep_people(make, tmp_path)
+    for number, person in enumerate(people[:2]):
+        assert again(0, 1, number) is person
+        kept = again(0, 1, number)
+        for name, value in vars(person).items():
+            if isinstance(value, np.ndarray):
+                there = getattr(kept, name)
+                assert there.dtype == value.dtype and np.array_equal(there, value), name
+            elif name not in ("levels", "skeleton"):
+                assert getattr(kept, name) == value and type(getattr(kept, name)) is type(value), name
+        for ours, theirs in zip(kept.levels, person.levels, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        pose = {"phase": 0.3, "moving": 0.7, "look_deg": 20.0}
+        assert np.array_equal(kept.bones(**pose), person.bones(**pose))
+    assert made == [0, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v1_000000.npz", "v1_000001.npz"]
 
 
 def test_presets_make_other_people():

@@ -34,7 +34,7 @@ def settings(**changes: object) -> Config:
     return Config(synth=synth, crop=CropConfig(min_pixels=500))
 
 
-def fake_capture(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+def fake_capture(config: SynthConfig, shard: Shard, people: Path | None = None) -> Iterator[Frame]:
     """People as rectangles; the second of a batch stands at the frame's edge."""
     people = range(shard.first, shard.first + shard.count)
     colors = {person: (255, 10 * person, 60) for person in people}
@@ -171,7 +171,7 @@ def test_enlargement_differs_between_people_cameras_and_frames_but_not_between_r
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
 
-    def breaks(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+    def breaks(config: SynthConfig, shard: Shard, people: Path | None) -> Iterator[Frame]:
         started.append(shard.batch)
         for count, frame in enumerate(fake_capture(config, shard)):
             if shard.batch == 1 and count == 3:
@@ -184,7 +184,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     assert started == [0, 1] and not (tmp_path / "set" / "manifest.parquet").exists()
     assert [path.name for path in (tmp_path / "set" / "shards").iterdir()] == ["v1.1_00000"]
 
-    def resumed(config: SynthConfig, shard: Shard) -> Iterator[Frame]:
+    def resumed(config: SynthConfig, shard: Shard, people: Path | None) -> Iterator[Frame]:
         started.append(shard.batch)
         return fake_capture(config, shard)
 
@@ -197,6 +197,35 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
     ours, theirs = files(tmp_path / "set"), files(tmp_path / "whole")
     assert ours.keys() == theirs.keys()
     assert {name for name in ours if ours[name] != theirs[name]} <= {"report.json", "config.toml"}
+
+
+def test_who_walks_through_several_scenes_is_kept_until_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[tuple[int, int]] = []
+    there: list[int] = []
+
+    def keeps(config: SynthConfig, shard: Shard, people: Path | None) -> Iterator[Frame]:
+        assert people is not None
+        turns.append((shard.scene, shard.first))
+        there.append(len(list(people.iterdir())))
+        for number in range(shard.first, shard.first + shard.count):
+            (people / f"v{shard.version}_{number:06d}.npz").touch()
+        return fake_capture(config, shard)
+
+    monkeypatch.setattr(module, "capture", keeps)
+    monkeypatch.setattr(module, "_portray", lambda config, out: None)
+    config = settings(people=4, scenes=(1, 2, 3), workers=1)
+    (tmp_path / "set" / ".people").mkdir(parents=True)
+    (tmp_path / "set" / ".people" / "v1_000009.npz").touch()
+    (tmp_path / "set" / "config.toml").touch()
+    synthesize(config, tmp_path / "set")
+    assert turns == [(1, 0), (2, 0), (3, 0), (1, 2), (2, 2), (3, 2)]
+    assert there == [0, 2, 2, 0, 2, 2]
+    assert not (tmp_path / "set" / ".people").exists()
+    turns.clear()
+    synthesize(dataclasses.replace(config, synth=dataclasses.replace(config.synth, workers=2)), tmp_path / "two")
+    assert sorted(turns[:2]) == [(1, 0), (1, 2)]
 
 
 @pytest.mark.parametrize("moved", [1, 5, 100])

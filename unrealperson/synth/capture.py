@@ -127,11 +127,14 @@ class SimulatorProcess:
 
 
 @contextlib.contextmanager
-def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = None) -> Iterator[SimulatorProcess]:
+def launch_simulator(
+    config: SynthConfig, *, people: Path | None = None, command: Sequence[str] | None = None
+) -> Iterator[SimulatorProcess]:
     """Runs a simulator as a child process; it ends with the context, and with this process.
 
     Args:
         config: what the simulator shows; its timeout_s is the longest wait for its start.
+        people: folder in which people are kept for other simulators of this configuration.
         command: program to run instead of the simulator's module.
 
     Raises:
@@ -150,6 +153,8 @@ def launch_simulator(config: SynthConfig, *, command: Sequence[str] | None = Non
         if command is None:
             module = [sys.executable, "-m", "unrealperson.synth.simulator", "--exit-with-parent", "--port", "0"]
             command = [*module, "--config", str(path)]
+            if people is not None:
+                command += ["--people", str(people)]
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -177,13 +182,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def capture(config: SynthConfig, shard: Shard, *, only: tuple[int, int] | None = None) -> Generator[Frame, None, None]:
+def capture(
+    config: SynthConfig, shard: Shard, *, only: tuple[int, int] | None = None, people: Path | None = None
+) -> Generator[Frame, None, None]:
     """Yields the frames of a shard: instant after instant, and for each instant camera after camera.
 
     Args:
         config: what to synthesise; `endpoint` names a running Unreal Engine.
         shard: which people.
         only: (frame number, camera) of the one frame that is wanted; the people walk up to it, nobody looks before.
+        people: folder in which people are kept for other shards of this configuration.
 
     Raises:
         RuntimeError: the endpoint is missing, dies, refuses a command or is late.
@@ -197,7 +205,7 @@ def capture(config: SynthConfig, shard: Shard, *, only: tuple[int, int] | None =
             yield from _drive(stack.enter_context(endpoint), config, shard, only)
             return
         simulator = stack.enter_context(
-            launch_simulator(replace(config, scenes=(shard.scene,), versions=(shard.version,)))
+            launch_simulator(replace(config, scenes=(shard.scene,), versions=(shard.version,)), people=people)
         )
         try:
             endpoint = stack.enter_context(Endpoint(simulator.address, timeout_s=config.timeout_s))

@@ -27,6 +27,7 @@ from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.files import only_process, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
+from unrealperson.synth.people.keep import kept_file
 from unrealperson.synth.poses import read_poses
 from unrealperson.synth.scenes import usual
 
@@ -59,6 +60,17 @@ def shards(config: SynthConfig) -> list[Shard]:
                 work.append(Shard(scene, version, batch, first, min(together, config.people - first)))
                 batch += 1
     return work
+
+
+def _in_turn(config: SynthConfig, work: Sequence[Shard], workers: int) -> list[Shard]:
+    """Shards so ordered that the same people walk through all scenes soon after each other, in no two at once."""
+    together = max(config.people_per_batch or usual(scene).people for scene in config.scenes)
+
+    def turn(shard: Shard) -> tuple[int, int, int]:
+        crowd = (config.versions.index(shard.version) * -(-config.people // together)) + shard.first // together
+        return crowd // workers, config.scenes.index(shard.scene), shard.batch
+
+    return sorted(work, key=turn)
 
 
 def synthesize(config: Config, out: Path) -> Manifest:
@@ -99,7 +111,8 @@ def synthesize(config: Config, out: Path) -> Manifest:
                 pass
             _portray(config, out)
             _merge(work, out, seconds=time.monotonic() - start_s)
-        shutil.rmtree(out / "shards", ignore_errors=True)
+        for folder in (".people", "shards"):
+            shutil.rmtree(out / folder, ignore_errors=True)
         return Manifest.read(out)
 
 
@@ -133,10 +146,13 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
     if not work:
         return
     workers = 1 if config.synth.endpoint else config.synth.workers or len(os.sched_getaffinity(0))
+    workers = min(workers, len(work))
+    kept = _KeptPeople(config.synth, work, out)
     stop = threading.Event()
     events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
-    with ThreadPoolExecutor(min(workers, len(work)), thread_name_prefix="shard") as pool:
-        waiting = [pool.submit(_work, config, shard, out, events, stop) for shard in work]
+    with ThreadPoolExecutor(workers, thread_name_prefix="shard") as pool:
+        turns = _in_turn(config.synth, work, workers)
+        waiting = [pool.submit(_work, config, shard, out, kept, events, stop) for shard in turns]
         for future in waiting:
             future.add_done_callback(events.put)
         try:
@@ -155,23 +171,61 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
             raise
 
 
+class _KeptPeople:
+    """Files of people who walk through several scenes, each deleted after the last of them.
+
+    Attributes:
+        folder: where they lie; None where nobody is needed twice.
+    """
+
+    def __init__(self, config: SynthConfig, work: Sequence[Shard], out: Path) -> None:
+        several = len(config.scenes) > 1 and not config.endpoint
+        self.folder = out / ".people" if several else None
+        self._lock = threading.Lock()
+        self._wanted = Counter(file for shard in work for file in self._files(shard))
+        if self.folder is not None:
+            self.folder.mkdir(exist_ok=True)
+            for path in self.folder.iterdir():
+                if path not in self._wanted:
+                    path.unlink()
+
+    def done(self, shard: Shard) -> None:
+        """Deletes whom no other shard needs."""
+        with self._lock:
+            for path in self._files(shard):
+                self._wanted[path] -= 1
+                if not self._wanted[path]:
+                    path.unlink(missing_ok=True)
+
+    def _files(self, shard: Shard) -> list[Path]:
+        if self.folder is None:
+            return []
+        return [kept_file(self.folder, shard.version, shard.first + order) for order in range(shard.count)]
+
+
 def _work(
-    config: Config, shard: Shard, out: Path, events: queue.SimpleQueue[Future[None] | None], stop: threading.Event
+    config: Config,
+    shard: Shard,
+    out: Path,
+    kept: _KeptPeople,
+    events: queue.SimpleQueue[Future[None] | None],
+    stop: threading.Event,
 ) -> None:
     """Makes a shard, unless another has failed; a failure stops the others after their current frame."""
     try:
         if stop.is_set():
             raise _Stopped
-        for _ in _make_shard(config, shard, out):
+        for _ in _make_shard(config, shard, out, kept.folder):
             events.put(None)
             if stop.is_set():
                 raise _Stopped
+        kept.done(shard)
     except BaseException:
         stop.set()
         raise
 
 
-def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
+def _make_shard(config: Config, shard: Shard, out: Path, people: Path | None) -> Iterator[None]:
     """Captures and crops a shard; yields after each frame."""
     start_s = time.monotonic()
     partial = out / f".partial-{shard.name}"
@@ -181,7 +235,7 @@ def _make_shard(config: Config, shard: Shard, out: Path) -> Iterator[None]:
     rows: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
-    with contextlib.closing(capture(config.synth, shard)) as frames:
+    with contextlib.closing(capture(config.synth, shard, people=people)) as frames:
         for frame in frames:
             written, reasons = write_crops(frame, files, config.crop, config.synth)
             rows += written

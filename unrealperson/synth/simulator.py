@@ -101,16 +101,18 @@ class Simulator:
         return self.objects.make_next()
 
 
-def make_simulator(config: SynthConfig) -> Simulator:
+def make_simulator(config: SynthConfig, *, people: Path | None = None) -> Simulator:
     """Builds scene, world and renderer; the calling thread owns the graphics context from then on.
 
     Args:
         config: who, where (the first of its scenes) and when; its split, sensor, endpoint and workers do not matter.
+        people: folder in which people are kept, for other simulators of this configuration too.
 
     Raises:
         RuntimeError: no graphics.
         ValueError: accessories that do not exist.
     """
+    from unrealperson.synth.people.keep import keep_people
     from unrealperson.synth.people.person import person_maker
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import make_scene, usual
@@ -119,6 +121,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
 
     number = config.scenes[0]
     scene = add_clutter(make_scene(number, config.seed, place=config.place), config.crowding)
+    make = person_maker(config)
     return Simulator(
         World(
             scene,
@@ -127,7 +130,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
             lights=config.lights or usual(number).lights,
             hours=config.hours,
             crowding=config.crowding,
-            make=person_maker(config),
+            make=make if people is None else keep_people(make, people),
         ),
         Renderer(scene, width=config.width, height=config.height),
         views=camera_views(number, config.cameras or usual(number).cameras, config.seed, place=config.place),
@@ -141,6 +144,7 @@ def make_simulator(config: SynthConfig) -> Simulator:
 def serve_simulator(
     config: SynthConfig,
     *,
+    people: Path | None = None,
     port: int = 9000,
     unix: bool = False,
     on_ready: Callable[[Server], None] | None = None,
@@ -149,6 +153,7 @@ def serve_simulator(
 
     Args:
         config: who, where and when; its split, sensor, endpoint and workers do not matter here.
+        people: folder in which people are kept, for other simulators of this configuration too.
         port: TCP port, 0 for a free one.
         unix: also listen on the Unix socket of that port.
         on_ready: called once with the listening server; None logs its addresses.
@@ -156,7 +161,7 @@ def serve_simulator(
     Raises:
         RuntimeError: the port is taken, or no graphics.
     """
-    simulator = make_simulator(config)
+    simulator = make_simulator(config, people=people)
     with Server(simulator.run, port=port, unix=unix) as server:
         simulator.game.server = server
         (on_ready or _log_ready)(server)
@@ -195,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m unrealperson.synth.simulator", description="UnrealCV simulator")
     parser.add_argument("--config", type=Path, help="TOML file whose section synth counts")
+    parser.add_argument("--people", type=Path, help="folder in which people are kept for other simulators")
     parser.add_argument("--port", type=int, default=9000, help="TCP port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--unix", action="store_true", help="also listen on a Unix socket")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input does")
@@ -204,7 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.exit_with_parent:
         _end_with_parent()
     try:
-        serve_simulator(load_config(options.config).synth, port=options.port, unix=options.unix, on_ready=_announce)
+        config = load_config(options.config).synth
+        serve_simulator(config, people=options.people, port=options.port, unix=options.unix, on_ready=_announce)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"simulator: {error}")
 
