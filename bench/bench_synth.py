@@ -132,7 +132,7 @@ def bench_parts(
         cameras = usual(scene).cameras
         for frame in clock.each("decode, sensor", capture._drive(Direct(simulator, clock), config, shard, None)):
             with clock.part("crop, JPEG"):
-                crops[frame.number] += len(write_crops(frame, tmp_path, CropConfig(), config)[0])
+                crops[frame.number] += len(write_crops(frame, tmp_path, CropConfig(rules="compat"), config)[0])
             if frame.camera == cameras:
                 marks.append(dict(clock.parts))
 
@@ -169,7 +169,7 @@ def bench_child(benchmark: BenchmarkFixture, tmp_path: Path, show: Callable[[str
 
     def run() -> None:
         for frame in capture.capture(config, capture.Shard(2, 1, 0, 0, config.people)):
-            counts["crops"] += len(write_crops(frame, tmp_path, CropConfig(), config)[0])
+            counts["crops"] += len(write_crops(frame, tmp_path, CropConfig(rules="compat"), config)[0])
             counts["frames"] += 1
 
     start_s = cpu_s()
