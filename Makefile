@@ -3,12 +3,14 @@
 #   make demo [REAL=DIR]    the whole pipeline in small, ends with demo/report.html
 #   make test | check       the suite (minutes) | sanitizers, wheel, longer checks
 #   make bench              benchmarks against their peers, on an otherwise idle machine
+# JOBS=N runs the suite in N processes.
 # TORCH_INDEX=URL takes torch from another package index, e.g. the one of its CPU builds.
 
 SHELL := /bin/bash
 PYTHON ?= python3
 TORCH_INDEX ?=
 REAL ?=
+JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := setup.py CMakeLists.txt $(wildcard csrc/*)
@@ -60,7 +62,7 @@ demo: install
 	$(BIN)/unrealperson demo --config configs/demo.toml --out demo $(if $(REAL),--real '$(REAL)')
 
 test: install .venv/tested
-	$(BIN)/python -m pytest -q -m 'not check' --durations=10
+	$(BIN)/python -m pytest -q -m 'not check' -n $(JOBS) --dist loadfile -p no:benchmark --durations=10
 
 check: install .venv/tested
 	$(BIN)/python -m pytest -q -m check --durations=10
