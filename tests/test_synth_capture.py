@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from synth_fakes import VIEWS, running_simulator
+from synth_fakes import VIEWS, FakeRenderer, running_simulator
 
 from unrealperson.config import SynthConfig
 from unrealperson.synth import capture as module
@@ -22,6 +22,7 @@ from unrealperson.synth.capture import (
     Endpoint,
     Shard,
     capture,
+    decode_array,
     decode_image,
     launch_simulator,
     parse_endpoint,
@@ -43,7 +44,7 @@ def small(**changes: object) -> SynthConfig:
 def boxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The simulator over boxes in place of the child process, at the fakes' two views."""
     with running_simulator() as running:
-        monkeypatch.setattr(module, "launch_simulator", lambda config: contextlib.nullcontext(running))
+        monkeypatch.setattr(module, "launch_simulator", lambda config, people: contextlib.nullcontext(running))
         monkeypatch.setattr(module, "camera_views", lambda scene, count, seed, place: VIEWS[:count])
         monkeypatch.setattr(module, "camera_sensors", lambda scene, count, seed: [Sensor(noise=3.0)] * count)
         yield running
@@ -242,7 +243,37 @@ def test_frames_tell_looks_camera_and_objects(boxes: SimpleNamespace) -> None:
     assert frame.camera_pose["fov_deg"] == frame.view.fov_deg and frame.camera_pose["principal_px"] == [80, 60]
     assert 0 <= frame.camera_pose["distortion"] <= 0.2
     assert all(not name.startswith("MH") and color != (0, 0, 0) for name, color in frame.objects.items())
-    assert next(capture(small(), SHARD)).objects == {}
+    plain = next(capture(small(), SHARD))
+    assert plain.objects == {} and plain.depth is None
+
+
+def test_kept_frames_have_depth_that_bends_with_the_mask(
+    boxes: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slope(self: FakeRenderer, *_: object) -> np.ndarray:
+        depth_m = np.linspace(1, 90, self.width * self.height, dtype=np.float32).reshape(self.height, self.width)
+        depth_m[:5] = np.inf
+        return depth_m
+
+    render = FakeRenderer.render
+    monkeypatch.setattr(FakeRenderer, "render", lambda *a: slope(*a) if a[3] == "depth" else render(*a))
+    straight = next(capture(small(keep_frames=True, sensor=False), SHARD))
+    assert straight.depth is not None and straight.depth.shape == straight.mask.shape[:2]
+    assert not straight.depth[:5].any() and straight.depth[-1, -1] == 90 * 256
+    monkeypatch.setattr(module, "camera_sensors", lambda scene, count, seed: [Sensor(distortion=0.08)] * count)
+    bent = next(capture(small(keep_frames=True), SHARD))
+    both = Sensor(distortion=0.08).bend(np.repeat((straight.depth >> 8).astype(np.uint8)[..., None], 3, 2), flat=True)
+    assert bent.depth is not None and np.array_equal(bent.depth >> 8, both[..., 0])
+    assert not np.array_equal(bent.depth, straight.depth)
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [("error", "text instead of an array: 'error'"), (b"PNG", "3 bytes that are no .npy"), (b"", "0 bytes")],
+)
+def test_what_is_no_array_is_named(reply: str | bytes, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        decode_array(reply)
 
 
 def test_light_steps_are_spread_over_the_instants(boxes: SimpleNamespace) -> None:

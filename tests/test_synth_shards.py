@@ -58,6 +58,7 @@ def fake_capture(config: SynthConfig, shard: Shard, people: Path | None = None) 
                 colors=colors,
                 people={people[0]: {"person": people[0], "yaw_deg": 90.0, "distance_m": 5.5}},
                 view=View((0.0, 0.0, 3.0), 0.0, 0.0),
+                depth=np.full((160, 200), 700 + number, np.uint16) if config.keep_frames else None,
             )
 
 
@@ -312,7 +313,11 @@ def test_lost_crops_and_a_second_process_are_noticed(tmp_path: Path, monkeypatch
 def test_all_frames_are_kept_on_demand(tmp_path: Path) -> None:
     synthesize(settings(keep_frames=True, cameras=1), tmp_path)
     names = {path.name for path in (tmp_path / "frames").iterdir()}
-    assert names == {f"c001_{f:06d}_{end}" for f in range(6) for end in ("lit.png", "mask.png", "truth.json")}
+    assert names == {
+        f"c001_{f:06d}_{end}" for f in range(6) for end in ("lit.png", "mask.png", "depth.png", "truth.json")
+    }
+    with Image.open(tmp_path / "frames" / "c001_000002_depth.png") as depth:
+        assert depth.mode == "I;16" and set(np.asarray(depth).ravel()) == {702}
     truth = json.loads((tmp_path / "frames" / "c001_000002_truth.json").read_text())
     assert (truth["scene"], truth["version"], truth["camera"], truth["frame"]) == (1, 1, 1, 2)
     assert truth["colors"] == {"2": [255, 20, 60], "3": [255, 30, 60]} and truth["people"]["2"]["distance_m"] == 5.5

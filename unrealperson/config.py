@@ -87,7 +87,7 @@ class SynthConfig:
     workers: int = 0
     """Simulators that run side by side; 0: one per core. Does not change the output."""
     keep_frames: bool = False
-    """Also write every frame (lit image, instance mask, truth) below OUT/frames."""
+    """Also write every frame (lit image, instance mask, depth, truth) below OUT/frames."""
     timeout_s: float = 120.0
     """Longest wait for one reply of the endpoint, in seconds."""
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -25,11 +25,11 @@ from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
 from unrealperson.synth.cameras import camera_views
-from unrealperson.synth.endpoint import Endpoint, as_texts, decode_image, parse_endpoint
+from unrealperson.synth.endpoint import Endpoint, as_texts, decode_array, decode_image, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
 from unrealperson.synth.poses import read_poses
 from unrealperson.synth.scenes import usual
-from unrealperson.synth.sensors import camera_sensors
+from unrealperson.synth.sensors import Sensor, camera_sensors
 from unrealperson.synth.truth import bend_person, describe_camera
 from unrealperson.synth.unreal import LEVEL_PREFIX, Level, parse_color, person_names, person_number, pose_commands
 from unrealperson.synth.view import View
@@ -67,9 +67,11 @@ class Frame(LabelledFrame):
 
     Attributes:
         view: pose of the camera.
+        depth: [H, W] uint16 distance along the optical axis in 1/256 m, 0 where nothing stands; None if nobody asked.
     """
 
     view: View
+    depth: np.ndarray | None = field(default=None, kw_only=True)
 
 
 class SimulatorProcess:
@@ -245,11 +247,13 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[in
                 continue
             image, mask, people, gain = (*level.look(view), {}, 1.0) if level else _look(endpoint, view)
             height, width = mask.shape[:2]
+            depth = _depth(endpoint) if config.keep_frames and not level else None
             pose = describe_camera(view, width, height) | {"distortion": sensor.distortion if config.sensor else 0.0}
             if config.sensor:
                 seed = [config.seed, shard.scene, shard.version, camera, number]
                 image = sensor.apply(sensor.bend(image), np.random.default_rng(seed), gain=gain)
                 mask = sensor.bend(mask, flat=True)
+                depth = None if depth is None else _bend_depth(sensor, depth)
                 people = {
                     person: bend_person(facts, partial(sensor.bent, width=width, height=height), mask, colors[person])
                     for person, facts in people.items()
@@ -270,6 +274,7 @@ def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[in
                 camera_pose=pose,
                 attributes=attributes,
                 objects=objects,
+                depth=depth,
             )
             if only is not None:
                 return
@@ -315,3 +320,16 @@ def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[
     truth = json.loads(annotations)
     people = {person["person"]: person for person in truth["people"]}
     return decode_image(lit), decode_image(mask), people, truth["gain"]
+
+
+def _depth(endpoint: Endpoint) -> np.ndarray:
+    """Depth from camera 0 where it stands, as in `Frame`."""
+    (reply,) = endpoint.request("vget /camera/0/depth npy")
+    depth_cm = decode_array(reply)
+    return np.where(np.isfinite(depth_cm), np.clip(depth_cm * 2.56, 0, 65535).round(), 0).astype(np.uint16)
+
+
+def _bend_depth(sensor: Sensor, depth: np.ndarray) -> np.ndarray:
+    """Depth as the lens bends it, its two bytes as two colours."""
+    bent = sensor.bend(np.stack([depth >> 8, depth & 255, depth & 0], -1).astype(np.uint8), flat=True).astype(np.uint16)
+    return bent[..., 0] << 8 | bent[..., 1]

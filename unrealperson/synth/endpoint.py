@@ -269,6 +269,29 @@ def decode_image(reply: str | bytes) -> np.ndarray:
         raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no PNG or BMP: {error}") from error
 
 
+def decode_array(reply: str | bytes) -> np.ndarray:
+    """Decodes an array reply.
+
+    Args:
+        reply: the bytes of an .npy file.
+
+    Returns:
+        [H, W] float32.
+
+    Raises:
+        RuntimeError: not such an array.
+    """
+    if isinstance(reply, str):
+        raise RuntimeError(f"the endpoint sent text instead of an array: '{reply[:80]}'")
+    try:
+        array = np.load(io.BytesIO(reply), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no .npy: {error}") from error
+    if array.ndim != 2:
+        raise RuntimeError(f"the endpoint sent an array of shape {list(array.shape)} instead of [height, width]")
+    return np.asarray(array, np.float32)
+
+
 def as_texts(replies: Iterable[str | bytes]) -> list[str]:
     """Replies as text, bytes that are none replaced.
 

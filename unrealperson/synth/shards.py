@@ -267,6 +267,8 @@ def _write_images(frame: Frame, folder: Path) -> str:
 
 def _write_frame(frame: Frame, folder: Path) -> None:
     stem = _write_images(frame, folder)
+    if frame.depth is not None:
+        Image.fromarray(frame.depth).save(folder / f"{stem}_depth.png", compress_level=1)
     truth = {
         "scene": frame.scene,
         "version": frame.version,
