@@ -130,7 +130,7 @@ def bench_parts(
         with clock.part("start"):
             simulator = make_simulator(config)
         cameras = usual(scene).cameras
-        for frame in clock.each("decode, sensor", capture._drive(Direct(simulator, clock), config, shard, None)):
+        for frame in clock.each("decode, sensor", capture.drive(Direct(simulator, clock), config, shard)):
             with clock.part("crop, JPEG"):
                 crops[frame.number] += len(write_crops(frame, tmp_path, CropConfig(rules="compat"), config)[0])
             if frame.camera == cameras:

@@ -204,19 +204,32 @@ def capture(
     with contextlib.ExitStack() as stack:
         if config.endpoint:
             endpoint = Endpoint(parse_endpoint(config.endpoint), timeout_s=config.timeout_s)
-            yield from _drive(stack.enter_context(endpoint), config, shard, only)
+            yield from drive(stack.enter_context(endpoint), config, shard, only)
             return
         simulator = stack.enter_context(
             launch_simulator(replace(config, scenes=(shard.scene,), versions=(shard.version,)), people=people)
         )
         try:
             endpoint = stack.enter_context(Endpoint(simulator.address, timeout_s=config.timeout_s))
-            yield from _drive(endpoint, config, shard, only)
+            yield from drive(endpoint, config, shard, only)
         except RuntimeError as error:
             raise RuntimeError(f"shard {shard.name}: {error}; simulator: {simulator.last_words()}") from error
 
 
-def _drive(endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[int, int] | None) -> Iterator[Frame]:
+def drive(
+    endpoint: Endpoint, config: SynthConfig, shard: Shard, only: tuple[int, int] | None = None
+) -> Iterator[Frame]:
+    """Yields the frames of a shard from an endpoint that listens already.
+
+    Args:
+        endpoint: of the embedded simulator, or of Unreal Engine where `config.endpoint` says so.
+        config: what to synthesise; the endpoint shows the same scene and version.
+        shard: which people.
+        only: as for `capture`.
+
+    Raises:
+        RuntimeError: the endpoint dies, refuses a command or is late.
+    """
     level = Level(endpoint) if config.endpoint else None
     if config.camera_poses:
         views = read_poses(Path(config.camera_poses))
