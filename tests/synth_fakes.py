@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ def running_simulator(
     height: int = 120,
     people: int = 3,
     interval_s: float = 2.0,
+    patience_s: float = math.inf,
     unix: bool = False,
     twist: Callable[[Simulator, str], bytes] = lambda simulator, command: simulator.run(command),
 ) -> Iterator[SimpleNamespace]:
@@ -153,6 +155,7 @@ def running_simulator(
         height=height,
         people=people,
         interval_s=interval_s,
+        patience_s=patience_s,
     )
     with Server(partial(twist, simulator), unix=unix) as server:
         simulator.game.server = server

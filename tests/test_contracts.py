@@ -22,7 +22,7 @@ SOURCES = sorted(
 )
 
 LAYERS = (
-    ("cli", "data_verbs", "verb"),
+    ("cli", "data_verbs", "endpoint_verbs", "verb"),
     ("demo",),
     ("report", "figures", "pictures", "doctor"),
     ("train",),

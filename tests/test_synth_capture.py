@@ -45,7 +45,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The simulator over boxes in place of the child process, at the fakes' two views."""
     with running_simulator() as running:
         monkeypatch.setattr(module, "launch_simulator", lambda config, people: contextlib.nullcontext(running))
-        monkeypatch.setattr(module, "camera_views", lambda scene, count, seed, place: VIEWS[:count])
+        monkeypatch.setattr(module, "views_of", lambda config, scene: VIEWS[: config.cameras])
         monkeypatch.setattr(module, "camera_sensors", lambda scene, count, seed: [Sensor(noise=3.0)] * count)
         yield running
 
@@ -192,7 +192,7 @@ def test_endpoints_are_parsed(text: str, expected: object) -> None:
 
 @pytest.mark.parametrize("text", ["localhost", ":9000", "host:0", "host:99999", "host:port"])
 def test_bad_endpoints_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"synth.endpoint must be host:port or the path of a Unix socket"):
+    with pytest.raises(ValueError, match=r"an endpoint is host:port or the path of a Unix socket"):
         parse_endpoint(text)
 
 

@@ -6,15 +6,17 @@ import io
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from synth_fakes import VIEWS, running_simulator
 
+from unrealperson.cli import main
 from unrealperson.config import SynthConfig
 from unrealperson.synth import capture as capturing
 from unrealperson.synth.capture import Shard, capture
-from unrealperson.synth.poses import main, read_poses, write_poses
+from unrealperson.synth.poses import read_poses, record_poses, write_poses
 from unrealperson.synth.unreal import Level
 from unrealperson.synth.view import View
 
@@ -75,14 +77,47 @@ def test_poses_are_recorded_and_converted(tmp_path: Path, monkeypatch: pytest.Mo
     pytest.importorskip("unrealcv", reason="needs unrealcv: pip install 'unrealperson[synth]'")
     out = tmp_path / "cameras.json"
     with running_simulator() as running:
-        monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
-        main(["--endpoint", f"127.0.0.1:{running.server.port}", "--out", str(out)])
-        assert read_poses(out) == [VIEWS[0]] * 2
-    with pytest.raises(SystemExit, match=r"poses: synth.endpoint must be host:port"):
-        main(["--endpoint", "nowhere", "--out", str(out)])
+        address = f"127.0.0.1:{running.server.port}"
+        for recorded in (2, 4):
+            monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+            assert main(["poses", "--endpoint", address, "--out", str(out)]) == 0
+            assert read_poses(out) == [VIEWS[0]] * recorded
     (tmp_path / "caminfo_1.pkl").write_bytes(pickle.dumps(ROWS))
-    main(["--caminfo", str(tmp_path / "caminfo_1.pkl"), "--out", str(out)])
+    assert main(["poses", "--caminfo", str(tmp_path / "caminfo_1.pkl"), "--out", str(out)]) == 0
     assert read_poses(out) == SEEN
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --endpoint HOST:PORT to record in a running level, or --caminfo FILE to convert"),
+        (["--endpoint", "a:1", "--caminfo", "b.pkl"], "give --endpoint HOST:PORT to record"),
+        (["--endpoint", "nowhere"], "an endpoint is host:port or the path of a Unix socket, got 'nowhere'"),
+        (["--caminfo", "absent.pkl"], "absent.pkl cannot be used: No such file or directory"),
+    ],
+)
+def test_mistakes_about_poses_get_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["poses", *arguments, "--out", "cameras.json"]) == 2
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("replies", "message"),
+    [
+        (["nonsense", "0 0 0", "90"], "the endpoint does not tell where camera 0 is: expected three numbers"),
+        (["0 0 0", "0 0 0", "wide"], "the endpoint does not tell where camera 0 is: could not convert"),
+    ],
+)
+def test_an_endpoint_that_tells_no_pose_is_refused(tmp_path: Path, replies: list[str], message: str) -> None:
+    endpoint: Any = SimpleNamespace(attempt=lambda *commands: replies)
+    with pytest.raises(RuntimeError, match=message):
+        record_poses(endpoint, tmp_path / "cameras.json", ["\n"])
+    with pytest.raises(ValueError, match="no pose was recorded; press Enter"):
+        record_poses(endpoint, tmp_path / "cameras.json", [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_capture_looks_from_recorded_poses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

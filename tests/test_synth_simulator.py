@@ -106,6 +106,19 @@ def test_add_actor_answers_at_once_and_makes_people_afterwards(running: SimpleNa
     assert simulator.run("vget /objects").decode().split() == ["Sky", "Ground", *PEOPLE]
 
 
+def test_nobody_waits_longer_for_people_than_the_client_does() -> None:
+    with running_simulator(patience_s=0.0) as running:
+        running.server.stop()
+        running.thread.join(10)
+        run = running.simulator.run
+        assert run("vrun ce AddActor") == b"ok"
+        for command in ("vset /camera/0/location 1 2 3", "vset /camera/0/fov 60", "vset /cameras/spawn"):
+            assert not run(command).startswith(b"error") and running.world.actors == {}
+        assert run("vget /camera/0/lit bmp") == b"error 2 people are still being made; ask again"
+        assert run("vrun ce Pause") == b"error 1 people are still being made; ask again"
+        assert run("vget /camera/0/lit bmp").startswith(b"BM") and list(running.world.actors) == PEOPLE
+
+
 def test_lit_and_mask_are_rgba_png_with_exact_colours(client: Any) -> None:
     client.request("vrun ce AddActor")
     lit, mask, seg = client.request([f"vget /camera/1/{mode} png" for mode in ("lit", "object_mask", "seg")])

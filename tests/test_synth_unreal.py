@@ -241,7 +241,7 @@ SHARD = Shard(scene=1, version=1, batch=0, first=0, count=3)
 
 @pytest.mark.parametrize("curve", [None, SRGB], ids=["exact", "gamma"])
 def test_capture_drives_a_plugin_that_misbehaves(curve: np.ndarray | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capturing, "camera_views", lambda scene, count, seed, **options: VIEWS[:count])
+    monkeypatch.setattr(capturing, "views_of", lambda config, scene: VIEWS[: config.cameras])
     monkeypatch.setattr(capturing, "Level", lambda endpoint: Level(endpoint, settle_s=0.0))
     plugin = Plugin(curve=curve, annotates=False, drift_cm=64.0, late="vget /camera/0/lit")
     with running_simulator(twist=plugin) as running:

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from synth_fakes import running_simulator
+from synth_fakes import VIEWS, running_simulator
 
 from unrealperson.config import SynthConfig
 from unrealperson.synth import simulator as module
+from unrealperson.synth.poses import write_poses
 from unrealperson.synth.protocol import palette, receive_message, send_message
 
 unrealcv = pytest.importorskip("unrealcv", reason="needs unrealcv: pip install 'unrealperson[synth]'")
@@ -202,15 +203,29 @@ def test_images_are_binary_whatever_they_show(client: Any) -> None:
     assert values.dtype == np.float32 and values.shape == (120, 160) and (values == 250.0).all()
 
 
-def test_a_hundred_people_are_a_hundred_unless_compatible(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(module, "Simulator", lambda *parts, people, **options: seen.append(people))
-    monkeypatch.setattr(module, "camera_views", lambda *parts, **options: [])
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What simulators are made of, in place of making them."""
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(module, "Simulator", lambda world, renderer, **options: seen.append(options))
     for heavy in ("renderer.Renderer", "world.World", "scenes.make_scene", "scenes.clutter.add_clutter"):
         monkeypatch.setattr(f"unrealperson.synth.{heavy}", lambda *parts, **options: None)
+    return seen
+
+
+def test_a_hundred_people_are_a_hundred_unless_compatible(
+    simulated: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "views_of", lambda config, scene: [])
     for compat in (False, True):
         module.make_simulator(SynthConfig(people_per_batch=100, compat=compat))
-    assert seen == [100, 101]
+    assert [options["people"] for options in simulated] == [100, 101]
+
+
+def test_the_simulators_cameras_stand_at_recorded_poses(simulated: list[dict[str, Any]], tmp_path: Path) -> None:
+    write_poses(tmp_path / "cameras.json", VIEWS)
+    module.make_simulator(SynthConfig(camera_poses=str(tmp_path / "cameras.json"), cameras=6))
+    assert simulated[0]["views"] == VIEWS
 
 
 def test_second_client_is_refused_on_either_transport(running: SimpleNamespace, monkeypatch: Any) -> None:

@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import os
 import re
-import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +29,9 @@ from unrealperson.config import (
     load_config,
 )
 from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
+from unrealperson.endpoint_verbs import Poses, Simulate
 from unrealperson.log import configure_logging, get_logger
-from unrealperson.verb import VALUED, OptionalPath, Switch, Verb
+from unrealperson.verb import VALUED, OptionalPath, Verb
 
 logger = get_logger(__name__)
 
@@ -63,36 +63,6 @@ class Doctor(Verb):
             findings = diagnose()
             print_findings(findings)
         return 0 if healthy(findings) else 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Simulate(Verb):
-    """Runs the embedded simulator alone, for any UnrealCV client, until Ctrl-C.
-
-    Example: unrealperson simulate --port 9000 --people 20
-    """
-
-    summary: ClassVar[str] = "the embedded UnrealCV simulator alone, for any client"
-    port: int = 9000
-    """TCP port on 127.0.0.1; 0 takes a free one."""
-    unix: Switch = False
-    """Also listen on the Unix socket {system temporary folder}/unrealcv_PORT.socket."""
-    scene: int = 1
-    """Scene number."""
-    people: int = 20
-    """People that one 'vrun ce AddActor' spawns."""
-    cameras: int = 6
-    """Cameras, placed at the scene's surveillance views."""
-    synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
-
-    def execute(self) -> None:
-        from unrealperson.synth.simulator import serve_simulator
-
-        # A service manager ends it so: the Unix socket must not stay behind.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-        here = dataclasses.replace(self.synth, scenes=(self.scene,))
-        config = dataclasses.replace(here, people_per_batch=self.people, cameras=self.cameras)
-        serve_simulator(config, port=self.port, unix=self.unix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +330,7 @@ class Demo(Verb):
 VERBS: dict[str, type[Verb]] = {
     "doctor": Doctor,
     "simulate": Simulate,
+    "poses": Poses,
     "synth": Synth,
     "crop": Crop,
     "data check": DataCheck,

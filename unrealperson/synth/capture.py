@@ -24,10 +24,9 @@ import numpy as np
 from unrealperson.config import Config, SynthConfig, save_config
 from unrealperson.log import get_logger
 from unrealperson.schema import LabelledFrame
-from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.endpoint import Endpoint, as_texts, decode_array, decode_image, parse_endpoint
 from unrealperson.synth.people.photographs import open_pictures
-from unrealperson.synth.poses import read_poses
+from unrealperson.synth.poses import views_of
 from unrealperson.synth.scenes import usual
 from unrealperson.synth.sensors import Sensor, camera_sensors
 from unrealperson.synth.truth import bend_person, describe_camera
@@ -231,11 +230,7 @@ def drive(
         RuntimeError: the endpoint dies, refuses a command or is late.
     """
     level = Level(endpoint) if config.endpoint else None
-    if config.camera_poses:
-        views = read_poses(Path(config.camera_poses))
-    else:
-        cameras = config.cameras or usual(shard.scene).cameras
-        views = camera_views(shard.scene, cameras, config.seed, place=config.place)
+    views = views_of(config, shard.scene)
     sensors = camera_sensors(shard.scene, len(views), config.seed)
     lights = config.lights or usual(shard.scene).lights
     colors = level.populate(shard.count) if level else _spawn(endpoint, shard)

@@ -235,7 +235,7 @@ def parse_endpoint(text: str) -> tuple[str, int] | str:
     """Reads `host:port`, or the path of a Unix socket.
 
     Args:
-        text: value of synth.endpoint.
+        text: such as 127.0.0.1:9000 or /tmp/unrealcv_9000.socket.
 
     Raises:
         ValueError: neither.
@@ -244,7 +244,7 @@ def parse_endpoint(text: str) -> tuple[str, int] | str:
         return text
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"synth.endpoint must be host:port or the path of a Unix socket, got '{text}'")
+        raise ValueError(f"an endpoint is host:port or the path of a Unix socket, got '{text}'")
     return host, int(port)
 
 

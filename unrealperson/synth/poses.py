@@ -1,24 +1,22 @@
 """Camera poses of a level: recorded from a running one, read from the original's pickles, kept as JSON.
 
-    python -m unrealperson.synth.poses --endpoint 127.0.0.1:9000 --out cameras.json
-    python -m unrealperson.synth.poses --caminfo caminfo_1.pkl --out cameras.json
-
 Source: toolkit/caminfo_collect.py of the authors' code, which pickles a list of (location, rotation) replies.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pickle import Unpickler, UnpicklingError
 from typing import Any, NoReturn
 
+from unrealperson.config import SynthConfig
 from unrealperson.files import write_text
-from unrealperson.log import configure_logging, get_logger
-from unrealperson.synth.endpoint import Endpoint, as_texts, parse_endpoint
+from unrealperson.log import get_logger
+from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.endpoint import Endpoint, as_texts
+from unrealperson.synth.scenes import usual
 from unrealperson.synth.view import View, from_unreal, to_unreal
 
 MAX_BYTES = 1 << 20
@@ -34,6 +32,21 @@ class _PlainUnpickler(Unpickler):
 
     def find_class(self, module: str, name: str, /) -> NoReturn:
         raise UnpicklingError(f"it wants to load {module}.{name}")
+
+
+def views_of(config: SynthConfig, scene: int) -> list[View]:
+    """Where the cameras of a scene stand: at the poses that were recorded for it, or else at its own views.
+
+    Args:
+        config: camera_poses, or cameras, seed and place count.
+        scene: scene number X.
+
+    Raises:
+        ValueError: the file of poses holds none, or there is no room for so many cameras.
+    """
+    if config.camera_poses:
+        return read_poses(Path(config.camera_poses))
+    return camera_views(scene, config.cameras or usual(scene).cameras, config.seed, place=config.place)
 
 
 def read_poses(path: Path) -> list[View]:
@@ -91,43 +104,39 @@ def record_pose(endpoint: Endpoint) -> View:
     location, rotation, fov = as_texts(
         endpoint.attempt("vget /camera/0/location", "vget /camera/0/rotation", "vget /camera/0/fov")
     )
-    fov_deg = DEFAULT_FOV_DEG if fov.startswith("error") else float(fov)
     try:
+        fov_deg = DEFAULT_FOV_DEG if fov.startswith("error") else float(fov)
         return from_unreal(_triple(location), _triple(rotation), fov_deg)
     except ValueError as error:
         raise RuntimeError(f"the endpoint does not tell where camera 0 is: {error}") from error
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Records poses, one for each press of Enter, or converts the original's file.
+def record_poses(endpoint: Endpoint, path: Path, presses: Iterable[object]) -> list[View]:
+    """Adds to a file where camera 0 stands at each press; the file is whole after each.
 
     Args:
-        arguments: command line without the program's name; None takes the process's own.
+        endpoint: where the level runs.
+        path: JSON file; poses that it holds already stay.
+        presses: yields whenever the pose of now is wanted.
+
+    Returns:
+        All views of the file.
+
+    Raises:
+        ValueError: the file is there and holds no poses, or no pose was recorded.
+        RuntimeError: the endpoint does not tell.
     """
-    parser = argparse.ArgumentParser(prog="python -m unrealperson.synth.poses", description="camera poses -> JSON")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--endpoint", help="host:port of a running level: move its camera, press Enter at each pose")
-    source.add_argument("--caminfo", type=Path, help="caminfo_*.pkl of the original to convert")
-    options = parser.parse_args(arguments)
-    configure_logging()
-    try:
-        views = read_poses(options.caminfo) if options.caminfo else _record(options.endpoint)
-        if not views:
-            raise ValueError("no pose was recorded; press Enter at each of them before the end of input (Ctrl-D)")
-        write_poses(options.out, views)
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"poses: {error}")
-    _logger.info("%s: %d cameras", options.out, len(views))
-
-
-def _record(address: str) -> list[View]:
-    views: list[View] = []
-    with Endpoint(parse_endpoint(address), timeout_s=30.0) as endpoint:
-        _logger.info("fly to a camera's place and press Enter here; Ctrl-D when all are recorded")
-        while sys.stdin.readline():
-            views.append(record_pose(endpoint))
-            _logger.info("camera %d: %s", len(views), views[-1])
+    views = read_poses(path) if path.exists() else []
+    for _ in presses:
+        views.append(record_pose(endpoint))
+        write_poses(path, views)
+        location_cm, rotation = to_unreal(views[-1])
+        _logger.info(
+            "camera %d: at %.0f %.0f %.0f cm, pitch %.1f, yaw %.1f, roll %.1f, field of view %.1f degrees",
+            len(views), *location_cm, *rotation, views[-1].fov_deg,
+        )  # fmt: skip
+    if not views:
+        raise ValueError("no pose was recorded; press Enter at each of them before the end of input (Ctrl-D)")
     return views
 
 
@@ -153,7 +162,3 @@ def _triple(values: Any) -> tuple[float, float, float]:
         raise ValueError(f"expected three numbers, got '{str(values)[:80]}'")
     x, y, z = (float(part) for part in parts)
     return x, y, z
-
-
-if __name__ == "__main__":
-    main()

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrealperson.config import SynthConfig, load_config
 from unrealperson.log import configure_logging, get_logger
-from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.commands.cameras import Cameras
 from unrealperson.synth.commands.game import Game
 from unrealperson.synth.commands.objects import Objects
+from unrealperson.synth.poses import views_of
 from unrealperson.synth.protocol import Dispatcher, Server
 from unrealperson.synth.view import View
 
@@ -32,8 +34,14 @@ if TYPE_CHECKING:
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.world import World
 
+PATIENCE_S = 10.0
+"""Longest wait for people who are being made: the official client gives up after 15 s and then mixes up replies."""
+
 _logger = get_logger(__name__)
-_needs_no_people = re.compile(r"vget /(unrealcv/.*|objects *|cameras *|object/[^ ]*/color *)$")
+_needs_no_people = re.compile(
+    r"vget /(unrealcv/.*|objects *|object/[^ ]*/color *)$"
+    r"|v[gs]et /(cameras.*|camera/\d+/(location|rotation|pose|fov|size)( .*)?)$"
+)
 
 
 class Simulator:
@@ -55,6 +63,7 @@ class Simulator:
         height: int,
         people: int,
         interval_s: float,
+        patience_s: float = math.inf,
     ) -> None:
         """Registers the commands.
 
@@ -66,7 +75,9 @@ class Simulator:
             height: image height of every camera at the start, in pixels.
             people: how many people one AddActor spawns.
             interval_s: simulated seconds by which a Pause after a Resume moves the clock.
+            patience_s: longest wait of one command for people whom AddActor promised, in seconds.
         """
+        self._patience_s = patience_s
         self.objects = Objects(world)
         self.cameras = Cameras(world, renderer, self.objects, views=views, width=width, height=height)
         self.game = Game(world, self.objects, self.cameras, people=people, interval_s=interval_s)
@@ -86,8 +97,10 @@ class Simulator:
         if not command.startswith("vget"):
             self.cameras.forget_images()
         if not _needs_no_people.match(command):
+            late_s = time.monotonic() + self._patience_s
             while self.idle():
-                pass
+                if time.monotonic() >= late_s:
+                    return f"error {self.objects.awaited} people are still being made; ask again".encode()
             if failure := self.objects.take_failure():
                 return f"error {failure}".encode()
         return self._dispatcher.run(command)
@@ -101,16 +114,17 @@ class Simulator:
         return self.objects.make_next()
 
 
-def make_simulator(config: SynthConfig, *, people: Path | None = None) -> Simulator:
+def make_simulator(config: SynthConfig, *, people: Path | None = None, patience_s: float = math.inf) -> Simulator:
     """Builds scene, world and renderer; the calling thread owns the graphics context from then on.
 
     Args:
         config: who, where (the first of its scenes) and when; its split, sensor, endpoint and workers do not matter.
         people: folder in which people are kept, for other simulators of this configuration too.
+        patience_s: longest wait of one command for people whom AddActor promised, in seconds.
 
     Raises:
         RuntimeError: no graphics.
-        ValueError: accessories that do not exist.
+        ValueError: accessories that do not exist, or a file of camera poses that holds none.
     """
     from unrealperson.synth.people.keep import keep_people
     from unrealperson.synth.people.person import person_maker
@@ -120,6 +134,7 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None) -> Simula
     from unrealperson.synth.world import World
 
     number = config.scenes[0]
+    views = views_of(config, number)
     scene = add_clutter(make_scene(number, config.seed, place=config.place), config.crowding)
     make = person_maker(config)
     return Simulator(
@@ -133,11 +148,12 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None) -> Simula
             make=make if people is None else keep_people(make, people),
         ),
         Renderer(scene, width=config.width, height=config.height),
-        views=camera_views(number, config.cameras or usual(number).cameras, config.seed, place=config.place),
+        views=views,
         width=config.width,
         height=config.height,
         people=(config.people_per_batch or usual(number).people) + config.compat,
         interval_s=config.interval_s,
+        patience_s=patience_s,
     )
 
 
@@ -147,6 +163,7 @@ def serve_simulator(
     people: Path | None = None,
     port: int = 9000,
     unix: bool = False,
+    patience_s: float = PATIENCE_S,
     on_ready: Callable[[Server], None] | None = None,
 ) -> None:
     """Runs a simulator in the calling thread, on 127.0.0.1, until it is interrupted.
@@ -156,12 +173,16 @@ def serve_simulator(
         people: folder in which people are kept, for other simulators of this configuration too.
         port: TCP port, 0 for a free one.
         unix: also listen on the Unix socket of that port.
+        patience_s: longest wait of one command for people whom AddActor promised, in seconds.
         on_ready: called once with the listening server; None logs its addresses.
 
     Raises:
+        ValueError: no such port, or as for `make_simulator`.
         RuntimeError: the port is taken, or no graphics.
     """
-    simulator = make_simulator(config, people=people)
+    if not 0 <= port <= 65535:
+        raise ValueError(f"a port lies in 0 ... 65535 (0: a free one), got {port}")
+    simulator = make_simulator(config, people=people, patience_s=patience_s)
     with Server(simulator.run, port=port, unix=unix) as server:
         simulator.game.server = server
         (on_ready or _log_ready)(server)
@@ -211,7 +232,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end_with_parent()
     try:
         config = load_config(options.config).synth
-        serve_simulator(config, people=options.people, port=options.port, unix=options.unix, on_ready=_announce)
+        # Whoever starts this process has a limit of its own.
+        serve_simulator(
+            config,
+            people=options.people,
+            port=options.port,
+            unix=options.unix,
+            patience_s=math.inf,
+            on_ready=_announce,
+        )
     except (ValueError, RuntimeError) as error:
         sys.exit(f"simulator: {error}")
 

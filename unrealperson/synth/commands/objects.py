@@ -82,6 +82,11 @@ class Objects:
         add("vset /objects/spawn_cube [str]", self._spawn_cube, "Add a cube of a given name")
         add("vget /person/[str]/attributes", self._attributes, "What a person looks like, as JSON")
 
+    @property
+    def awaited(self) -> int:
+        """How many promised people are not made yet."""
+        return len(self._pending)
+
     def promise(self, count: int, *, first: int | None) -> None:
         """Names and colours people who are made later, one at each `make_next`.
 
