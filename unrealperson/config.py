@@ -63,7 +63,7 @@ class SynthConfig:
     cameras: int = 6
     """Virtual surveillance cameras, numbered D = 1 ... cameras; 0: the scene's own, 6 / 16 / 6 / 6 / 6."""
     camera_poses: str = ""
-    """File of camera poses, of 'unrealperson poses' or the original's caminfo_*.pkl, in place of the scene's own cameras."""
+    """File of camera poses ('unrealperson poses', or the original's caminfo_*.pkl) in place of the scene's cameras."""
     instants: int = 10
     """Instants captured per batch; all cameras look at the same instant."""
     interval_s: float = 2.0
