@@ -163,9 +163,9 @@ def test_a_server_that_dies_is_noticed_at_once() -> None:
 @pytest.mark.parametrize(
     ("handler", "message"),
     [
-        (lambda sock: receive_message(sock), "no greeting|no connection"),
-        (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "no greeting|no connection"),
-        (answering(error_on="echo"), "it does not echo|no greeting|no connection"),
+        (lambda sock: receive_message(sock), "without a greeting|no greeting"),
+        (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "without a greeting|no greeting"),
+        (answering(error_on="echo"), "it does not echo|without a greeting|no greeting"),
     ],
 )
 def test_what_is_no_server_is_refused_in_time(handler: Callable[[socket.socket], None], message: str) -> None:
@@ -179,7 +179,7 @@ def test_what_is_no_server_is_refused_in_time(handler: Callable[[socket.socket],
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with pytest.raises(RuntimeError, match=f"at 127.0.0.1:{port}: no connection; is the server running"):
+    with pytest.raises(RuntimeError, match=f"at 127.0.0.1:{port}: nothing listens there; is the game running"):
         Endpoint(("127.0.0.1", port), timeout_s=0.3)
 
 

@@ -10,9 +10,11 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +22,13 @@ from synth_fakes import VIEWS, running_simulator
 
 from unrealperson.cli import main
 from unrealperson.config import SynthConfig
+from unrealperson.doctor import diagnose_endpoint
 from unrealperson.synth import capture as capturing
 from unrealperson.synth import endpoint as connecting
+from unrealperson.synth import examine as examining
 from unrealperson.synth import unreal
 from unrealperson.synth.capture import Shard, capture
 from unrealperson.synth.endpoint import Endpoint, decode_image
-from unrealperson.synth.examine import examine
 from unrealperson.synth.protocol import encode_image, palette, receive_message, send_message, unix_socket_path
 from unrealperson.synth.simulator import Simulator
 from unrealperson.synth.unreal import Level, Transfer
@@ -50,11 +53,12 @@ class Plugin:
         drift_cm: float = 0.0,
         replies: dict[str, str] | None = None,
         late: str = "",
+        late_s: float = 1.0,
         drops: str = "",
     ) -> None:
         self.curve, self.annotates, self.paints, self.drift_cm = curve, annotates, paints, drift_cm
         self.replies = replies or {}
-        self.late, self.drops = late, drops
+        self.late, self.late_s, self.drops = late, late_s, drops
         self.known: set[str] = set()
         self.setting: list[str] = []
 
@@ -64,7 +68,7 @@ class Plugin:
                 return reply.encode()
         if self.late and command.startswith(self.late):
             self.late = ""
-            time.sleep(1.0)
+            time.sleep(self.late_s)
         if self.drops and command.startswith(self.drops):
             server = simulator.game.server
             assert server is not None and server._session is not None
@@ -121,28 +125,6 @@ def test_the_mask_tells_people_apart_whatever_the_plugin_does(plugin: Plugin, ki
         assert all((mask == color).all(-1).any() for color in colors.values())
 
 
-@pytest.mark.parametrize(
-    ("plugin", "message"),
-    [
-        (Plugin(annotates=False, paints=False), "people do not appear in the mask, even after their colours were set"),
-        (Plugin(curve=GREY), "people do not appear in the mask"),
-        (Plugin(curve=(255 - np.arange(256)).astype(np.uint8)), r"does not show the colours that were set \(set -> sh"),
-        (Plugin(replies={"vrun ce AddActor": "ok"}), "AddActor made no object whose name starts with MH within 0.3 s"),
-    ],
-    ids=["never in the mask", "grey mask", "inverted", "no people"],
-)
-def test_what_cannot_be_made_up_for_fails_loudly(plugin: Plugin, message: str) -> None:
-    with level_of(plugin) as running, pytest.raises(RuntimeError, match=message):
-        running.level.populate(3)
-
-
-def test_fewer_people_than_asked_for_are_reported(caplog: pytest.LogCaptureFixture) -> None:
-    with level_of(Plugin()) as running, caplog.at_level(logging.WARNING, "unrealperson.synth.unreal"):
-        logging.getLogger("unrealperson").propagate = True
-        running.level.populate(101)
-    assert "AddActor made 3 people, 101 are expected" in caplog.text
-
-
 def test_transfer_curves_are_named_and_undone() -> None:
     for curve, kind in ((np.arange(256), "exact"), (OFF_BY_ONE, "off by one"), (SRGB, "sRGB"), (GREY, "broken")):
         transfer = Transfer.classify({value: int(curve[value]) for value in LEVELS})
@@ -174,52 +156,144 @@ def test_pngs_are_taken_where_bitmaps_are_unknown() -> None:
         assert lit.shape == mask.shape == (120, 160, 3)
 
 
-def found(plugin: Plugin, **options: float) -> dict[str, tuple[str, str]]:
-    with level_of(plugin, timeout_s=options.pop("timeout_s", 20.0)) as running:
-        seen = examine(running.endpoint, settle_s=0.0, spawn_s=0.3, **options)  # type: ignore[arg-type]
-        return {name: (state, text) for name, state, text in seen}
+@contextlib.contextmanager
+def listening(greet: Callable[[socket.socket], object]) -> Iterator[str]:
+    """Something that accepts connections and is no UnrealCV server."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(listener.accept()[0])
+                greet(kept[-1])
+
+    kept: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield "127.0.0.1:{}".format(*listener.getsockname()[1:])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        for sock in kept:
+            sock.close()
 
 
-@pytest.mark.parametrize(
-    ("plugin", "name", "state", "text"),
-    [
-        (Plugin(), "mask colours", "ok", "shows the colours that are set, exactly"),
-        (Plugin(), "people", "ok", r"AddActor made 3 people \(MHMainClass_C_0 ... MHMainClass_C_2\)"),
-        (Plugin(), "pause", "ok", "the level's events Pause and Resume work"),
-        (Plugin(), "camera", "ok", "camera 0 is where it is put"),
-        (Plugin(), "images", "ok", "160 x 120, colour image and mask in"),
-        (Plugin(replies={"vget /unrealcv/commands": "error Can not find a handler"}), "plug-in", "ok",
-         "does not list its commands, as no public plug-in does"),
-        (Plugin(curve=SRGB), "mask colours", "ok", r"a gamma curve \(sRGB\); this is undone"),
-        (Plugin(curve=OFF_BY_ONE), "mask colours", "ok", "off by one, or black where a colour is dark"),
-        (Plugin(curve=GREY), "mask colours", "fail", "people do not appear in the mask"),
-        (Plugin(annotates=False), "mask colours", "ok", "have no mask colour of their own and get one here"),
-        (Plugin(annotates=False, paints=False), "mask colours", "fail", "people do not appear in the mask"),
-        (Plugin(replies={"vrun ce AddActor": "ok"}), "people", "fail", "does this level have the events AddActor"),
-        (Plugin(drift_cm=64), "camera", "ok", r"camera 0 is 0, 0, 64 cm \(x, y, z\) from where it is put"),
-        (Plugin(replies={"vset /camera/0/location .*": "error no"}), "camera", "fail", "refused 'vset /camera/0/loc"),
-        (Plugin(replies={"vset /camera/0/fov .*": "error no"}), "field of view", "warn", "it cannot be set"),
-        (Plugin(replies={"vget /camera/0/location": "nonsense"}), "camera", "fail", "expected 3 numbers"),
-        (Plugin(replies={"vrun ce Pause": "ok"}), "pause", "ok", "no event Pause; the plug-in's own command works"),
-        (Plugin(replies={"vget /action/game/is_paused": "false"}), "pause", "fail", "the game does not pause"),
-        (Plugin(replies={"vget /action/game/is_paused": "error"}), "pause", "warn", "cannot tell whether the game"),
-        (Plugin(replies={"vget /camera/0/lit .*": "error no"}), "images", "fail", "text instead of an image"),
-        (Plugin(drops="vget /unrealcv/version"), "plug-in", "fail", "closed the connection during 'vget /unrealcv/ver"),
-    ],
-)  # fmt: skip
-def test_the_doctor_says_in_plain_words(plugin: Plugin, name: str, state: str, text: str) -> None:
-    seen = found(plugin)
-    assert seen[name][0] == state and re.search(text, seen[name][1]), seen
-    if state == "fail":
-        assert name == "pause" or list(seen)[-1] == name
-    else:
-        assert all(each[0] == "ok" for other, each in seen.items() if other not in (name, "mask colours"))
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    yield f"127.0.0.1:{port}"
 
 
-def test_missing_people_and_late_replies_are_warned_about() -> None:
-    seen = found(Plugin(late="vget /camera/0/location"), expected=101, timeout_s=0.5)
-    assert seen["people"] == ("warn", "AddActor made 3 people (MHMainClass_C_0 ... MHMainClass_C_2), 101 are expected")
-    assert seen["late replies"][0] == "warn" and "1 replies were late" in seen["late replies"][1]
+@contextlib.contextmanager
+def plugin(*, taken: bool = False, unix: bool = False, **faults: Any) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(running_simulator(twist=Plugin(**faults), unix=unix))
+        if taken:
+            stack.enter_context(Endpoint(running.address, timeout_s=5.0))
+        yield "{}:{}".format(*running.address)
+
+
+INVERTED = (255 - np.arange(256)).astype(np.uint8)
+WELL_BEHAVED = "none"
+MISBEHAVIOURS: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] = {
+    WELL_BEHAVED: plugin,
+    "nobody listens": nobody,
+    "accepts and never greets, as while it serves another client": partial(listening, lambda sock: None),
+    "hangs up at once, as this simulator on a second client": partial(plugin, taken=True),
+    "another program listens there": partial(listening, lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+    "serves its Unix socket by now": partial(plugin, unix=True),
+    "does not list its commands": partial(plugin, replies={"vget /unrealcv/commands": "error Can not find a handler"}),
+    "a reply is late": partial(plugin, late="vget /camera/0/location", late_s=0.7),
+    "answers nothing any more": partial(plugin, late="vget /camera/0/location", late_s=1.4),
+    "the reply to an event is late": partial(plugin, late="vrun ce AddActor", late_s=0.7),
+    "drops the connection": partial(plugin, drops="vget /camera/0/location"),
+    "AddActor makes nobody": partial(plugin, replies={"vrun ce AddActor": "ok"}),
+    "fewer people than asked for": plugin,
+    "spawned people have no mask colour": partial(plugin, annotates=False),
+    "... and can be given none": partial(plugin, annotates=False, paints=False),
+    "mask off by one, dark values black": partial(plugin, curve=OFF_BY_ONE),
+    "mask with a gamma curve (sRGB)": partial(plugin, curve=SRGB),
+    "mask grey all over": partial(plugin, curve=GREY),
+    "mask inverted": partial(plugin, curve=INVERTED),
+    "camera 0 is above where it is put (the pawn's eyes)": partial(plugin, drift_cm=64.0),
+    "camera 0 stays where it is": partial(plugin, replies={"vset /camera/0/location .*": "ok"}),
+    "camera 0 cannot be moved": partial(plugin, replies={"vset /camera/0/location .*": "error Invalid sensor id"}),
+    "camera 0 tells nonsense": partial(plugin, replies={"vget /camera/0/location": "nowhere"}),
+    "the field of view cannot be set": partial(plugin, replies={"vset /camera/0/fov .*": "error Argument Invalid"}),
+    "the level has no event Pause": partial(plugin, replies={"vrun ce Pause": "ok"}),
+    "the game does not pause": partial(plugin, replies={"vget /action/game/is_paused": "false"}),
+    "cannot tell whether it is paused": partial(plugin, replies={"vget /action/game/is_paused": "error"}),
+    "knows no BMP": partial(plugin, replies={r"vget /camera/0/\w+ bmp": "error Argument Invalid"}),
+    "sends text in place of an image": partial(plugin, replies={"vget /camera/0/lit .*": "error Invalid sensor id"}),
+}
+
+
+NO_CONTACT = list(MISBEHAVIOURS)[1:5]
+IN_TIME_S = {"a reply is late": 0.5, "answers nothing any more": 0.5, "the reply to an event is late": 0.5}
+
+
+def capture_says(address: str, people: int, timeout_s: float) -> str:
+    """What the user of a capture reads; where it goes on, its masks show everybody."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(f"warns: {record.getMessage()}")  # type: ignore[method-assign]
+    logger = logging.getLogger("unrealperson")
+    logger.addHandler(handler)
+    config = SynthConfig(
+        endpoint=address, cameras=2, instants=2, lights=1, interval_s=0.01, timeout_s=timeout_s, sensor=False
+    )  # fmt: skip
+    try:
+        for frame in capture(config, Shard(scene=1, version=1, batch=0, first=0, count=people)):
+            shown = {person for person, color in frame.colors.items() if (frame.mask == color).all(-1).any()}
+            assert shown == {0, 1, 2} or shown == {3, 4, 5}
+    except RuntimeError as error:
+        said.append(f"stops: {error}")
+    finally:
+        logger.removeHandler(handler)
+    return "; ".join(said) or "goes on"
+
+
+def doctor_says(address: str, people: int, timeout_s: float) -> list[str]:
+    findings = diagnose_endpoint(address, people=people, timeout_s=timeout_s)
+    return [f"{finding.state}, {finding.name}: {finding.found}" for finding in findings]
+
+
+def plain(text: str) -> str:
+    """Without figures and folders, which differ from run to run."""
+    return re.sub(r"\d+(\.\d+)?", "0", re.sub(r"/\S*/unrealcv_", "/tmp/unrealcv_", text))
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """Rows of the table of misbehaviours: what a capture does and what the doctor says."""
+    text = (Path(__file__).parent.parent / "docs" / "unreal.md").read_text(encoding="utf-8")
+    table = text.split("| misbehaviour |")[1].split("\n\n")[0]
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table.splitlines()[2:]]
+    return {name: (capturing, doctor) for name, capturing, doctor in rows}
+
+
+def test_every_misbehaviour_that_was_tried_is_documented() -> None:
+    assert list(documented()) == list(MISBEHAVIOURS)
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOURS)
+def test_the_user_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if name in NO_CONTACT:
+        monkeypatch.setattr(connecting, "FIRST_CONTACT_S", 0.3)
+        monkeypatch.setattr(connecting, "GREETING_S", 0.2)
+    monkeypatch.setattr(capturing, "views_of", lambda config, scene: VIEWS[: config.cameras])
+    monkeypatch.setattr(capturing, "Level", partial(Level, settle_s=0.0, spawn_s=0.2))
+    monkeypatch.setattr(examining, "examine", partial(examining.examine, settle_s=0.0, spawn_s=0.2))
+    people, timeout_s = 101 if name == "fewer people than asked for" else 3, IN_TIME_S.get(name, 10.0)
+    with MISBEHAVIOURS[name]() as address:
+        by_capture = capture_says(address, people, timeout_s)
+    with MISBEHAVIOURS[name]() as address:
+        by_doctor = doctor_says(address, people, timeout_s)
+    if name != WELL_BEHAVED:
+        usual = plain(documented()[WELL_BEHAVED][1]).split("; ")
+        by_doctor = [line for line in by_doctor if plain(line) not in usual]
+    row = (by_capture, "; ".join(by_doctor) or "nothing amiss")
+    assert tuple(map(plain, row)) == tuple(map(plain, documented()[name])), f"| {name} | {row[0]} | {row[1]} |"
 
 
 def test_the_verb_prints_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,12 +52,14 @@ class Doctor(Verb):
 
     endpoint: str = ""
     """host:port (or Unix socket) of a running Unreal Engine with UnrealCV to try."""
+    people: int = 0
+    """People that its event AddActor should make; 0: any number."""
 
     def execute(self) -> int:
         from unrealperson.doctor import diagnose, diagnose_endpoint, healthy, print_findings
 
         if self.endpoint:
-            findings = list(diagnose_endpoint(self.endpoint))
+            findings = list(diagnose_endpoint(self.endpoint, people=self.people))
             print_findings(findings, fine="a capture can run there", amiss="a capture there would fail")
         else:
             findings = diagnose()

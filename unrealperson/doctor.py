@@ -184,11 +184,12 @@ def diagnose(machine: Machine | None = None) -> list[Finding]:
         return [finding for found in pool.map(lambda check: list(check(machine)), checks) for finding in found]
 
 
-def diagnose_endpoint(address: str, *, timeout_s: float = 30.0) -> Iterator[Finding]:
+def diagnose_endpoint(address: str, *, people: int = 0, timeout_s: float = 30.0) -> Iterator[Finding]:
     """Tries everything that a capture needs of a running Unreal Engine; its people are replaced.
 
     Args:
         address: host:port, or the path of a Unix socket.
+        people: how many AddActor should make; 0: any number.
         timeout_s: longest wait for one reply, in seconds.
 
     Yields:
@@ -207,8 +208,9 @@ def diagnose_endpoint(address: str, *, timeout_s: float = 30.0) -> Iterator[Find
         yield Finding("connection", "fail", f"{error} (start the game, close other clients, or restart the game)")
         return
     with endpoint:
-        yield Finding("connection", "ok", f"{address} answers")
-        for name, state, found in examine(endpoint):
+        through = f" through its Unix socket {endpoint.reached}" if endpoint.reached not in (address, where) else ""
+        yield Finding("connection", "ok", f"{address} answers{through}")
+        for name, state, found in examine(endpoint, expected=people):
             yield Finding(name, state, found)
 
 

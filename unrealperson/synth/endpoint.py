@@ -39,6 +39,7 @@ class Endpoint:
 
     Attributes:
         replaced: how many clients had to be replaced so far.
+        reached: the address that answers: the one asked for, or the Unix socket of its port.
     """
 
     def __init__(self, address: tuple[str, int] | str, *, timeout_s: float) -> None:
@@ -55,6 +56,7 @@ class Endpoint:
         self._timeout_s = timeout_s
         self._client: Any = None
         self.replaced = 0
+        self.reached = address
         self._replace_client(min(timeout_s, FIRST_CONTACT_S))
 
     def __enter__(self) -> Endpoint:
@@ -157,7 +159,9 @@ class Endpoint:
                     if self._ask([f"vget /unrealcv/echo {nonce}"]) == [nonce]:
                         return
                     problem = "it does not echo what it is sent"
-                except (TimeoutError, RuntimeError) as error:
+                except TimeoutError:
+                    problem = f"it answered nothing for {self._timeout_s:g} s; is the game still loading, or frozen?"
+                except RuntimeError as error:
                     problem = str(error)
             self.close()
             if time.monotonic() + 0.1 >= deadline_s:
@@ -186,9 +190,11 @@ class Endpoint:
         if thread.is_alive():
             _hang_up(client)
             return f"no greeting within {timeout_s:.1f} s; is it an UnrealCV server that no other client uses?"
+        if connected != [True] and client.reached:
+            return "it hung up without a greeting; is another client connected, or is that another program?"
         if connected != [True]:
-            return "no connection; is the server running, and is no other client connected?"
-        self._client = client
+            return "nothing listens there; is the game running, and is that its port?"
+        self._client, self.reached = client, address
         return ""
 
     @property
@@ -216,9 +222,15 @@ def _client_class() -> type:
 
     class QuietClient(unrealcv.Client):
         RECONNECT_ATTEMPTS = 0
+        reached = False
+        """Whether the last connection that ended had come about: a refused one had not."""
 
         def _load_command_capabilities(self) -> None:
             """Skips the probe: truth commands are known only to the embedded simulator."""
+
+        def disconnect(self) -> None:
+            self.reached = self.isconnected()
+            super().disconnect()
 
         def receive_loop_queue(self) -> None:
             try:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from unrealperson.synth.endpoint import Endpoint, as_texts
 from unrealperson.synth.unreal import SETTLE_S, SPAWN_S, Level
 
@@ -70,7 +68,8 @@ def examine(
     except RuntimeError as error:
         yield Observation(trial, "fail", str(error))
     if endpoint.replaced:
-        late = f"{endpoint.replaced} replies were late and the connection was made anew; raise synth.timeout_s"
+        late = "1 reply was" if endpoint.replaced == 1 else f"{endpoint.replaced} replies were"
+        late += " late and the connection was made anew; raise synth.timeout_s"
         yield Observation("late replies", "warn", late)
 
 
@@ -108,11 +107,8 @@ def _pause(level: Level) -> Observation:
 
 def _camera(level: Level) -> Observation:
     drift = level.measure_drift()
-    off = ", ".join(f"{value:g}" for value in drift.round(2))
-    left = np.abs(level.measure_drift() - drift).max()
-    if left > 0.5:
-        return Observation("camera", "fail", f"camera 0 does not stay where it is put (off by {off} cm, then {left:g})")
     if drift.any():
+        off = ", ".join(f"{value:g}" for value in drift.round(2))
         return Observation("camera", "ok", f"camera 0 is {off} cm (x, y, z) from where it is put; this is corrected")
     return Observation("camera", "ok", "camera 0 is where it is put")
 

@@ -34,6 +34,8 @@ _color = re.compile(r"\(R=(\d+),G=(\d+),B=(\d+),A=\d+\)")
 _levels = sorted({color[2] for color in palette()})
 _tolerance = 3
 """A pixel belongs to a level if it is so near, as the cropper's rule has it."""
+_STEP_CM = (10.0, 10.0, 20.0)
+"""So far camera 0 is moved to see whether it goes."""
 _seen_px = 50
 _tries = 6
 
@@ -240,11 +242,21 @@ class Level:
 
         Returns:
             [3] x, y, z in centimetres of Unreal's frame.
+
+        Raises:
+            RuntimeError: camera 0 does not go where it is put, even with that corrected.
         """
-        put = self._location()
-        self._put(put)
-        drift = self._location() - put
-        self._put(put - drift)
+        before = self._location()
+        goal = before + _STEP_CM
+        drift = self._put(goal) - goal
+        missed = self._put(goal - drift) - goal
+        self._put(before - drift)
+        if np.abs(missed).max() > 0.5:
+            off = ", ".join(f"{value:g}" for value in missed.round(2))
+            raise RuntimeError(
+                f"camera 0 does not go where it is put: it is {off} cm (x, y, z) away; does its pawn fall, or does "
+                "something hold it? Give the level a spectator pawn that flies"
+            )
         return drift if np.abs(drift).max() > 0.05 else np.zeros(3)
 
     def pause(self) -> None:
@@ -291,9 +303,11 @@ class Level:
         (reply,) = as_texts(self._endpoint.request("vget /camera/0/location"))
         return _numbers(reply, 3)
 
-    def _put(self, location_cm: np.ndarray) -> None:
+    def _put(self, location_cm: np.ndarray) -> np.ndarray:
+        """Moves camera 0; returns where it says it is."""
         self._endpoint.request("vset /camera/0/location {:.4f} {:.4f} {:.4f}".format(*location_cm))
         time.sleep(self._settle_s)
+        return self._location()
 
     def _measure(self, names: Sequence[str], own: Sequence[Color | None]) -> tuple[dict[int, int], bool]:
         """Paints somebody in view with every level; returns what is shown, and whether their own colour was."""
@@ -314,6 +328,11 @@ class Level:
                     return self._sweep(name, seen), works
                 finally:
                     self.resume()
+        if dark.any() and (dark == dark[0, 0]).all():
+            raise RuntimeError(
+                "the mask has one colour all over, ({}, {}, {}), whatever is set; turn off exposure, bloom and "
+                "post-processing volumes of the level, or use another plug-in".format(*dark[0, 0])
+            )
         raise RuntimeError(
             "people do not appear in the mask, even after their colours were set: the plug-in annotates only what was "
             "there when the level began, or walls hide everybody; use the plug-in of UE 4.24 that the authors ship"
