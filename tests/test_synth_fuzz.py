@@ -113,12 +113,10 @@ def check_command(running: SimpleNamespace, command: str) -> None:
         assert receive_message(sock) == b"18:next"
 
 
-@QUICK
-@given(raw=FRAMES)
-def test_random_bytes_never_stop_the_server(raw: bytes) -> None:
-    with running_simulator() as running:
-        check_bytes(running, raw)
-        require_alive(running.server)
+@pytest.mark.parametrize("effort", [QUICK, pytest.param(LONG, marks=pytest.mark.check)], ids=["some", "many"])
+def test_random_bytes_never_stop_the_server(running: SimpleNamespace, effort: settings) -> None:
+    effort(given(raw=FRAMES)(lambda raw: check_bytes(running, raw)))()
+    require_alive(running.server)
 
 
 @pytest.mark.parametrize("size", [0, MAX_REQUEST_BYTES + 1, 2**28, 2**28 + 1, 2**31, 2**32 - 1])
@@ -129,40 +127,9 @@ def test_a_size_that_cannot_be_is_refused_without_waiting_for_it(running: Simple
     require_alive(running.server)
 
 
-def test_any_command_gets_one_reply() -> None:
-    with running_simulator() as running:
-
-        @QUICK
-        @given(command=COMMANDS)
-        def check(command: str) -> None:
-            check_command(running, command)
-
-        check()
-
-
-@pytest.mark.check
-def test_any_command_gets_one_reply_many_times() -> None:
-    with running_simulator() as running:
-
-        @LONG
-        @given(command=COMMANDS)
-        def check(command: str) -> None:
-            check_command(running, command)
-
-        check()
-
-
-@pytest.mark.check
-def test_random_bytes_never_stop_the_server_many_times() -> None:
-    with running_simulator() as running:
-
-        @LONG
-        @given(raw=FRAMES)
-        def check(raw: bytes) -> None:
-            check_bytes(running, raw)
-
-        check()
-        require_alive(running.server)
+@pytest.mark.parametrize("effort", [QUICK, pytest.param(LONG, marks=pytest.mark.check)], ids=["some", "many"])
+def test_any_command_gets_one_reply(running: SimpleNamespace, effort: settings) -> None:
+    effort(given(command=COMMANDS)(lambda command: check_command(running, command)))()
 
 
 def cycles(running: SimpleNamespace, count: int) -> None:
@@ -181,8 +148,7 @@ def holdings() -> tuple[int, int]:
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.check)])
-def test_connecting_and_dropping_leaks_nothing(running: SimpleNamespace, count: int) -> None:
+def test_a_thousand_connections_that_drop_leak_nothing(running: SimpleNamespace) -> None:
     logging.disable()  # pytest keeps every record, which would count as memory of the server
     cycles(running, 20)
     require_alive(running.server)
@@ -190,7 +156,7 @@ def test_connecting_and_dropping_leaks_nothing(running: SimpleNamespace, count: 
     tracemalloc.start()
     try:
         before, held = tracemalloc.get_traced_memory()[0], holdings()
-        cycles(running, count)
+        cycles(running, 1000)
         require_alive(running.server)
         deadline_s = time.monotonic() + 5
         while holdings() > held and time.monotonic() < deadline_s:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from stand_in import make_stand_in
 
 from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.endpoint import Endpoint, decode_image
+from unrealperson.synth.protocol import Server
 from unrealperson.synth.scenes import make_scene
+from unrealperson.synth.simulator import Simulator
 from unrealperson.synth.view import View
 from unrealperson.synth.world import World
 
@@ -161,6 +167,44 @@ def test_resize(renderer, world):
     assert renderer.render(world, VIEW, "object_mask").shape == (240, 320, 3)
     with pytest.raises(ValueError, match="8192"):
         renderer.resize(0, 100)
+
+
+def test_images_cost_a_tenth_more_on_the_wire_at_most(renderer, world, monkeypatch):
+    """CPU seconds of server and official client beyond those of rendering: two images of an instant, 640x480."""
+    pytest.importorskip("unrealcv", reason="needs unrealcv: pip install 'unrealperson[synth]'")
+    world.spawn(11)
+    renderer.resize(640, 480)
+    render, render_s, shares = renderer.render, [], {"bmp": [], "npy": []}
+
+    def timed(*arguments):
+        start_s = time.process_time()
+        image = render(*arguments)
+        render_s.append(time.process_time() - start_s)
+        return image
+
+    def talk():
+        try:
+            with Endpoint(("127.0.0.1", server.port), timeout_s=60.0) as endpoint:
+                for form in (*shares, *shares):
+                    endpoint.request("vrun ce Resume", "vrun ce Pause")
+                    render_s.clear()
+                    start_s = time.process_time()
+                    replies = endpoint.request(f"vget /camera/0/lit {form}", f"vget /camera/0/object_mask {form}")
+                    images = [decode_image(each) if form == "bmp" else np.load(io.BytesIO(each)) for each in replies]
+                    shares[form].append((time.process_time() - start_s) / sum(render_s) - 1.0)
+                    assert {image.shape[:2] for image in images} == {(480, 640)}
+        finally:
+            server.stop()
+
+    monkeypatch.setattr(renderer, "render", timed)
+    simulator = Simulator(world, renderer, views=[VIEW], width=640, height=480, people=1, interval_s=1.0)
+    with Server(simulator.run) as server:
+        thread = threading.Thread(target=talk)
+        thread.start()
+        server.serve()
+        thread.join()
+    renderer.resize(320, 240)
+    assert all(len(each) == 2 and min(each) <= 0.10 for each in shares.values()), shares
 
 
 def test_bad_supersample():

@@ -148,7 +148,9 @@ def encode_image(image: np.ndarray, form: str) -> bytes:
         ValueError: unknown form, or a float image that is not npy.
     """
     if image.dtype == np.uint8:
-        image = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+        opaque = np.full((*image.shape[:2], 4), 255, np.uint8)
+        opaque[..., :3] = image[..., ::-1] if form == "bmp" else image
+        image = opaque
     elif form != "npy":
         raise ValueError(f"only npy holds {image.dtype} values, got {form}")
     stream = io.BytesIO()
@@ -161,7 +163,7 @@ def encode_image(image: np.ndarray, form: str) -> bytes:
         size = 4 * width * height
         stream.write(struct.pack("<2sIHHI", b"BM", 54 + size, 0, 0, 54))
         stream.write(struct.pack("<IiiHHIIiiII", 40, width, -height, 1, 32, 0, size, 0, 0, 0, 0))
-        stream.write(image[..., [2, 1, 0, 3]].tobytes())
+        stream.write(image.data)
     else:
         raise ValueError(f"form must be png, bmp or npy, got {form!r}")
     return stream.getvalue()
