@@ -127,7 +127,7 @@ def test_capture_looks_from_recorded_poses(tmp_path: Path, monkeypatch: pytest.M
     with running_simulator() as running:
         config = SynthConfig(
             endpoint=f"127.0.0.1:{running.server.port}", camera_poses=str(tmp_path / "cameras.json"),
-            instants=1, lights=1, interval_s=0.01, sensor=False,
+            instants=1, lights=1, interval_s=0.01, sensor=False, width=160, height=120,
         )  # fmt: skip
         frames = list(capture(config, Shard(scene=1, version=1, batch=0, first=0, count=3)))
     assert [frame.view for frame in frames] == VIEWS

@@ -185,9 +185,9 @@ def nobody() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def plugin(*, taken: bool = False, unix: bool = False, **faults: Any) -> Iterator[str]:
+def plugin(*, taken: bool = False, unix: bool = False, width: int = 160, **faults: Any) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(running_simulator(twist=Plugin(**faults), unix=unix))
+        running = stack.enter_context(running_simulator(twist=Plugin(**faults), unix=unix, width=width))
         if taken:
             stack.enter_context(Endpoint(running.address, timeout_s=5.0))
         yield "{}:{}".format(*running.address)
@@ -203,6 +203,9 @@ MISBEHAVIOURS: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] =
     "another program listens there": partial(listening, lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
     "serves its Unix socket by now": partial(plugin, unix=True),
     "does not list its commands": partial(plugin, replies={"vget /unrealcv/commands": "error Can not find a handler"}),
+    "cannot set the image size": partial(
+        plugin, width=200, replies={"v[gs]et /camera/0/size.*": "error Can not find a handler"}
+    ),
     "a reply is late": partial(plugin, late="vget /camera/0/location", late_s=0.7),
     "answers nothing any more": partial(plugin, late="vget /camera/0/location", late_s=1.4),
     "the reply to an event is late": partial(plugin, late="vrun ce AddActor", late_s=0.7),
@@ -240,7 +243,8 @@ def capture_says(address: str, people: int, timeout_s: float) -> str:
     logger = logging.getLogger("unrealperson")
     logger.addHandler(handler)
     config = SynthConfig(
-        endpoint=address, cameras=2, instants=2, lights=1, interval_s=0.01, timeout_s=timeout_s, sensor=False
+        endpoint=address, timeout_s=timeout_s,
+        cameras=2, instants=2, lights=1, interval_s=0.01, sensor=False, width=160, height=120,
     )  # fmt: skip
     try:
         for frame in capture(config, Shard(scene=1, version=1, batch=0, first=0, count=people)):
@@ -321,7 +325,7 @@ def test_capture_drives_a_plugin_that_misbehaves(curve: np.ndarray | None, monke
     with running_simulator(twist=plugin) as running:
         config = SynthConfig(
             endpoint=f"127.0.0.1:{running.server.port}",
-            cameras=2, instants=2, lights=1, interval_s=0.01, timeout_s=0.6, sensor=False,
+            cameras=2, instants=2, lights=1, interval_s=0.01, timeout_s=0.6, sensor=False, width=160, height=120,
         )  # fmt: skip
         frames = list(capture(config, SHARD))
     assert len(frames) == 4 and not plugin.late

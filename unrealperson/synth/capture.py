@@ -230,6 +230,8 @@ def drive(
         RuntimeError: the endpoint dies, refuses a command or is late.
     """
     level = Level(endpoint) if config.endpoint else None
+    if level:
+        level.resize(config.width, config.height)
     views = views_of(config, shard.scene)
     sensors = camera_sensors(shard.scene, len(views), config.seed)
     lights = config.lights or usual(shard.scene).lights

@@ -84,10 +84,13 @@ def _requests(endpoint: Endpoint) -> Observation:
 
 
 def _plugin(endpoint: Endpoint) -> Observation:
-    version, commands = as_texts(endpoint.attempt("vget /unrealcv/version", "vget /unrealcv/commands"))
+    asked = ("vget /unrealcv/version", "vget /unrealcv/commands", "vget /camera/0/size")
+    version, commands, size = as_texts(endpoint.attempt(*asked))
     said = "version unknown" if version.startswith("error") else f"version {version}"
     if commands.startswith("error"):
         said += "; it does not list its commands, as no public plug-in does"
+    if size.startswith("error"):
+        said += "; the image size comes from its unrealcv.ini alone, as in the authors' build for UE 4.24"
     return Observation("plug-in", "ok", said)
 
 

@@ -89,7 +89,8 @@ def write_poses(path: Path, views: Sequence[View]) -> None:
                 "fov_deg": view.fov_deg,
             }
         )
-    write_text(path, json.dumps({"cameras": cameras}, indent=1) + "\n")
+    lines = ",\n".join(f"  {json.dumps(camera)}" for camera in cameras)
+    write_text(path, f'{{"cameras": [\n{lines}\n]}}\n')
 
 
 def record_pose(endpoint: Endpoint) -> View:

@@ -142,6 +142,23 @@ class Level:
             _logger.warning("AddActor made %d people, %d are expected", len(names), expected)
         return self.color(names)
 
+    def resize(self, width: int, height: int) -> None:
+        """Sets the image size; where the plug-in cannot, its images keep their own, which is only warned about.
+
+        Args:
+            width: in pixels.
+            height: in pixels.
+        """
+        (reply,) = as_texts(self._endpoint.attempt(f"vset /camera/0/size {width} {height}"))
+        if reply.startswith("error"):
+            found = self.images("object_mask")[0].shape
+            if found[:2] != (height, width):
+                _logger.warning(
+                    "the plug-in cannot set the image size: images are %d x %d instead of %d x %d; "
+                    "set Width and Height in its unrealcv.ini",
+                    found[1], found[0], width, height,
+                )  # fmt: skip
+
     def spawn(self) -> list[str]:
         """Removes everyone, fires AddActor and waits until no more people appear.
 
