@@ -267,7 +267,7 @@ def test_a_changed_configuration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_start_that_failed_does_not_bind_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"synth\.endpoint must be host:port"):
+    with pytest.raises(ValueError, match=r"an endpoint is host:port"):
         synthesize(settings(endpoint="localhost"), tmp_path)
     monkeypatch.setattr(module, "capture", fake_capture)
     synthesize(settings(), tmp_path)
