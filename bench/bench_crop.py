@@ -10,7 +10,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from unrealperson.config import CropConfig
-from unrealperson.crop import crop_frame, measure_people
+from unrealperson.crop import crop_frame
+from unrealperson.data.masks import measure_people
 
 FRAMES = {
     "640x480-30people-9visible": (640, 480, 30, 9),

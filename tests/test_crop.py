@@ -18,7 +18,7 @@ from PIL import Image
 
 from unrealperson import compiled
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
-from unrealperson.crop import REASONS, Crop, crop_folder, crop_frame, measure_people, write_crops
+from unrealperson.crop import REASONS, Crop, crop_folder, crop_frame, write_crops
 from unrealperson.data.manifest import Manifest
 from unrealperson.schema import LabelledFrame
 
@@ -116,7 +116,7 @@ def slow_visible(
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[np.ndarray, dict[int, tuple[int, int, int]], CropConfig]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    width, height = draw(st.integers(1, 40)), draw(st.integers(1, 30))
+    width, height = draw(st.integers(1, 30)), draw(st.integers(1, 24))
     # Few levels close to each other: pixels within the tolerance of several people, and of none.
     levels = draw(st.sampled_from([[0, 3, 5, 250, 255], [12, 15, 16, 17, 31, 33], list(range(0, 256, 9))]))
     people = draw(st.integers(0, 12))
@@ -226,35 +226,6 @@ def test_small_area_needs_another_threshold() -> None:
     assert crop_frame(noise(mask), mask, {3: RED}, rules, stream)[1] == {"small_area": 1}
 
 
-@pytest.mark.parametrize(("shift", "inside"), [(0, True), (3, True), (-3, True), (4, False), (-4, False)])
-@pytest.mark.parametrize("channel", [0, 1, 2])
-def test_tolerance_holds_for_each_channel(shift: int, inside: bool, channel: int) -> None:
-    color = list(RED)
-    color[channel] += shift
-    mask = paint(40, 30, (tuple(color), (10, 10, 20, 20)))
-    assert measure_people(mask, np.array([RED], np.uint8), tolerance=3)[0, 0] == (100 if inside else 0)
-
-
-def test_pixel_between_two_colors_counts_for_both() -> None:
-    mask = paint(20, 10, ((100, 100, 100), (2, 3, 8, 7)))
-    colors = np.array([(97, 100, 100), (103, 100, 100), (104, 100, 100)], np.uint8)
-    assert measure_people(mask, colors, tolerance=3).tolist()[:2] == [[24, 2, 3, 7, 6]] * 2
-    assert measure_people(mask, colors, tolerance=3)[2, 0] == 0
-
-
-def test_a_thousand_colors_in_noise_match_numpy() -> None:
-    rng = np.random.default_rng(5)
-    mask = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    colors = rng.integers(0, 256, (1000, 3), dtype=np.uint8)
-    near = (np.abs(mask[None].astype(int) - colors[:, None, None]) <= 7).all(-1)
-    result = measure_people(mask, colors, tolerance=7)
-    np.testing.assert_array_equal(result[:, 0], near.sum((1, 2)))
-    for row, hit in zip(result, near, strict=True):
-        if row[0]:
-            y, x = np.nonzero(hit)
-            assert row[1:].tolist() == [x.min(), y.min(), x.max(), y.max()]
-
-
 def test_crop_does_not_depend_on_who_else_is_there() -> None:
     mask = paint(320, 240, (RED, (60, 40, 110, 200)), (GREEN, (200, 60, 250, 210)))
     both, _ = crop_frame(noise(mask), mask, {9: RED, 4: GREEN}, CropConfig(), stream)
@@ -317,19 +288,6 @@ def test_alpha_and_strides_change_nothing() -> None:
 def test_bad_frames(image: np.ndarray, mask: np.ndarray, colors: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         crop_frame(image, mask, colors, CropConfig(), stream)
-
-
-@pytest.mark.parametrize(
-    ("colors", "tolerance", "message"),
-    [
-        (np.zeros((2, 3)), 3, "colors must be uint8 .* got float64"),
-        (np.zeros((2, 4), np.uint8), 3, r"colors must be uint8 \[n, 3\], got uint8 \[2, 4\]"),
-        (np.zeros((2, 3), np.uint8), 8, "tolerance must lie in 0 ... 7, got 8"),
-    ],
-)
-def test_bad_colors(colors: np.ndarray, tolerance: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        measure_people(np.zeros((4, 5, 3), np.uint8), colors, tolerance=tolerance)
 
 
 def test_empty_frames() -> None:

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unrealperson.compiled import compiled
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
 from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.masks import check_image, measure_people, own_pixels
 from unrealperson.data.rle import encode_mask
 from unrealperson.log import get_logger, track
 from unrealperson.schema import LabelledFrame, camera_key, person_key
@@ -34,11 +34,6 @@ REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_visibility"
 
 FREE_KEYS = ("workers", "timeout_s")
 """Keys of [synth] that do not change the output."""
-
-# Colours within a tolerance of at most 7 of a person's span at most two cells of 16 per channel, so a
-# person is listed in at most 8 of the 16**3 cells and a pixel is compared with one cell's people only.
-_CELL_BITS = 4
-_CELLS = 1 << (3 * (8 - _CELL_BITS))
 
 
 @dataclass(frozen=True)
@@ -63,39 +58,6 @@ class Crop:
     fill: float
     tight: tuple[int, int, int, int]
     visibility: float | None = None
-
-
-def measure_people(
-    mask: np.ndarray,  # [H, W, 3] or [H, W, 4] uint8
-    colors: np.ndarray,  # [n, 3] uint8
-    *,
-    tolerance: int = 3,
-) -> np.ndarray:
-    """Counts the pixels of many mask colours and finds their extents in one pass.
-
-    A pixel within the tolerance of several colours counts for each of them, as in the original.
-
-    Args:
-        mask: [H, W, 3] or [H, W, 4] uint8 instance mask; alpha is ignored.
-        colors: [n, 3] uint8 mask colour of each person.
-        tolerance: greatest difference per channel, 0 ... 7.
-
-    Returns:
-        [n, 5] int64: pixels, then left, top, right, bottom of the outermost pixels (inclusive). Where pixels
-        is 0 the extents mean nothing.
-
-    Raises:
-        ValueError: wrong shape, type or range.
-    """
-    mask = _three_channels(mask, "mask")
-    if colors.ndim != 2 or colors.shape[1] != 3 or colors.dtype != np.uint8:
-        raise ValueError(f"colors must be uint8 [n, 3], got {colors.dtype} {list(colors.shape)}")
-    if not 0 <= tolerance <= 7:
-        raise ValueError(f"tolerance must lie in 0 ... 7, got {tolerance}")
-    # Read-only, contiguous views: one compiled version serves every caller.
-    mask, colors = mask.view(), np.ascontiguousarray(colors).view()
-    mask.flags.writeable = colors.flags.writeable = False
-    return _measure(mask, colors, tolerance)
 
 
 def crop_frame(
@@ -133,8 +95,9 @@ def crop_frame(
 
     Source: section 3.3 of the paper; toolkit/postprocess.py of the authors' code.
     """
-    image, mask = _three_channels(image, "image"), _three_channels(mask, "mask")
-    if image.shape != mask.shape:
+    check_image(image, "image")
+    check_image(mask, "mask")
+    if image.shape[:2] != mask.shape[:2]:
         raise ValueError(f"image and mask must have one size, got {_size(image)} and {_size(mask)} (W x H)")
     people = sorted(colors)
     table = np.array([colors[person] for person in people], dtype=np.int64).reshape(-1, 3)
@@ -142,9 +105,11 @@ def crop_frame(
         raise ValueError(f"colors must lie in 0 ... 255, got {table.min()} ... {table.max()}")
     measured = measure_people(mask, table.astype(np.uint8), tolerance=rules.tolerance)
     crops: list[Crop] = []
-    rejected: Counter[str] = Counter()
-    for person, (pixels, *extents) in zip(people, measured.tolist(), strict=True):
-        crop = _apply_rules(image, person, pixels, extents, rules, rng, truth.get(person, {}))
+    visible = np.flatnonzero(measured[:, 0]).tolist()
+    rejected = Counter({"not_visible": len(people) - len(visible)} if len(visible) < len(people) else ())
+    for order in visible:
+        person = people[order]
+        crop = _apply_rules(image, person, measured[order].tolist(), rules, rng, truth.get(person, {}))
         if isinstance(crop, Crop):
             crops.append(crop)
         else:
@@ -223,8 +188,7 @@ def _describe(crop: Crop, frame: LabelledFrame, tolerance: int) -> dict[str, Any
     """Columns of one crop that the image and the truth give."""
     left, top, right, bottom = crop.box
     truth = frame.people.get(crop.person, {})
-    part = frame.mask[top:bottom, left:right, :3].astype(np.int16)
-    own = np.all(np.abs(part - np.array(frame.colors[crop.person], np.int16)) <= tolerance, axis=2)
+    own = own_pixels(frame.mask[top:bottom, left:right], frame.colors[crop.person], tolerance=tolerance)
     keypoints = None
     if "keypoints" in truth:
         points = [(x - left, y - top, seen) for x, y, seen in truth["keypoints"]]
@@ -244,7 +208,7 @@ def _describe(crop: Crop, frame: LabelledFrame, tolerance: int) -> dict[str, Any
         "visibility": crop.visibility,
         "fill": crop.fill,
         "keypoints": keypoints,
-        "mask": encode_mask(np.asarray(own)),
+        "mask": encode_mask(own),
         "attributes": _json(frame.attributes.get(crop.person)),
         "yaw_deg": truth.get("yaw_deg"),
         "heading_deg": truth.get("heading_deg"),
@@ -338,18 +302,15 @@ def log_counts(report: Mapping[str, Any]) -> None:
 def _apply_rules(
     image: np.ndarray,
     person: int,
-    pixels: int,
-    extents: list[int],
+    measured: list[int],
     rules: CropConfig,
     rng: Callable[[int], np.random.Generator],
     truth: Mapping[str, Any],
 ) -> Crop | str:
-    if pixels == 0:
-        return "not_visible"
+    pixels, left, top, right, bottom = measured
     if pixels <= rules.min_pixels:
         return "few_pixels"
     height, width = image.shape[:2]
-    left, top, right, bottom = extents
     tight = (left, top, right + 1, bottom + 1)
     # The original takes the last pixel for the end of the box, in the frame as well.
     last = 0 if rules.rules == "compat" else 1
@@ -375,78 +336,8 @@ def _apply_rules(
     elif "keypoints" in truth and sum(seen == 2 for *_, seen in truth["keypoints"]) < rules.min_keypoints:
         return "few_keypoints"
     box = (left, top, right, bottom)
-    return Crop(person, box, image[top:bottom, left:right].copy(), pixels, fill, tight, visibility)
-
-
-def _three_channels(image: np.ndarray, name: str) -> np.ndarray:
-    if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype != np.uint8:
-        raise ValueError(f"{name} must be uint8 [H, W, 3] or [H, W, 4], got {image.dtype} {list(image.shape)}")
-    return np.ascontiguousarray(image[:, :, :3])
+    return Crop(person, box, image[top:bottom, left:right, :3].copy(), pixels, fill, tight, visibility)
 
 
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"
-
-
-@compiled
-def _measure(mask, colors, tolerance):  # uint8 [H, W, 3], uint8 [n, 3], int -> int64 [n, 5]
-    height, width = mask.shape[0], mask.shape[1]
-    start, listed = _list_by_cell(colors, tolerance)
-    result = np.zeros((len(colors), 5), np.int64)
-    for y in range(height):
-        x = 0
-        while x < width:
-            first = x
-            r, g, b = mask[y, x, 0], mask[y, x, 1], mask[y, x, 2]
-            x += 1
-            while x < width and mask[y, x, 0] == r and mask[y, x, 1] == g and mask[y, x, 2] == b:
-                x += 1
-            cell = _cell(r, g, b)
-            for entry in range(start[cell], start[cell + 1]):
-                person = listed[entry]
-                if (
-                    abs(np.int64(r) - colors[person, 0]) <= tolerance
-                    and abs(np.int64(g) - colors[person, 1]) <= tolerance
-                    and abs(np.int64(b) - colors[person, 2]) <= tolerance
-                ):
-                    row = result[person]
-                    if row[0] == 0:
-                        row[1], row[2], row[3] = first, y, x - 1
-                    row[0] += x - first
-                    row[1] = min(row[1], first)
-                    row[3] = max(row[3], x - 1)
-                    row[4] = y
-    return result
-
-
-@compiled
-def _list_by_cell(colors, tolerance):  # people of cell c: listed[start[c]:start[c + 1]]
-    start = np.zeros(_CELLS + 1, np.int32)
-    listed = np.empty(8 * len(colors), np.int32)
-    for fill in (False, True):
-        for person in range(len(colors)):
-            low = [max(np.int64(channel) - tolerance, 0) >> _CELL_BITS for channel in colors[person]]
-            high = [min(np.int64(channel) + tolerance, 255) >> _CELL_BITS for channel in colors[person]]
-            for r in range(low[0], high[0] + 1):
-                for g in range(low[1], high[1] + 1):
-                    for b in range(low[2], high[2] + 1):
-                        cell = (r << (2 * (8 - _CELL_BITS))) | (g << (8 - _CELL_BITS)) | b
-                        if fill:
-                            start[cell] -= 1
-                            listed[start[cell]] = person
-                        else:
-                            start[cell] += 1
-        if not fill:
-            for cell in range(_CELLS):
-                start[cell + 1] += start[cell]
-    return start, listed
-
-
-@compiled
-def _cell(r, g, b):
-    width = 8 - _CELL_BITS
-    return (
-        ((np.int64(r) >> _CELL_BITS) << (2 * width))
-        | ((np.int64(g) >> _CELL_BITS) << width)
-        | (np.int64(b) >> _CELL_BITS)
-    )

@@ -10,14 +10,13 @@ import numpy as np
 
 from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.masks import own_pixels
 from unrealperson.data.rle import decode_mask, encode_mask
 from unrealperson.log import get_logger
 from unrealperson.schema import camera_key, person_key
 
 _logger = get_logger(__name__)
 FRAMES = "frames"
-TOLERANCE = 3
-"""A pixel of a mask belongs to a person if each channel is within this of the person's colour."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _from_frame(path: Path) -> SeenFrame:
             seen.sightings.append(_sighting(name, -1, own, None, None, None))
     people = []
     for person, color in sorted(frame.colors.items()):
-        own = np.asarray((np.abs(frame.mask.astype(np.int16) - np.array(color, np.int16)) <= TOLERANCE).all(axis=2))
+        own = own_pixels(frame.mask, color)
         if own.any():
             truth = frame.people.get(person, {})
             unoccluded = truth.get("unoccluded_pixels")

@@ -16,7 +16,8 @@ from PIL import Image
 
 from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
-from unrealperson.data.sightings import FRAMES, TOLERANCE, SeenFrame, Sighting, seen_frames
+from unrealperson.data.masks import own_pixels
+from unrealperson.data.sightings import FRAMES, SeenFrame, Sighting, seen_frames
 from unrealperson.data.sources import load_image
 from unrealperson.data.subsets import draw_queries, place_image
 from unrealperson.data.tracklets import Filled, Tracklet, fill_gaps, find_tracklets
@@ -154,16 +155,15 @@ def _place_tracklet(
     sources: dict[int, Path | Filled] = {int(manifest.frame[row]): manifest.image_path(row) for row in tracklet.rows}
     person = int(manifest.column("person")[tracklet.rows[0]])
 
-    def own_pixels(number: int) -> np.ndarray | None:
+    def seen_pixels(number: int) -> np.ndarray | None:
         path = kept_frames.get((tracklet.camid, number))
         if path is None:
             return None
         frame = read_frame(path)
-        color = np.array(frame.colors.get(person, (-9, -9, -9)), np.int16)
-        return np.asarray(np.all(np.abs(frame.mask.astype(np.int16) - color) <= TOLERANCE, axis=2))
+        return own_pixels(frame.mask, frame.colors[person]) if person in frame.colors else None
 
     if kept_frames:
-        sources |= {filled.frame: filled for filled in fill_gaps(manifest, tracklet, own_pixels)}
+        sources |= {filled.frame: filled for filled in fill_gaps(manifest, tracklet, seen_pixels)}
     names = []
     for number, (frame, source) in enumerate(sorted(sources.items()), 1):
         suffix = source.suffix if isinstance(source, Path) else ".jpg"
