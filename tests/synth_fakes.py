@@ -105,6 +105,8 @@ class FakeWorld:
 class FakeRenderer:
     """Draws each actor's bounding rectangle, the farthest first."""
 
+    driver = "rectangles, 1.0"
+
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.renders = 0

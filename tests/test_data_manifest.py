@@ -46,7 +46,7 @@ def test_columns_are_the_format() -> None:
         == (
             "path pid camid scene version person camera frame time_s left top right bottom width height pixels fill "
             "light yaw_deg distance_m split seed sha256 tight_box full_box unoccluded_pixels visibility keypoints mask "
-            "attributes heading_deg speed_mps position_m hours camera_pose frame_width frame_height recipe"
+            "attributes heading_deg speed_mps position_m hours camera_pose frame_width frame_height recipe made_on"
         ).split()
     )
     assert [str(COLUMNS.field(name).type) for name in ("path", "pid", "camid", "frame", "time_s", "left", "fill")] == [
@@ -240,7 +240,7 @@ def test_bad_tables(manifest: Manifest, tmp_path: Path) -> None:
     ("metadata", "message"),
     [
         (None, "is a Parquet file but no unrealperson manifest"),
-        ({"unrealperson.format_version": "3"}, "has format version 3; this release reads version 2: install a newer"),
+        ({"unrealperson.format_version": "4"}, "has format version 4; this release reads version 3: install a newer"),
         ({"unrealperson.format_version": "0"}, "has format version 0; .*: make the data set again"),
         ({"unrealperson.format_version": "x"}, "has format version x; .*: make the data set again"),
     ],
@@ -274,9 +274,10 @@ def test_empty_manifest(tmp_path: Path) -> None:
     assert again.summary() == "0 images, 0 identities, 0 cameras"
 
 
-def test_first_format_is_still_read(manifest: Manifest, tmp_path: Path) -> None:
-    old = manifest.table.select(COLUMNS.names[: COLUMNS.names.index("sha256") + 1])
-    pq.write_table(old.replace_schema_metadata({"unrealperson.format_version": "1"}), tmp_path / FILE_NAME)
+@pytest.mark.parametrize(("version", "last"), [("1", "sha256"), ("2", "recipe")])
+def test_earlier_formats_are_still_read(manifest: Manifest, tmp_path: Path, version: str, last: str) -> None:
+    old = manifest.table.select(COLUMNS.names[: COLUMNS.names.index(last) + 1])
+    pq.write_table(old.replace_schema_metadata({"unrealperson.format_version": version}), tmp_path / FILE_NAME)
     again = Manifest.read(tmp_path)
     assert again.table == manifest.table
     assert again.column("mask").tolist() == [""] * 6 and again.column("keypoints").tolist() == [None] * 6
@@ -296,6 +297,7 @@ KNOWN: dict[str, Any] = {
     "hours": "night",
     "camera_pose": '{"focal_px": 320.0}',
     "recipe": "{}",
+    "made_on": '{"pillow": "13.0.0"}',
 }
 
 

@@ -93,9 +93,13 @@ def test_scenes_are_checked(wrong: dict, message: str) -> None:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "capture", fake_capture)
+def no_portraits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_portray", lambda config, out: None)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, no_portraits: None) -> None:
+    monkeypatch.setattr(module, "capture", fake_capture)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -169,6 +173,7 @@ def test_enlargement_differs_between_people_cameras_and_frames_but_not_between_r
     assert synthesize(other, tmp_path / "other").sha256() != one.sha256()
 
 
+@pytest.mark.usefixtures("no_portraits")
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
 
@@ -229,6 +234,7 @@ def test_who_walks_through_several_scenes_is_kept_until_the_last(
     assert sorted(turns[:2]) == [(1, 0), (1, 2)]
 
 
+@pytest.mark.usefixtures("no_portraits")
 @pytest.mark.parametrize("moved", [1, 5, 100])
 def test_a_merge_that_was_cut_off_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
     monkeypatch.setattr(module, "capture", fake_capture)
@@ -266,6 +272,7 @@ def test_a_changed_configuration_is_refused(tmp_path: Path) -> None:
         synthesize(settings(), tmp_path)
 
 
+@pytest.mark.usefixtures("no_portraits")
 def test_a_start_that_failed_does_not_bind_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"an endpoint is host:port"):
         synthesize(settings(endpoint="localhost"), tmp_path)
@@ -281,6 +288,7 @@ def test_own_pictures_are_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["me.jpg"]
 
 
+@pytest.mark.usefixtures("no_portraits")
 def test_a_set_without_crops_is_said_to_be_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,11 +300,10 @@ def test_a_set_without_crops_is_said_to_be_one(
 
 @pytest.mark.usefixtures("fake")
 def test_lost_crops_and_a_second_process_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_merge", lambda *arguments, **named: None)
-    monkeypatch.setattr(module.shutil, "rmtree", lambda *arguments, **named: None)
-    with pytest.raises(FileNotFoundError):
+    with monkeypatch.context() as patch, pytest.raises(FileNotFoundError):
+        patch.setattr(module, "_merge", lambda *arguments, **named: None)
+        patch.setattr(module.shutil, "rmtree", lambda *arguments, **named: None)
         synthesize(settings(), tmp_path)
-    monkeypatch.undo()
     next((tmp_path / "shards" / "v1.1_00001").rglob("*.jpg")).unlink()
     with pytest.raises(RuntimeError, match=r"1 crops are gone from .*, the first is unreal_v1.1/images/0002_c001"):
         synthesize(settings(), tmp_path)
@@ -327,13 +334,15 @@ def test_all_frames_are_kept_on_demand(tmp_path: Path) -> None:
 def test_kept_frames_of_several_scenes_lie_apart(tmp_path: Path) -> None:
     config = settings(keep_frames=True, cameras=1, scenes=(1, 2), people=2, test_people=1)
     manifest = synthesize(config, tmp_path)
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["v1.1", "v2.1"]
+    for folder in ("frames", "samples"):
+        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == ["v1.1", "v2.1"]
+    assert len(list((tmp_path / "samples").rglob("*_mask.png"))) == 2, "no scene overwrites another's sample"
     assert len(list_frames(tmp_path / "frames")) == 4
     again = crop_folder(tmp_path / "frames", tmp_path / "again", config.crop)
     assert sorted(again.path) == sorted(manifest.path)
 
 
-def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
+def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("panda3d", "unrealcv", "anny"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"synthesis needs {name}: pip install 'unrealperson[synth]'")
@@ -342,6 +351,8 @@ def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
     )
     crop = CropConfig(min_pixels=60, border=1, min_area=60)
     one = synthesize(Config(synth=synth, crop=crop), tmp_path / "one")
+    assert json.loads(one.column("made_on")[0])["driver"] and (tmp_path / "one" / "people.jpg").is_file()
+    monkeypatch.setattr(module, "_portray", lambda config, out: None)
     two = synthesize(Config(synth=dataclasses.replace(synth, workers=2), crop=crop), tmp_path / "two")
     assert len(one) >= 3 and one.sha256() == two.sha256()
     assert files(tmp_path / "one" / "unreal_v1.1") == files(tmp_path / "two" / "unreal_v1.1")
@@ -367,7 +378,9 @@ def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake")
-def test_a_crop_is_made_again_from_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crop_is_made_again_from_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def only_one(config: SynthConfig, shard: Shard, *, only: tuple[int, int]) -> Iterator[Frame]:
         yield from (frame for frame in fake_capture(config, shard) if (frame.number, frame.camera) == only)
 
@@ -383,6 +396,12 @@ def test_a_crop_is_made_again_from_its_row(tmp_path: Path, monkeypatch: pytest.M
     changed["crop"]["quality"] = 50
     manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
     assert not regenerate(manifest.image_path(0), tmp_path / "out.jpg"), "another quality gives other bytes"
+    assert "was made with the same driver, processor and libraries; its recipe or file changed" in caplog.text
+    elsewhere = {"driver": "softpipe", "pillow": "0.9", "cpu": "abacus"}
+    there = manifest.replaced("made_on", [json.dumps(elsewhere)] * len(manifest))
+    there.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
+    assert not regenerate(manifest.image_path(0), tmp_path / "out.jpg")
+    assert "was made on another machine: cpu abacus, here " in caplog.text and "pillow 0.9, here 1" in caplog.text
     changed["crop"]["min_pixels"] = 10**6
     manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
     with pytest.raises(RuntimeError, match=r"frame 0 of camera 1 gives no crop of person 0 any more"):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
+import importlib.metadata
 import io
 import json
 import math
+import platform
+import re
 import shutil
 import time
 from collections import Counter
@@ -17,8 +22,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import PIL
+from PIL import Image, features
 
+from unrealperson import __version__
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config, save_config
 from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
@@ -155,6 +162,7 @@ def write_crops(
         "frame_height": height,
         "seed": synth and synth.seed,
         "recipe": synth and recipe(synth, rules),
+        "made_on": made_on(frame.driver),
     }
     rows = []
     for crop in crops:
@@ -182,6 +190,33 @@ def recipe(synth: SynthConfig, rules: CropConfig) -> str:
     """
     made = {key: value for key, value in dataclasses.asdict(synth).items() if key not in FREE_KEYS}
     return json.dumps({"synth": made, "crop": dataclasses.asdict(rules)}, sort_keys=True)
+
+
+@functools.cache
+def made_on(driver: str | None) -> str:
+    """What the bytes of a crop depend on besides its recipe, as the JSON text of the manifest's column `made_on`.
+
+    Args:
+        driver: graphics driver that drew the frame; None where it is not known.
+    """
+    parts = {"unrealperson": __version__, "cpu": _processor(), "numpy": np.__version__}
+    parts |= {"pillow": PIL.__version__, "jpeg": str(features.version("jpg"))}
+    turbo = features.version_feature("libjpeg_turbo")
+    parts |= {"jpeg": f"libjpeg-turbo {turbo}"} if turbo else {}
+    if driver is not None:
+        parts["driver"] = driver
+        for name in ("panda3d", "anny"):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                parts[name] = importlib.metadata.version(name)
+    return json.dumps(parts, sort_keys=True)
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return f"{platform.machine()} {found[1]}"
+    return platform.machine()
 
 
 def _describe(crop: Crop, frame: LabelledFrame, tolerance: int) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def _crop_counts(path: Path) -> dict[str, Any]:
 
 
 def _frames(data: Path, crops: Manifest | None, album: Album) -> list[FrameView]:
-    lit_paths = sorted((data / "samples").glob("*_lit.png"))[:_SAMPLES]
+    lit_paths = sorted((data / "samples").rglob("*_lit.png"))[:_SAMPLES]
     if not lit_paths:
         raise FileNotFoundError(data / "samples")
     views = [view_frame(path, crops, album, large=False) for path in lit_paths]

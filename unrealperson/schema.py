@@ -62,6 +62,7 @@ class LabelledFrame:
         camera_pose: position, axes, focal length and lens of the camera, where they are known.
         attributes: looks of each person P of the batch; empty where none are known.
         objects: mask colour of each other object, by name; empty where nobody asked.
+        driver: graphics driver that drew the image, where it is known.
     """
 
     scene: int
@@ -78,6 +79,7 @@ class LabelledFrame:
     camera_pose: dict[str, Any] | None = field(default=None, kw_only=True)
     attributes: dict[int, dict[str, Any]] = field(default_factory=dict, kw_only=True)
     objects: dict[str, tuple[int, int, int]] = field(default_factory=dict, kw_only=True)
+    driver: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,7 @@ def _read_kept(lit: Path, stem: str, truth_path: Path) -> LabelledFrame:
             camera_pose=truth.get("camera_pose"),
             attributes={int(person): looks for person, looks in truth.get("attributes", {}).items()},
             objects={name: (color[0], color[1], color[2]) for name, color in truth.get("objects", {}).items()},
+            driver=truth.get("driver"),
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{truth_path} is missing or damaged: {error!r}") from error

@@ -21,7 +21,7 @@ from unrealperson.files import replacing
 from unrealperson.schema import UNKNOWN
 
 FILE_NAME = "manifest.parquet"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SPLITS = ("train", "query", "gallery", "test")
 _VERSION_KEY = b"unrealperson.format_version"
 
@@ -68,12 +68,13 @@ COLUMNS = pa.schema(
         pa.field("frame_width", pa.int32()),
         pa.field("frame_height", pa.int32()),
         pa.field("recipe", SHARED_TEXT),  # JSON object: the configuration that makes the crop again
+        pa.field("made_on", SHARED_TEXT),  # JSON object: driver, processor and libraries that made it
     ]
 )
 """Columns of a manifest; null (or -1 where null is not allowed) stands for what a source does not know."""
 
-_FIRST_COLUMNS = COLUMNS.names[: COLUMNS.names.index("sha256") + 1]
-"""Columns of format version 1."""
+_LAST_COLUMN = {b"1": "sha256", b"2": "recipe"}
+"""Earlier format versions have the columns up to this one."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,10 @@ class Manifest:
         version = (table.schema.metadata or {}).get(_VERSION_KEY)
         if version is None:
             raise ValueError(f"{path} is a Parquet file but no unrealperson manifest")
-        if version == b"1":
-            for field in COLUMNS:
-                if field.name not in (*_FIRST_COLUMNS, *table.column_names):
-                    table = table.append_column(field, pa.nulls(len(table), field.type))
+        if version in _LAST_COLUMN:
+            for name in COLUMNS.names[COLUMNS.names.index(_LAST_COLUMN[version]) + 1 :]:
+                if name not in table.column_names:
+                    table = table.append_column(COLUMNS.field(name), pa.nulls(len(table), COLUMNS.field(name).type))
         elif version != str(FORMAT_VERSION).encode():
             text = version.decode(errors="replace")
             newer = text.isdecimal() and int(text) > FORMAT_VERSION

@@ -255,13 +255,14 @@ def drive(
         for camera, (view, sensor) in enumerate(zip(views, sensors, strict=True), 1):
             if only not in (None, (number, camera)):
                 continue
-            image, mask, people, gain = (*level.look(view), {}, 1.0) if level else _look(endpoint, view)
+            image, mask, truth = (*level.look(view), {}) if level else _look(endpoint, view)
+            people = {person["person"]: person for person in truth.get("people", ())}
             height, width = mask.shape[:2]
             depth = _depth(endpoint) if config.keep_frames and not level else None
             pose = describe_camera(view, width, height) | {"distortion": sensor.distortion if config.sensor else 0.0}
             if config.sensor:
                 seed = [config.seed, shard.scene, shard.version, camera, number]
-                image = sensor.apply(sensor.bend(image), np.random.default_rng(seed), gain=gain)
+                image = sensor.apply(sensor.bend(image), np.random.default_rng(seed), gain=truth.get("gain", 1.0))
                 mask = sensor.bend(mask, flat=True)
                 depth = None if depth is None else _bend_depth(sensor, depth)
                 people = {
@@ -285,6 +286,7 @@ def drive(
                 attributes=attributes,
                 objects=objects,
                 depth=depth,
+                driver=truth.get("driver"),
             )
             if only is not None:
                 return
@@ -323,13 +325,11 @@ def _object_colors(endpoint: Endpoint) -> dict[str, tuple[int, int, int]]:
     return {name: color for name, color in colors if color not in (None, (0, 0, 0))}
 
 
-def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[int, dict[str, Any]], float]:
-    """Colour image, mask, truth and the gain of the exposure from camera 0 placed at a view."""
+def _look(endpoint: Endpoint, view: View) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Colour image, mask and truth from camera 0 placed at a view."""
     images = ["vget /camera/0/lit bmp", "vget /camera/0/object_mask bmp"]
     *_, lit, mask, annotations = endpoint.request(*pose_commands(view), *images, "vget /camera/0/annotations")
-    truth = json.loads(annotations)
-    people = {person["person"]: person for person in truth["people"]}
-    return decode_image(lit), decode_image(mask), people, truth["gain"]
+    return decode_image(lit), decode_image(mask), json.loads(annotations)
 
 
 def _depth(endpoint: Endpoint) -> np.ndarray:

@@ -13,8 +13,11 @@ from unrealperson.config import Config, parse_config
 from unrealperson.crop import write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.files import replacing
+from unrealperson.log import get_logger
 from unrealperson.synth.capture import Shard, capture
 from unrealperson.synth.shards import shards
+
+_logger = get_logger(__name__)
 
 
 def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
@@ -26,7 +29,7 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
 
     Returns:
         Whether the new file is what the manifest recorded, to the byte. On the driver, the kind of CPU and the
-        libraries that made the set it is.
+        libraries that made the set it is; otherwise a warning tells which of them differ.
 
     Raises:
         FileNotFoundError: no manifest above the crop.
@@ -50,8 +53,10 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
     code = config.synth.place.rpartition(".py:")[0]
     if code and Path(f"{code}.py").resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{path} needs the code {code}.py, which came with the data set; it is not run")
-    content = _make(config, row)
+    content, here = _make(config, row)
     same = row["sha256"] == _digest(content)
+    if not same:
+        _tell_differences(path, row["made_on"], here)
     target = crop if out is None else Path(out)
     if out is not None or not crop.is_file() or _digest(crop.read_bytes()) != row["sha256"]:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +65,7 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
     return same
 
 
-def _make(config: Config, row: dict[str, Any]) -> bytes:
+def _make(config: Config, row: dict[str, Any]) -> tuple[bytes, str]:
     shard = _shard(config, row)
     only = (row["frame"], row["camera"])
     with tempfile.TemporaryDirectory() as folder, closing(capture(config.synth, shard, only=only)) as frames:
@@ -68,10 +73,23 @@ def _make(config: Config, row: dict[str, Any]) -> bytes:
             rows, _ = write_crops(frame, Path(folder), config.crop, config.synth)
             for made in rows:
                 if made["person"] == row["person"]:
-                    return (Path(folder) / made["path"]).read_bytes()
+                    return (Path(folder) / made["path"]).read_bytes(), made["made_on"]
     raise RuntimeError(
         f"frame {row['frame']} of camera {row['camera']} gives no crop of person {row['person']} any more"
     )
+
+
+def _tell_differences(path: str, there: str | None, here: str) -> None:
+    recorded, ours = json.loads(there or "{}"), json.loads(here)
+    told = [
+        f"{name} {recorded.get(name, 'unknown')}, here {ours.get(name, 'unknown')}"
+        for name in sorted(recorded.keys() | ours.keys())
+        if recorded.get(name) != ours.get(name)
+    ]
+    if told:
+        _logger.warning("%s was made on another machine: %s", path, "; ".join(told))
+    else:
+        _logger.warning("%s was made with the same driver, processor and libraries; its recipe or file changed", path)
 
 
 def _shard(config: Config, row: dict[str, Any]) -> Shard:

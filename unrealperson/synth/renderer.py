@@ -111,6 +111,11 @@ class Renderer:
         """OpenGL's name of what renders, for example `llvmpipe (LLVM 15.0.6, 256 bits)`."""
         return self._context.gsg.driver_renderer
 
+    @property
+    def driver(self) -> str:
+        """OpenGL's name of what renders and its version, for example `llvmpipe (...), 4.5 ... Mesa 22.3.6`."""
+        return f"{self._context.gsg.driver_renderer}, {self._context.gsg.driver_version}"
+
     def resize(self, width: int, height: int) -> None:
         """Changes the size of the images.
 

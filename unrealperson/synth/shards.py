@@ -82,7 +82,8 @@ def synthesize(config: Config, out: Path) -> Manifest:
     Args:
         config: sections synth and crop count.
         out: folder to fill: unreal_vX.Y/images/P_cDDD_F.jpg, manifest.parquet, report.json, config.toml,
-            samples/ with one frame and mask per camera, people.jpg with the first people, and
+            samples/ with one frame and mask per camera (below v1.1, v2.1, ... where there are several scenes),
+            people.jpg with the first people, and
             frames/ with all of them on `keep_frames`.
 
     Returns:
@@ -235,6 +236,8 @@ def _make_shard(config: Config, shard: Shard, out: Path, people: Path | None) ->
     rows: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
+    # Scenes number their cameras alike.
+    own = f"v{shard.scene}.{shard.version}" if len(config.synth.scenes) > 1 else ""
     with contextlib.closing(capture(config.synth, shard, people=people)) as frames:
         for frame in frames:
             written, reasons = write_crops(frame, files, config.crop, config.synth)
@@ -242,11 +245,9 @@ def _make_shard(config: Config, shard: Shard, out: Path, people: Path | None) ->
             counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(written))
             rejected += reasons
             if config.synth.keep_frames:
-                # Scenes number their cameras alike.
-                own = f"v{shard.scene}.{shard.version}" if len(config.synth.scenes) > 1 else ""
                 _write_frame(frame, files / "frames" / own)
             if frame.number == 0:
-                _write_images(frame, files / "samples")
+                _write_images(frame, files / "samples" / own)
             yield
     Manifest.from_rows(rows, partial).write()
     report = {**counts, "rejected": dict(rejected), "seconds": time.monotonic() - start_s}
@@ -283,6 +284,7 @@ def _write_frame(frame: Frame, folder: Path) -> None:
         "camera_pose": frame.camera_pose,
         "attributes": {person: frame.attributes[person] for person in frame.people if person in frame.attributes},
         "objects": frame.objects,
+        "driver": frame.driver,
     }
     (folder / f"{stem}_truth.json").write_text(json.dumps(truth, sort_keys=True), encoding="utf-8")
 

@@ -207,6 +207,7 @@ class Cameras:
                 "time_s": round(self._world.time_s, 6),
                 "light": self._world.light,
                 "gain": self._world.lighting.gain,
+                "driver": self._renderer.driver,
                 "camera": camera.name,
                 "width": camera.width,
                 "height": camera.height,
