@@ -26,8 +26,11 @@ def save(path: Path) -> None:
         ("PersonX_v1/3/bounding_box_train/0021_c3s1_000036_01.jpg", 21, 3, 36, "train"),
         ("PersonX_v1/3/query/0021_c3_36.jpg", 21, 3, 36, "query"),
         ("MSMT17_V1/train/0007/0007_003_12_0303morning_0015_1.jpg", 7, 12, 90_015, ""),
-        ("MSMT17_V1/test/0007/0007_003_12_0113noon_0015_0_ex.jpg", 10_007, 12, 400_015, ""),
+        ("MSMT17_V1/test/0007/0007_003_12_0113noon_0015_0_ex.jpg", 10_007, 12, 10_015, ""),
         ("MSMT17_V2/mask_test_v2/0000/0000_000_01_0302afternoon_0008_0.jpg", 10_000, 1, 80_008, ""),
+        ("CUHK03-NP/labeled/bounding_box_train/0003_c1_7.png", 3, 1, 7, "train"),
+        ("personx/1/bounding_box_test/0021_c3.jpg", 21, 3, -1, "gallery"),
+        ("InfinitePerson/train/3107_c0039_1.jpg", 3107, 39, 1, "train"),
         ("cuhk03/images_labeled/2_017_1_03.png", 20_017, 3, -1, ""),
         ("cuhk03/images_detected/5_017_2_10.png", 50_017, 10, -1, ""),
         ("CUHK01/campus/0971002.png", 971, 1, -1, ""),
@@ -83,6 +86,28 @@ def test_lists_of_msmt17(tmp_path: Path) -> None:
     (root / "list_query.txt").write_text("0009/gone.jpg 9\n")
     with pytest.raises(ValueError, match=r"list_query.txt lists 0009/gone.jpg, which is in none of test, mask_test_v2"):
         read_images(root)
+
+
+def test_lists_one_folder_below(tmp_path: Path) -> None:
+    for name in ("query", "gallery"):
+        path = f"0001/0001_000_0{len(name) - 4}_0114morning_0015_0.jpg"
+        save(tmp_path / "MSMT17_V2/mask_test_v2" / path)
+        (tmp_path / "MSMT17_V2" / f"list_{name}.txt").write_text(f"{path} 1\n")
+    manifest = read_images(tmp_path)
+    assert sorted(manifest.split.tolist()) == ["gallery", "query"]
+    assert set(manifest.frame.tolist()) == {30_015} and manifest.path[0].startswith("MSMT17_V2/mask_test_v2/0001/")
+
+
+def test_cuhk03_is_read_once(tmp_path: Path) -> None:
+    for folder in ("images_labeled", "images_detected"):
+        save(tmp_path / "cuhk03" / folder / "1_001_1_01.png")
+    with pytest.raises(ValueError, match="holds the same pictures twice, in images_labeled and images_detected"):
+        read_images(tmp_path / "cuhk03")
+    assert read_images(tmp_path / "cuhk03" / "images_detected").pid.tolist() == [10_001]
+    (tmp_path / "raw" / "cuhk03_release").mkdir(parents=True)
+    (tmp_path / "raw" / "cuhk03_release" / "cuhk-03.mat").touch()
+    with pytest.raises(ValueError, match=r"only CUHK03's cuhk-03.mat, which is not read: give the images"):
+        read_images(tmp_path / "raw")
 
 
 def test_lists_of_black_reid(tmp_path: Path) -> None:

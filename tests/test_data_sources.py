@@ -39,7 +39,7 @@ def save(path: Path, *, width: int = 6, height: int = 9, **options: object) -> P
         ("x/unreal_v11.1/images/12_c004_31.jpg", 1_000_012, 11_004, 31),
         ("unreal_v3.2/other/12_c004_31.jpg", 12, 4, 31),
         ("holiday.jpg", -1, -1, -1),
-        ("0002_c1s1.jpg", -1, -1, -1),
+        ("0002_c1s1.jpg", 2, 1, -1),
         ("a0002_c1s1_000451_03.jpg", -1, -1, -1),
         ("0002-c1-000451.JPEG", -1, -1, -1),
     ],
@@ -61,6 +61,7 @@ def test_unrealperson_columns(tmp_path: Path) -> None:
 
 
 def test_market_tree(tmp_path: Path) -> None:
+    root = tmp_path / "Market"
     for name in (
         "bounding_box_train/0002_c1s1_000451_03.jpg",
         "bounding_box_test/0003_c1s1_000001_01.jpg",
@@ -68,10 +69,11 @@ def test_market_tree(tmp_path: Path) -> None:
         "bounding_box_test/-1_c4s1_000001_01.jpg",
         "query/0003_c2s1_000002_00.jpg",
         "gt_bbox/0003_c2s1_000002_00.jpg",
+        "bounding_box_train_camstyle/0002_c1s1_000451_03_fake_1to2.jpg",
     ):
-        save(tmp_path / name)
-    (tmp_path / "readme.txt").write_text("words")
-    manifest = read_images(tmp_path)
+        save(root / name)
+    (root / "readme.txt").write_text("words")
+    manifest = read_images(root)
     assert dict(zip(manifest.path, manifest.split.tolist(), strict=True)) == {
         "bounding_box_test/-1_c4s1_000001_01.jpg": "gallery",
         "bounding_box_test/0000_c4s1_000001_01.jpg": "gallery",
@@ -80,7 +82,9 @@ def test_market_tree(tmp_path: Path) -> None:
         "query/0003_c2s1_000002_00.jpg": "query",
     }
     assert manifest.pid.tolist() == [-1, 0, 3, 2, 3]
-    assert read_images(tmp_path / "query").split.tolist() == ["query"]
+    above = read_images(tmp_path)
+    assert len(above) == 5 and above.path[0].startswith(f"{root.name}/bounding_box_test/")
+    assert read_images(root / "query").split.tolist() == ["query"]
 
 
 def test_own_manifest_comes_first(tmp_path: Path) -> None:

@@ -35,15 +35,16 @@ def _frame(value: Mapping[str, Any]) -> dict[str, Any]:
     return {"frame": value["frame"]} if "frame" in value else {}
 
 
-_HOURS = {"morning": 0, "noon": 1, "afternoon": 2}
-_MSMT_TEST = 10_000
+_DAYS = ("0113", "0114", "0302", "0303")
+_HOURS = ("morning", "noon", "afternoon")
+_MSMT_TEST = _MSMT_SLOT = 10_000
 
 
 def _msmt17(found: dict[str, str]) -> dict[str, Any]:
-    # Training and test identities both count from 0; days of the month times three parts of a day are time slots.
+    # Training and test identities both count from 0; frames count from 0 in each of twelve time slots.
     pid = int(found["pid"]) + (_MSMT_TEST if "test" in found["part"] else 0)
-    slot = int(found["date"]) * len(_HOURS) + _HOURS[found["hour"]]
-    return {"pid": pid, "camid": int(found["camid"]), "frame": int(found["frame"]) + 10_000 * slot}
+    slot = _DAYS.index(found["day"]) * len(_HOURS) + _HOURS.index(found["hour"])
+    return {"pid": pid, "camid": int(found["camid"]), "frame": int(found["frame"]) + _MSMT_SLOT * slot}
 
 
 def _cuhk01(found: dict[str, str]) -> dict[str, Any]:
@@ -93,7 +94,7 @@ LAYOUTS = (
         "MSMT17",
         re.compile(
             r"(?:^|/)(?P<part>(?:mask_)?(?:train|test)(?:_v2)?)/(?P<pid>\d{4,5})/\d{4,5}_\d+_(?P<camid>\d{2})_"
-            r"(?:\d{2})?(?P<date>\d{2})(?P<hour>morning|noon|afternoon)_(?P<frame>\d{1,15})(?:_\w+)?\.\w+$"
+            rf"(?P<day>{'|'.join(_DAYS)})(?P<hour>{'|'.join(_HOURS)})_(?P<frame>\d{{1,15}})(?:_\w+)?\.\w+$"
         ),
         _msmt17,
     ),
@@ -111,10 +112,10 @@ LAYOUTS = (
         ),
         _in_scenes,
     ),
-    Layout(  # also DukeMTMC-reID, PersonX and the exports of other tools; Black-reID puts b_ or w_ before
+    Layout(  # also DukeMTMC-reID, CUHK03-NP, PersonX and the exports of other tools; Black-reID puts b_ or w_ before
         "Market-1501",
         re.compile(
-            r"(?:^|/)(?:[bw]_)?(?P<pid>-1|\d{1,9})_c(?P<camid>\d{1,6})(?:s\d+)?_[fF]?(?P<frame>\d{1,15})(?:_[^/]*)?\.\w+$"
+            r"(?:^|/)(?:[bw]_)?(?P<pid>-1|\d{1,9})_c(?P<camid>\d{1,6})(?:s\d+)?(?:_[fF]?(?P<frame>\d{1,15}))?(?:_[^/]*)?\.\w+$"
         ),
     ),
     Layout(
@@ -151,6 +152,9 @@ SPLIT_FOLDERS = MappingProxyType(
     }
 )
 """Folders that hold one split."""
+
+SAME_PICTURES = (("images_labeled", "images_detected"), ("labeled", "detected"))
+"""Folders that hold the same pictures, cut out by hand and by a detector (CUHK03)."""
 
 LISTS = (
     ("list_train.txt", "train", ("train", "mask_train_v2")),

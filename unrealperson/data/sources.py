@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageOps
 
-from unrealperson.data.layouts import LISTS, SPLIT_FOLDERS, read_path
+from unrealperson.data.layouts import LISTS, SAME_PICTURES, SPLIT_FOLDERS, read_path
 from unrealperson.data.manifest import COLUMNS, FILE_NAME, Manifest
 from unrealperson.log import get_logger, track
 
@@ -66,7 +66,7 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
     listed = _listed_files(folder)
     paths = sorted(listed or _image_files(folder))
     if not paths:
-        raise ValueError(f"{folder} holds no images ({' '.join(sorted(SUFFIXES))}), at any depth")
+        raise ValueError(f"{folder} holds no images ({' '.join(sorted(SUFFIXES))}), at any depth{_packed(folder)}")
     rows, unreadable = [], []
     for path in track(paths, label="images", unit="img"):
         size: tuple[int | None, int | None] = (None, None)
@@ -170,7 +170,6 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def _image_files(folder: Path) -> Iterator[str]:
-    is_market = any((folder / name).is_dir() for name in ("bounding_box_train", "bounding_box_test"))
     seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -179,18 +178,42 @@ def _image_files(folder: Path) -> Iterator[str]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if is_market and Path(parent) == folder:
+        if {"bounding_box_train", "bounding_box_test"} & set(folders):
+            # Market-1501 has hand-drawn boxes of the same people beside, other tools put restyled copies there.
             folders[:] = [name for name in folders if name in SPLIT_FOLDERS]
+        for pair in SAME_PICTURES:
+            if set(pair) <= set(folders):
+                twice = " and ".join(pair)
+                raise ValueError(f"{parent} holds the same pictures twice, in {twice}; give one of the two")
         for name in names:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
+def _packed(folder: Path) -> str:
+    if any(folder.rglob("cuhk-03.mat")):
+        return (
+            ", only CUHK03's cuhk-03.mat, which is not read: give the images that other tools unpack from it "
+            "(images_labeled or images_detected), or the published set CUHK03-NP (labeled or detected)"
+        )
+    return ""
+
+
 def _listed_files(folder: Path) -> dict[str, str]:
-    """Split of each image that the set's list files name; empty where it has none for query and gallery."""
-    lists = [(folder / name, split, starts) for name, split, starts in LISTS if (folder / name).is_file()]
-    if not {"query", "gallery"} <= {split for _, split, _ in lists}:
-        return {}
+    """Split of each image that the set's list files name; empty where it has none for query and gallery.
+
+    The lists lie in the folder, or in the only one below it, as MSMT17_V1 in msmt17.
+    """
+    below = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for root in (folder, *(below if len(below) == 1 else ())):
+        lists = [(root / name, split, starts) for name, split, starts in LISTS if (root / name).is_file()]
+        if {"query", "gallery"} <= {split for _, split, _ in lists}:
+            prefix = root.relative_to(folder)
+            return {(prefix / path).as_posix(): split for path, split in _read_lists(root, lists).items()}
+    return {}
+
+
+def _read_lists(folder: Path, lists: list[tuple[Path, str, tuple[str, ...]]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, split, starts in lists:
         for line in path.read_text(encoding="utf-8").splitlines():
