@@ -52,11 +52,17 @@ def test_subset_merge_export(crops: Path, tmp_path: Path) -> None:
     assert (Manifest.read(tmp_path / "drawn").split == "query").sum() == 8
 
 
+@pytest.mark.parametrize(("arguments", "status"), [(["data"], 2), (["data", "--help"], 0)])
+def test_the_family_is_listed(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == status
+    told = capsys.readouterr().out
+    assert all(f"data {verb} " in told for verb in ("check", "subset", "merge", "export")) and "train" not in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data"], "there is no verb 'data'"),
-        (["data", "chek"], "there is no verb 'data'"),
+        (["data", "chek"], "there is no verb 'data chek'; did you mean 'data check'?"),
         (["data", "subset", "--data", "CROPS", "--out", "x", "--test", "1", "--queries"], "give one of them"),
         (["data", "subset", "--data", "CROPS", "--out", "CROPS"], "exists; choose another folder"),
         (["data", "merge", "--data", "nowhere", "--out", "x"], "there is no folder nowhere"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unrealperson.files import only_process, replacing, write_json, write_text
+from unrealperson.files import only_process, replacing, replacing_folder, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -43,3 +43,18 @@ def test_a_second_process_is_kept_out_until_the_first_is_done(tmp_path: Path) ->
     with only_process(tmp_path):
         assert "another process is writing to" in second().stderr
     assert second().stdout == "in\n"
+
+
+def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError, match="half"), replacing_folder(out) as folder:
+        (folder / "a").touch()
+        raise RuntimeError("half")
+    assert not list(tmp_path.iterdir())
+    out.mkdir()
+    with replacing_folder(out) as folder:
+        (folder / "a").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
+    with pytest.raises(ValueError, match="out exists; choose another folder"), replacing_folder(out):
+        pass
+    assert (out / "a").exists()

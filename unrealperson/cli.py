@@ -371,7 +371,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"unrealperson {__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
-    if f"{name} {''.join(rest[:1])}" in VERBS:
+    family = [verb for verb in VERBS if verb.startswith(f"{name} ")]
+    if family and rest[:1] in ([], ["-h"], ["--help"]):
+        print(_overview(name))
+        return 0 if rest else 2
+    if family:
         name, rest = f"{name} {rest[0]}", rest[1:]
     if name not in VERBS:
         close = difflib.get_close_matches(name, VERBS, n=1)
@@ -437,9 +441,13 @@ def _value(arguments: list[str], flag: str) -> str | None:
     return None
 
 
-def _overview() -> str:
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+def _overview(family: str = "") -> str:
+    chosen = {name: verb for name, verb in VERBS.items() if name.startswith(f"{family} " if family else "")}
+    width = max(map(len, chosen))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in chosen.items())
+    if family:
+        example = next(iter(chosen))
+        return f"The verbs of '{family}':\n\n{verbs}\n\n'unrealperson {example} --help' explains one and its settings."
     return (
         f"unrealperson {__version__}: synthetic people for person re-identification\n\n"
         f"usage: unrealperson VERB [--config FILE] [--section.key value ...]\n\n{verbs}\n\n"

@@ -12,7 +12,6 @@ import json
 import math
 import platform
 import re
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.masks import check_image, measure_people, own_pixels
 from unrealperson.data.rle import encode_mask
+from unrealperson.files import replacing_folder, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.schema import LabelledFrame, camera_key, person_key
 
@@ -277,41 +277,34 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
         ValueError: no frames in it, a damaged one, or `out` is taken.
     """
     start_s = time.monotonic()
-    frames, out = Path(frames), Path(out)
     found = list_frames(frames)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists; choose another folder")
-    out = out.absolute()
-    beside = frames.absolute().parent / "config.toml"
+    beside = Path(frames).absolute().parent / "config.toml"
     config = load_config(beside) if beside.is_file() else Config()
     synth = config.synth if beside.is_file() else None
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     rows: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     seen = 0
-    for path in track(found, label="crop", unit="frames"):
-        frame = read_frame(path)
-        written, reasons = write_crops(frame, partial, rules, synth)
-        rows += written
-        rejected += reasons
-        seen += len(frame.colors) - reasons["not_visible"]
-    rows.sort(key=lambda row: (row["frame"], row["camera"], row["person"]))
-    manifest = Manifest.from_rows(rows, partial)
-    manifest.write()
-    report = {
-        "frames": len(found),
-        "people_seen": seen,
-        "accepted": len(manifest),
-        "rejected": dict(sorted(rejected.items())),
-        "identities": len(manifest.identities),
-        "cameras": len(manifest.cameras),
-        "seconds": round(time.monotonic() - start_s, 3),
-    }
-    (partial / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    save_config(dataclasses.replace(config, crop=rules), partial / "config.toml")
-    partial.rename(out)
+    with replacing_folder(out) as folder:
+        for path in track(found, label="crop", unit="frames"):
+            frame = read_frame(path)
+            written, reasons = write_crops(frame, folder, rules, synth)
+            rows += written
+            rejected += reasons
+            seen += len(frame.colors) - reasons["not_visible"]
+        rows.sort(key=lambda row: (row["frame"], row["camera"], row["person"]))
+        manifest = Manifest.from_rows(rows, folder)
+        manifest.write()
+        report = {
+            "frames": len(found),
+            "people_seen": seen,
+            "accepted": len(manifest),
+            "rejected": dict(sorted(rejected.items())),
+            "identities": len(manifest.identities),
+            "cameras": len(manifest.cameras),
+            "seconds": round(time.monotonic() - start_s, 3),
+        }
+        write_json(folder / "report.json", report)
+        save_config(dataclasses.replace(config, crop=rules), folder / "config.toml")
     log_counts(report)
     return Manifest.read(out)
 

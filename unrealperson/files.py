@@ -1,10 +1,11 @@
-"""Files that appear complete or not at all, and folders that one process writes at a time."""
+"""Files and folders that appear complete or not at all, and folders that one process writes at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a new folder beside `path` to fill, and renames it to `path` when the block succeeds.
+
+    A block that fails leaves nothing.
+
+    Args:
+        path: folder that is to appear; an empty one may be there.
+
+    Raises:
+        ValueError: something is there already.
+    """
+    path = Path(path).absolute()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} exists; choose another folder")
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

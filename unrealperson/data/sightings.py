@@ -90,7 +90,6 @@ def seen_frames(manifest: Manifest) -> Iterator[SeenFrame]:
         for path in list_frames(folder):
             yield _from_frame(path)
         return
-    _logger.warning("%s keeps no frames (synth.keep_frames): only people who have a crop are written", manifest.root)
     yield from _from_rows(manifest)
 
 
@@ -128,6 +127,7 @@ def _from_rows(manifest: Manifest) -> Iterator[SeenFrame]:
     lacking = [row["path"] for row in rows if None in (row["scene"], row["mask"], row["tight_box"], row["frame_width"])]
     if lacking:
         raise ValueError(f"{lacking[0]} does not tell its place in a frame; only synthetic sets can be written so")
+    _logger.warning("%s keeps no frames (synth.keep_frames): only people who have a crop are written", manifest.root)
     frames: dict[tuple[int, int, int], SeenFrame] = {}
     for row in sorted(rows, key=lambda row: (row["scene"], row["camera"], row["frame"], row["pid"])):
         key = (row["scene"], row["camera"], row["frame"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unrealperson.data.manifest import COLUMNS, Manifest
+from unrealperson.files import replacing_folder
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 
@@ -186,24 +187,18 @@ def write_set(manifest: Manifest, out: str | Path) -> Manifest:
     Raises:
         ValueError: the folder is taken, nothing to write, or a missing image.
     """
-    out = Path(out).absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists; choose another folder")
     if not len(manifest):
         raise ValueError("no row is left to write; loosen the conditions")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     paths = _short_paths(manifest.path)
-    for row, path in enumerate(paths):
-        target = partial / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source = manifest.image_path(row)
-        if not source.is_file():
-            raise ValueError(f"there is no image {source}; 'unrealperson data check' tells what else is missing")
-        place_image(source, target)
-    Manifest(manifest.replaced("path", paths).table, partial).write()
-    partial.rename(out)
+    with replacing_folder(out) as folder:
+        for row, path in enumerate(paths):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = manifest.image_path(row)
+            if not source.is_file():
+                raise ValueError(f"there is no image {source}; 'unrealperson data check' tells what else is missing")
+            place_image(source, target)
+        Manifest(manifest.replaced("path", paths).table, folder).write()
     return Manifest.read(out)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +20,7 @@ from unrealperson.data.sightings import FRAMES, SeenFrame, Sighting, seen_frames
 from unrealperson.data.sources import load_image
 from unrealperson.data.subsets import draw_queries, place_image
 from unrealperson.data.tracklets import Filled, Tracklet, fill_gaps, find_tracklets
-from unrealperson.files import write_json
+from unrealperson.files import replacing_folder, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.schema import UNKNOWN, camera_key
 
@@ -53,9 +52,6 @@ def write_as(form: Format, manifest: Manifest, out: str | Path, *, seed: int = 0
     Raises:
         ValueError: the folder is taken, or the set lacks what the form needs.
     """
-    out = Path(out).absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists; choose another folder")
     if not len(manifest):
         raise ValueError(f"{manifest.root} has no images to write")
     writers: dict[str, Callable[[Path], None]] = {
@@ -66,13 +62,8 @@ def write_as(form: Format, manifest: Manifest, out: str | Path, *, seed: int = 0
         "coco": lambda folder: _write_coco(seen_frames(manifest), folder),
         "mot": lambda folder: _write_mot(seen_frames(manifest), folder),
     }
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    writers[form](partial)
-    if out.is_dir():
-        out.rmdir()
-    partial.rename(out)
+    with replacing_folder(out) as folder:
+        writers[form](folder)
 
 
 def _with_queries(manifest: Manifest, seed: int) -> Manifest:
@@ -240,7 +231,8 @@ def _write_coco(frames: Iterable[SeenFrame], folder: Path) -> None:
         "keypoints": list(_KEYPOINTS),
         "skeleton": [list(bone) for bone in _SKELETON],
     }
-    write_json(folder / "annotations.json", {"images": images, "annotations": annotations, "categories": told})
+    made = {"info": {"description": "people of unrealperson"}, "licenses": [], "categories": told}
+    write_json(folder / "annotations.json", made | {"images": images, "annotations": annotations})
 
 
 def _coco_annotation(seen: Sighting, frame: SeenFrame, number: int, image: int, category: int) -> dict[str, Any]:
@@ -254,14 +246,16 @@ def _coco_annotation(seen: Sighting, frame: SeenFrame, number: int, image: int, 
         "iscrowd": 0,
         "segmentation": {"size": [frame.height, frame.width], "counts": seen.mask},
     }
-    if seen.pid != UNKNOWN:
-        annotation |= {"track_id": seen.pid, "visibility": seen.visibility}
-    else:
-        annotation["name"] = seen.name
-    if seen.keypoints is not None:
-        annotation["keypoints"] = [value for point in seen.keypoints for value in point]
-        annotation["num_keypoints"] = sum(point[2] > 0 for point in seen.keypoints)
-    return annotation
+    if seen.pid == UNKNOWN:
+        return annotation | {"name": seen.name}
+    # Scorers of key points ask for them in every person.
+    points = seen.keypoints or [[0.0, 0.0, 0.0]] * len(_KEYPOINTS)
+    return annotation | {
+        "track_id": seen.pid,
+        "visibility": seen.visibility,
+        "keypoints": [value for point in points for value in point],
+        "num_keypoints": sum(point[2] > 0 for point in points),
+    }
 
 
 def _write_mot(frames: Iterable[SeenFrame], folder: Path) -> None:
