@@ -91,6 +91,12 @@ def test_images_without_identity_or_camera_are_left_out(caplog):
     assert "2 images without identity or camera are not trained on" in caplog.text
 
 
+def test_images_without_any_camera_count_as_of_one(caplog):
+    chosen = training_rows(rows((1, -1), (1, -1), (2, -1), (-1, -1)))
+    assert chosen.pid.tolist() == [1, 1, 2] and set(chosen.camid) == {-1}
+    assert "tells no camera: its images count as one, and nothing is learnt across cameras" in caplog.text
+
+
 def equal(first, second) -> bool:
     return all(torch.equal(getattr(first, key), getattr(second, key)) for key in ("images", "label", "camera"))
 

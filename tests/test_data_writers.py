@@ -220,6 +220,8 @@ def test_what_can_not_be_written(dataset: Manifest, tmp_path: Path) -> None:
         write_as("list", dataset.select([]), tmp_path / "out")
     with pytest.raises(ValueError, match="has no training image"):
         write_as("list", dataset.replaced("split", ["test"] * 16), tmp_path / "out")
+    with pytest.raises(ValueError, match="has no tracklet: no image tells person, camera and frame number"):
+        write_as("mars", dataset.replaced("camid", [-1] * 16), tmp_path / "out")
     with pytest.raises(ValueError, match="does not tell its place in a frame"):
         write_as("coco", dataset.replaced("mask", [None] * 16), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -193,7 +193,10 @@ def training_rows(manifest: Manifest) -> Manifest:
             f"no row of {manifest.root} has split 'train' (there are {', '.join(sorted(set(split))) or 'no rows'}); "
             "lower synth.test_people, or give a data set with a training part"
         )
-    usable = chosen & (manifest.pid != UNKNOWN) & (manifest.camid != UNKNOWN)
+    usable = chosen & (manifest.pid != UNKNOWN)
+    nowhere = not (manifest.camid[usable] != UNKNOWN).any()
+    if not nowhere:
+        usable &= manifest.camid != UNKNOWN
     if usable.sum() < chosen.sum():
         logger.warning("%d images without identity or camera are not trained on", chosen.sum() - usable.sum())
     rows = manifest.select(usable)
@@ -203,7 +206,9 @@ def training_rows(manifest: Manifest) -> Manifest:
     if len(identities) < 2:
         known = "1 known identity" if len(identities) == 1 else "no known identity"
         raise ValueError(f"{where} has {known}; training tells at least 2 apart")
-    if len(cameras) < 2:
+    if nowhere:
+        logger.warning("%s tells no camera: its images count as one, and nothing is learnt across cameras", where)
+    elif len(cameras) < 2:
         raise ValueError(
             f"{where} has 1 known camera; a network that recognises people across cameras needs images from at least 2"
         )

@@ -113,6 +113,8 @@ def _write_mars(manifest: Manifest, folder: Path) -> None:
 
     Where the set keeps its frames, gaps are filled with crops of interpolated boxes that the masks confirm.
     """
+    if not find_tracklets(manifest):
+        raise ValueError(f"{manifest.root} has no tracklet: no image tells person, camera and frame number")
     kept_frames = _frames_by_place(manifest)
     people, cameras = _numbered(manifest.pid, first=1), _camera_numbers(manifest)
     (folder / "info").mkdir()
