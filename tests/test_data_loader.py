@@ -76,7 +76,7 @@ def rows(*pairs, split=None) -> Manifest:
         (rows((1, 1), (1, 2)), "has 1 known identity; training tells at least 2 apart"),
         (rows((-1, 1), (-1, 2)), "has no known identity"),
         (rows((1, 1), (1, 1), (2, 1)), "has 1 known camera; a network that recognises people across cameras"),
-        (rows((1, -1), (2, -1)), "has no known identity"),
+        (rows((1, -1), (2, -1)), "has one image per identity; training needs several"),
         (rows((1, 1), (2, 2), (3, 1)), "has one image per identity; training needs several"),
     ],
 )

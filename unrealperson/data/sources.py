@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -213,7 +213,7 @@ def _listed_files(folder: Path) -> dict[str, str]:
     return {}
 
 
-def _read_lists(folder: Path, lists: list[tuple[Path, str, tuple[str, ...]]]) -> dict[str, str]:
+def _read_lists(folder: Path, lists: Sequence[tuple[Path, str, tuple[str, ...]]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, split, starts in lists:
         for line in path.read_text(encoding="utf-8").splitlines():
