@@ -113,7 +113,7 @@ def bench_measure(race, shape: tuple[int, int, int, int]) -> None:
     race(
         lambda: measure_people(mask, colors),
         peers,
-        rounds=20,
+        rounds=60,
         traffic=mask.nbytes,
         goals=dict.fromkeys(list(peers)[1:], 0.8),
     )
@@ -124,7 +124,12 @@ def bench_the_original_s_loop(race) -> None:
     expected = measure_loop(mask, colors, 3)
     np.testing.assert_array_equal(measure_people(mask, colors)[expected[:, 0] > 0], expected[expected[:, 0] > 0])
     loop = "64x48: every pixel in Python, for each person"
-    race(lambda: measure_people(mask, colors), {loop: lambda: measure_loop(mask, colors, 3)}, goals={loop: 0.05})
+    race(
+        lambda: measure_people(mask, colors),
+        {loop: lambda: measure_loop(mask, colors, 3)},
+        rounds=20,
+        goals={loop: 0.05},
+    )
 
 
 @pytest.mark.parametrize("shape", FRAMES.values(), ids=FRAMES)
@@ -147,7 +152,7 @@ def bench_frame(race, shape: tuple[int, int, int, int]) -> None:
         measure_people(mask, table)
         return [image[top:bottom, left:right].copy() for _, (left, top, right, bottom) in boxes]
 
-    race(crop, {"floor: pass over the mask, copies of the boxes": copy}, rounds=20, traffic=mask.nbytes)
+    race(crop, {"floor: pass over the mask, copies of the boxes": copy}, rounds=60, traffic=mask.nbytes)
 
 
 def bench_files(race, tmp_path: Path) -> None:
