@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +84,7 @@ def draw(
     if identities:
         chosen = np.isin(manifest.pid, order[:identities])
     if per_identity:
-        for pid in manifest.identities.tolist():
-            rows = np.flatnonzero(chosen & (manifest.pid == pid))
+        for pid, rows in _rows_by_identity(manifest, np.flatnonzero(chosen)):
             # A generator of its own: the draw of one identity does not depend on which others are kept.
             own = np.random.default_rng([seed, pid])
             chosen[own.permutation(rows)[per_identity:]] = False
@@ -125,8 +124,7 @@ def draw_queries(manifest: Manifest, *, seed: int = 0) -> Manifest:
     rng = np.random.default_rng(seed)
     split = np.full(len(manifest), "gallery", dtype="<U7")
     cameras_known = bool((manifest.camid != UNKNOWN).any())
-    for pid in manifest.identities.tolist():
-        rows = np.flatnonzero(manifest.pid == pid)
+    for _, rows in _rows_by_identity(manifest, np.arange(len(manifest))):
         cameras = np.unique(manifest.camid[rows])
         cameras = cameras[cameras != UNKNOWN]
         if cameras_known and len(cameras) > 1:
@@ -215,6 +213,16 @@ def place_image(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _rows_by_identity(manifest: Manifest, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each known identity, increasing, and its rows among those given, in their order."""
+    pid = manifest.pid[rows]
+    order = np.argsort(pid, kind="stable")
+    keys, starts = np.unique(pid[order], return_index=True)
+    for key, own in zip(keys.tolist(), np.split(rows[order], starts[1:]), strict=True):
+        if key != UNKNOWN:
+            yield key, own
 
 
 def _origin(manifest: Manifest) -> str | None:
