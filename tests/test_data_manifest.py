@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrealperson.data.manifest import COLUMNS, FILE_NAME, Manifest
@@ -173,6 +173,7 @@ def test_hash_sees_content_only(manifest: Manifest, tmp_path: Path) -> None:
     assert len(hashes | {manifest.sha256()}) == len(others) + 1
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.fixed_dictionaries(
