@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from PIL import Image
 from unrealperson.data import sources
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import load_image, read_images
-
-SHARED = Path(os.environ.get("UNREALPERSON_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 def save(path: Path, *, width: int = 6, height: int = 9, **options: object) -> Path:
@@ -220,10 +217,8 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "images", "identities"), [("cuhk03_100", 938, 100), ("two_camera_74", 1184, 74)])
-def test_real_sets(name: str, images: int, identities: int) -> None:
-    folder = SHARED / "real" / name
-    if not folder.is_dir():
-        pytest.skip(f"no real crops at {folder}; set UNREALPERSON_SHARED to the folder that holds real/")
+def test_real_sets(shared: Path, name: str, images: int, identities: int) -> None:
+    folder = shared / "real" / name
     manifest = read_images(folder)
     assert (len(manifest), len(manifest.identities), manifest.cameras.tolist()) == (images, identities, [1, 2])
     assert manifest.column("height").min() > 60
