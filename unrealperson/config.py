@@ -297,7 +297,15 @@ class EvaluateConfig:
     statistics_images: int = 320
     """At most so many images of a camera give its batch-norm statistics (10 batches of 32)."""
     min_statistics_images: int = 8
-    """A camera with fewer images uses the statistics of all images of the data set."""
+    """A camera with fewer images takes what few_images says."""
+    statistics: Literal["pooled", "split"] = "pooled"
+    """A camera's statistics come from all of its images, or apart for queries and gallery as in the authors' code."""
+    few_images: Literal["nearest", "global", "source"] = "nearest"
+    """Statistics for a camera with few images: of the camera most alike, of all images, or of the training."""
+    unknown_cameras: Literal["global", "clusters"] = "global"
+    """Statistics for images of unknown cameras: of all images, or of clusters of images alike in style."""
+    pseudo_cameras: int = 8
+    """Number of those clusters."""
     mirror: bool = True
     """Add the feature of the mirrored image."""
     ranks: tuple[int, ...] = (1, 5, 10)

@@ -12,7 +12,8 @@ from unrealperson.config import Config, load_config, save_config
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
-from unrealperson.evaluate.features import estimate_statistics, extract
+from unrealperson.evaluate.features import extract
+from unrealperson.evaluate.statistics import estimate_statistics
 from unrealperson.evaluate.metrics import evaluate, format_metrics, ranking, score, split_rows, summarise
 from unrealperson.files import write_json
 from unrealperson.log import get_logger

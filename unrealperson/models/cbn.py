@@ -11,7 +11,7 @@ Re-identification with Camera-based Batch Normalization" (CBN), ECCV 2020.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -303,16 +303,35 @@ def resize_tables(model: nn.Module, cameras: int, *, min_images: int) -> None:
         layer.images = layer.images.new_zeros(cameras + 1)
 
 
-def share_global_statistics(model: nn.Module, rows: list[int]) -> None:
-    """Gives the named cameras the statistics of the last row, those of all cameras.
+def copy_statistics(model: nn.Module, source: int, row: int) -> None:
+    """Gives one row of the tables the statistics of another.
 
     Args:
         model: a model with camera batch-norm layers.
-        rows: camera ids.
+        source: row to copy; -1 is that of unknown cameras.
+        row: row to replace.
     """
     for layer in _layers(model):
-        layer.running_mean[rows] = layer.running_mean[-1].clone()
-        layer.running_var[rows] = layer.running_var[-1].clone()
+        layer.running_mean[row] = layer.running_mean[source]
+        layer.running_var[row] = layer.running_var[source]
+
+
+def nearest_statistics(model: nn.Module, row: int, candidates: Sequence[int]) -> int:
+    """The row whose camera is most alike in style, by the statistics of the first layer.
+
+    Further layers see images that are normalised already, so light, colour and sharpness of a camera show in the first
+    one most. Compared are its channels' means and standard deviations, in units of the candidates' mean variance.
+
+    Args:
+        model: a model with camera batch-norm layers.
+        row: row of the camera, estimated from however few images.
+        candidates: rows to choose among, at least one.
+    """
+    layer = next(iter(_layers(model)))
+    rows = list(candidates)
+    mean, var = layer.running_mean, layer.running_var
+    gap = (mean[rows] - mean[row]) ** 2 + (var[rows].sqrt() - var[row].sqrt()) ** 2
+    return rows[int((gap / (var[rows].mean(0) + layer.eps)).mean(1).argmin())]
 
 
 def _layers(model: nn.Module) -> Iterator[CameraBatchNorm2d]:
