@@ -12,10 +12,10 @@ from unrealperson.models.cbn import (
     CameraBatchNorm2d,
     CameraContext,
     convert_camera_batch_norm,
+    copy_statistics,
     freeze_statistics,
     reset_statistics,
     resize_tables,
-    share_global_statistics,
 )
 
 C = 5
@@ -185,7 +185,8 @@ def test_tables_can_be_resized_reset_and_shared():
     resize_tables(layer, 4, min_images=2)
     assert layer.running_mean.shape == (5, C) and torch.equal(layer.running_mean[0], last)
     layer.running_mean[-1] = 7
-    share_global_statistics(layer, [1, 3])
+    copy_statistics(layer, -1, 1)
+    copy_statistics(layer, -1, 3)
     assert (layer.running_mean[[1, 3, 4]] == 7).all() and torch.equal(layer.running_mean[2], last)
 
 

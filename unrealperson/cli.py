@@ -180,9 +180,18 @@ class Extract(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Verb):
-    """Scores a network: rank-1, rank-5, rank-10, mAP and mINP across cameras, with 95 % intervals.
+    """Scores a network across cameras: rank-1, rank-5, rank-10, mAP and mINP with 95 % intervals, each pair of cameras,
+    and at which similarity a hit may be believed (false accepts, false rejects).
 
-    Example: unrealperson evaluate --run runs/first --data market1501
+    Scored are the rows marked query and gallery, or else those marked test, or else all; then the first image of each
+    person and camera is a query. Each camera's batch-norm statistics come from its own images, without labels; what
+    cameras with few images or without a number take instead, --evaluate.few-images and --evaluate.unknown-cameras say.
+
+    Examples:
+      unrealperson evaluate --run runs/first --data market1501 --out scores --evaluate.rerank True
+      unrealperson evaluate --run runs/first --data data --out scores --factors --curve
+      unrealperson evaluate --run runs/first --data gallery --query 0002_c1s1_000451_03.jpg
+      unrealperson evaluate --config configs/corner_low_light.toml --run runs/first --data night
     """
 
     summary: ClassVar[str] = "a network and labelled crops -> CMC, mAP, mINP"
@@ -190,14 +199,22 @@ class Evaluate(Verb):
     """Data set, or folder of crops named as in Market-1501."""
     run: OptionalPath = None
     """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
+    query: OptionalPath = None
+    """One image, or a folder, to look for in DATA; left out: DATA holds the queries."""
     out: OptionalPath = None
-    """Folder for metrics.json, features.npz and ranking.json; left out: only print."""
+    """Folder for metrics.json, metrics.txt, report.html, features.npz and ranking.json; left out: only print."""
+    factors: Switch = False
+    """Also score by view, light, occlusion, distance, accessories and look-alikes (synthetic sets know these)."""
+    curve: Switch = False
+    """Also score with statistics from 2 ... 320 images of each camera; goes on where it was stopped."""
     evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
 
     def execute(self) -> None:
         from unrealperson.evaluate import evaluate_run, format_metrics
 
-        metrics = evaluate_run(self.run, self.data, self.out, self.resolved())
+        metrics = evaluate_run(
+            self.run, self.data, self.out, self.resolved(), query=self.query, factors=self.factors, curve=self.curve
+        )
         print(format_metrics(metrics))
 
 

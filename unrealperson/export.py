@@ -22,7 +22,7 @@ from unrealperson.data.loader import Images, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.data.transforms import MEAN, STD
-from unrealperson.evaluate.features import estimate_statistics
+from unrealperson.evaluate.statistics import estimate_statistics
 from unrealperson.files import replacing, write_json
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import freeze_statistics

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.transforms import normalise
-from unrealperson.evaluate.statistics import Tables, estimate_statistics, statistics_groups
+from unrealperson.evaluate.statistics import Tables, estimate_tables, statistics_groups
 from unrealperson.log import track
 from unrealperson.models.reid import ReidModel
 from unrealperson.schema import Features
@@ -33,7 +33,7 @@ def extract(
         ValueError: an image cannot be read, or "split" without queries.
     """
     group = statistics_groups(images, config, query)
-    tables = estimate_statistics(model, images, config, group=group)
+    tables = estimate_tables(model, images, config, group)
     manifest = images.manifest
     vectors = embed(model, images, tables.rows(group), config)
     return Features(vectors, manifest.pid.copy(), manifest.camid.copy(), manifest.frame.copy(), manifest.path), tables

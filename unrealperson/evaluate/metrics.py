@@ -1,4 +1,4 @@
-"""Scores of features: CMC, mAP and mINP across cameras, with bootstrap intervals."""
+"""Scores of rankings: CMC, mAP and mINP across cameras, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ import numpy as np
 
 from unrealperson import ops
 from unrealperson.config import EvaluateConfig
+from unrealperson.evaluate.bootstrap import intervals
+from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN, Features
+
+logger = get_logger(__name__)
 
 METRICS_VERSION = 1
 HITS = 10
 SHOWN_QUERIES = 50
+SKIPPED = {
+    "identity unknown": "their person has no name, so no answer can be right",
+    "camera unknown": "images of their own camera cannot be told from others",
+    "not in the gallery": "no image of their person is there",
+    "own camera only": "their person's images are all of the query's own camera, which do not count",
+    "other cameras unknown": "their person's other images are of unknown cameras, which do not count",
+}
+"""Why a query is left out."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,8 @@ class Scores:
         precision: [q] float64 average precision, not interpolated.
         inverse: [q] float64 inverse negative penalty: matches over the rank of the last one.
         hits: [q, k] int64 rows of the nearest gallery images, -1 where there are fewer; k is 10 or the gallery's size.
-        distance: [q, k] float32 their squared Euclidean distances.
-        skipped: number of queries left out, by reason.
+        distance: [q, k] float32 their distances, squared Euclidean ones unless a matrix was scored.
+        skipped: rows of the queries left out, by reason.
     """
 
     query: np.ndarray
@@ -36,7 +48,7 @@ class Scores:
     inverse: np.ndarray
     hits: np.ndarray
     distance: np.ndarray
-    skipped: dict[str, int]
+    skipped: dict[str, np.ndarray]
 
 
 def split_rows(features: Features) -> tuple[np.ndarray, np.ndarray]:
@@ -48,25 +60,41 @@ def split_rows(features: Features) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Rows of the queries, the first image of each known identity under each known camera; and rows of the
         gallery, all images with known identity. A query never meets images of its own identity under its own
-        camera, so it does not meet itself.
+        camera, so it does not meet itself. Where no camera is known at all, the first image of each identity is
+        a query and all others are the gallery.
     """
     named = features.pid != UNKNOWN
+    if not cameras_known(features):
+        people, first, count = np.unique(features.pid, return_index=True, return_counts=True)
+        query = np.sort(first[(people != UNKNOWN) & (count > 1)])
+        return query, np.setdiff1d(np.flatnonzero(named), query)
     known = np.flatnonzero(named & (features.camid != UNKNOWN))
     pairs = np.stack([features.pid[known], features.camid[known]], axis=1)
     _, first = np.unique(pairs, axis=0, return_index=True)
     return known[np.sort(first)], np.flatnonzero(named)
 
 
-def score(features: Features, query: np.ndarray, gallery: np.ndarray) -> Scores:
+def cameras_known(features: Features) -> bool:
+    """Whether at least one image has a known camera, so that scores can leave out a query's own.
+
+    Args:
+        features: of all images.
+    """
+    return bool((features.camid != UNKNOWN).any())
+
+
+def score(features: Features, query: np.ndarray, gallery: np.ndarray, *, matrix: np.ndarray | None = None) -> Scores:
     """Ranks the gallery for each query and scores the ranking.
 
     Gallery images of the query's identity under the query's camera or an unknown one are left out, and images without
-    identity altogether. Equal distances rank by the order of the gallery; see `ops.cmc_map`.
+    identity altogether. Equal distances rank by the order of the gallery; see `ops.cmc_map`. Where no image has a known
+    camera, all images of the gallery count.
 
     Args:
         features: of all images.
         query: [q] int64 rows of the queries.
         gallery: [g] int64 rows of the gallery.
+        matrix: [q, g] float32 distances to rank by; None is the squared Euclidean distance of the features.
 
     Raises:
         ValueError: nothing to score; the message says what the data lack.
@@ -74,29 +102,48 @@ def score(features: Features, query: np.ndarray, gallery: np.ndarray) -> Scores:
     Source: single-query protocol of Market-1501; mINP of Ye et al., TPAMI 2021.
     """
     _require_scorable(features)
-    found = ops.cmc_map(
-        features.vectors[query],
-        features.vectors[gallery],
-        query_pid=features.pid[query],
-        gallery_pid=features.pid[gallery],
-        query_camera=features.camid[query],
-        gallery_camera=features.camid[gallery],
-        hits=HITS,
-    )
-    reasons = {
-        "identity or camera unknown": ("identity unknown", "camera unknown"),
-        "no other camera": ("no match",),
+    by_camera = cameras_known(features)
+    labels: dict[str, Any] = {
+        "query_pid": features.pid[query],
+        "gallery_pid": features.pid[gallery],
+        "query_camera": features.camid[query] if by_camera else None,
+        "gallery_camera": features.camid[gallery] if by_camera else None,
+        "hits": HITS,
     }
-    counts = {ours: sum(found.skipped.get(name, 0) for name in names) for ours, names in reasons.items()}
+    if matrix is None:
+        found = ops.cmc_map(features.vectors[query], features.vectors[gallery], **labels)
+    else:
+        found = ops.cmc_map_of_matrix(matrix, **labels)
+    left_out = np.delete(query, found.query)
     return Scores(
         query[found.query],
         found.first,
         found.precision,
         found.inverse,
-        np.where(found.hits < 0, UNKNOWN, gallery[found.hits]),
+        np.where(found.hits < 0, UNKNOWN, gallery[np.maximum(found.hits, 0)]),
         found.values,
-        {reason: count for reason, count in counts.items() if count},
+        _reasons(features, left_out, gallery) if len(left_out) else {},
     )
+
+
+def _reasons(features: Features, query: np.ndarray, gallery: np.ndarray) -> dict[str, np.ndarray]:
+    pid, camid = features.pid[query], features.camid[query]
+    seen = np.unique(features.pid[gallery])
+    elsewhere = np.unique(features.pid[gallery[features.camid[gallery] == UNKNOWN]])
+    tests = (
+        ("identity unknown", pid == UNKNOWN),
+        ("camera unknown", (camid == UNKNOWN) & cameras_known(features)),
+        ("not in the gallery", ~np.isin(pid, seen)),
+        ("other cameras unknown", np.isin(pid, elsewhere)),
+        ("own camera only", np.ones(len(query), bool)),
+    )
+    reasons: dict[str, np.ndarray] = {}
+    open_ = np.ones(len(query), bool)
+    for reason, holds in tests:
+        if (open_ & holds).any():
+            reasons[reason] = query[open_ & holds]
+        open_ &= ~holds
+    return reasons
 
 
 def evaluate(
@@ -115,8 +162,9 @@ def evaluate(
         gallery: [g] int64 rows of the gallery; given if and only if `query` is.
 
     Returns:
-        format_version, identities, cameras, queries, gallery, skipped (reason -> queries), cmc (rank -> share),
-        map, minp and interval ("cmc@K", "map", "minp" -> low and high end of the 95 % interval).
+        format_version, identities, cameras, queries, gallery, skipped (reason -> queries), skipped_examples (reason ->
+        up to five paths), cmc (rank -> share), map, minp and interval ("cmc@K", "map", "minp" -> low and high end of
+        the 95 % interval).
 
     Raises:
         ValueError: nothing to score; the message says what the data lack.
@@ -144,11 +192,14 @@ def summarise(features: Features, scores: Scores, config: EvaluateConfig, *, gal
         "cameras": len(np.unique(features.camid[features.camid != UNKNOWN])),
         "queries": len(scores.query),
         "gallery": gallery,
-        "skipped": scores.skipped,
+        "skipped": {reason: len(rows) for reason, rows in scores.skipped.items()},
+        "skipped_examples": {
+            reason: [features.path[row] for row in rows[:5]] for reason, rows in scores.skipped.items()
+        },
         "cmc": {str(rank): mean[f"cmc@{rank}"] for rank in config.ranks},
         "map": mean["map"],
         "minp": mean["minp"],
-        "interval": _intervals(values, features.pid[scores.query], config) if config.bootstrap else {},
+        "interval": intervals(values, features.pid[scores.query], config),
     }
 
 
@@ -186,27 +237,6 @@ def ranking(features: Features, scores: Scores) -> list[dict[str, Any]]:
     return result
 
 
-def format_metrics(metrics: dict[str, Any]) -> str:
-    """A few lines for people.
-
-    Args:
-        metrics: what `evaluate` returns.
-    """
-    named = [(f"rank-{rank}", f"cmc@{rank}", share) for rank, share in metrics["cmc"].items()]
-    named += [("mAP", "map", metrics["map"]), ("mINP", "minp", metrics["minp"])]
-    lines = []
-    for label, key, share in named:
-        interval = metrics["interval"].get(key)
-        spread = f"  ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-        lines.append(f"  {label:<8}{100 * share:5.1f} %{spread}")
-    lines.append(
-        f"  {metrics['queries']} queries of {metrics['identities']} identities, {metrics['gallery']} gallery images, "
-        f"{metrics['cameras']} cameras"
-    )
-    lines += [f"  {count} queries left out: {reason}" for reason, count in metrics["skipped"].items()]
-    return "\n".join(lines)
-
-
 def _require_scorable(features: Features) -> None:
     identities = np.unique(features.pid[features.pid != UNKNOWN])
     if len(identities) == 0:
@@ -214,23 +244,9 @@ def _require_scorable(features: Features) -> None:
             "no image has a known identity, so nothing can be scored; name the files as in Market-1501 "
             "(0001_c1_000123.jpg: identity, camera, frame), or use 'unrealperson index' and 'search' without labels"
         )
-    if (features.camid == UNKNOWN).all():
-        raise ValueError(
-            "no image has a known camera, so a person cannot be sought under another one; name the files as in "
-            "Market-1501 (0001_c1_000123.jpg: identity, camera, frame)"
-        )
+    if not cameras_known(features):
+        logger.warning("no image has a known camera, so images of the query's own camera count as well: an easier task")
     if len(identities) == 1:
         raise ValueError(
             f"all images show one identity ({identities[0]}), so every answer is correct; add images of other people"
         )
-
-
-def _intervals(values: dict[str, np.ndarray], pid: np.ndarray, config: EvaluateConfig) -> dict[str, list[float]]:
-    """Identities are drawn, each with all of its queries: queries of one person succeed and fail together."""
-    rng = np.random.default_rng(config.seed)
-    table = np.stack(list(values.values()), axis=1)
-    identities, owner = np.unique(pid, return_inverse=True)
-    draws = rng.multinomial(len(identities), np.full(len(identities), 1 / len(identities)), size=config.bootstrap)
-    means = np.stack([np.average(table, axis=0, weights=draw[owner]) for draw in draws])
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return {name: [float(a), float(b)] for name, a, b in zip(values, low, high, strict=True)}

@@ -56,8 +56,21 @@ class Tables(NamedTuple):
         Returns:
             [n] int64; r where the group is not among the keys.
         """
-        row = np.searchsorted(self.keys, group)
-        return np.where(np.isin(group, self.keys), row, len(self.keys)).astype(np.int64)
+        return camera_index(group, self.keys)
+
+
+def camera_index(camid: np.ndarray, camera_keys: np.ndarray) -> np.ndarray:
+    """Table row of each image's camera.
+
+    Args:
+        camid: [n] int64 global camera, -1 where unknown.
+        camera_keys: [cameras] int64 global camera of each table row, increasing.
+
+    Returns:
+        [n] int64; `cameras` where the camera is not among the keys.
+    """
+    row = np.searchsorted(camera_keys, camid)
+    return np.where(np.isin(camid, camera_keys), row, len(camera_keys)).astype(np.int64)
 
 
 def statistics_groups(images: Images, config: EvaluateConfig, query: np.ndarray | None = None) -> np.ndarray:
@@ -90,14 +103,26 @@ def statistics_groups(images: Images, config: EvaluateConfig, query: np.ndarray 
 
 
 def estimate_statistics(
-    model: ReidModel,
-    images: Images,
-    config: EvaluateConfig,
-    *,
-    group: np.ndarray | None = None,
-    with_unknown: bool = False,
+    model: ReidModel, images: Images, config: EvaluateConfig, *, with_unknown: bool = False
+) -> np.ndarray:
+    """Replaces the tables of a model by the statistics of the images' cameras; see `estimate_tables`.
+
+    Args:
+        model: the network; nothing is done where it has plain batch norm.
+        images: the images; no labels are used.
+        config: section [evaluate].
+        with_unknown: estimate the row of unknown cameras even if no image needs it.
+
+    Returns:
+        [cameras] int64 global camera of each table row, increasing; the row after them is that of unknown cameras.
+    """
+    return estimate_tables(model, images, config, images.manifest.camid, with_unknown=with_unknown).keys
+
+
+def estimate_tables(
+    model: ReidModel, images: Images, config: EvaluateConfig, group: np.ndarray, *, with_unknown: bool = False
 ) -> Tables:
-    """Replaces the tables of a model by the statistics of the images' cameras.
+    """Replaces the tables of a model by the statistics of groups of images, each the images of one camera.
 
     A camera's sample is cut into batches of nearly equal size, every other image mirrored, and the
     batches' statistics are averaged. The authors' code drops the last, incomplete batch, so a camera with fewer images
@@ -109,7 +134,7 @@ def estimate_statistics(
         model: the network; nothing is done where it has plain batch norm.
         images: the images; no labels are used.
         config: section [evaluate]: statistics_images, min_statistics_images, few_images, batch_size, seed.
-        group: [n] int64 which images share statistics, -1 for none; None is their camera.
+        group: [n] int64 which images share statistics, -1 for none.
         with_unknown: estimate the row of unknown cameras even if no image needs it.
 
     Returns:
@@ -117,7 +142,6 @@ def estimate_statistics(
 
     Source: paper section 4.1 and the authors' evaluator (10 batches of 32 images per camera).
     """
-    group = images.manifest.camid if group is None else group
     keys, counts = np.unique(group[group != UNKNOWN], return_counts=True)
     if model.context is None:
         return Tables(keys, counts, (TRAINING,) * len(keys))
@@ -134,9 +158,7 @@ def estimate_statistics(
     enough = np.setdiff1d(np.arange(len(keys)), few)
     nearest = config.few_images == "nearest" and len(enough) > 0
     measured = range(len(keys)) if nearest else enough
-    _fill(
-        model, images, [(int(row), batch) for row in measured for batch in _batches(group == keys[row], config, rng)]
-    )
+    _fill(model, images, [(int(row), batch) for row in measured for batch in _batches(group == keys[row], config, rng)])
     stand_in = len(few) > 0 and not nearest and config.few_images != "source"
     if with_unknown or stand_in or (group == UNKNOWN).any():
         reset_statistics(model, -1)  # the batches of single cameras went into it

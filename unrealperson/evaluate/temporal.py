@@ -1,10 +1,16 @@
-"""JVTC's temporal model: how long people take from camera to camera, estimated from clusters of crops."""
+"""Looks and times together: how long people take from camera to camera, and rankings that use it (JVTC)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.ops import TemporalModel
+from unrealperson.config import EvaluateConfig
+from unrealperson.evaluate.metrics import Scores, cameras_known, score
+from unrealperson.evaluate.rerank import MATRIX_BYTES
+from unrealperson.ops import TemporalModel, jaccard_graph, joint_similarity
+from unrealperson.schema import UNKNOWN, Features
+
+_K1, _K2, _CLOSEST = 20, 6, 1.6e-3
 
 
 def temporal_distribution(
@@ -91,3 +97,78 @@ def temporal_distribution(
         smooth = np.convolve(histogram[pair], kernel)[reach : reach + bins]
         histogram[pair] = smooth / smooth.sum()
     return TemporalModel(histogram.reshape(cameras, cameras, bins).astype(np.float32), bin_frames)
+
+
+def cluster_crops(vectors: np.ndarray) -> np.ndarray:  # [n, d] float32
+    """Groups crops that look like one person's, without labels: JVTC's clusters.
+
+    Crops whose Jaccard distance is at most eps belong together, and so does whatever hangs together by such pairs
+    (DBSCAN with one sample). eps is the mean of the smallest 0.16 % of all distances.
+
+    Args:
+        vectors: features of length 1.
+
+    Returns:
+        [n] int64 cluster of each crop, from 0.
+
+    Source: JVTC's code (rho 1.6e-3, k1 20, k2 6).
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(vectors)
+    graph = jaccard_graph(vectors, k1=_K1, k2=_K2, rule="zhong")
+    owner = np.repeat(np.arange(n), np.diff(graph.indptr))
+    distance = np.sort(graph.data[owner < graph.indices])
+    smallest = distance[: max(1, round(_CLOSEST * n * (n - 1) / 2))]
+    near = graph.data <= (smallest.mean() if len(smallest) else 0)
+    links = csr_matrix((np.ones(near.sum(), np.int8), (owner[near], graph.indices[near])), shape=(n, n))
+    return connected_components(links, directed=False)[1].astype(np.int64)
+
+
+def score_joint(features: Features, query: np.ndarray, gallery: np.ndarray, config: EvaluateConfig) -> Scores:
+    """Scores the ranking by looks and times together.
+
+    How long people take between cameras is learnt from clusters of the scored crops, no labels used; JVTC learns it
+    from the target's training crops instead.
+
+    Args:
+        features: of all images, of length 1.
+        query: [q] int64 rows of the queries.
+        gallery: [g] int64 rows of the gallery.
+        config: section [evaluate]: bin_frames, temporal_sigma.
+
+    Raises:
+        ValueError: no frame numbers, nothing to score, or too large.
+
+    Source: section 4.3 (JVTC+); Li and Zhang, ECCV 2020.
+    """
+    if not (features.frame != UNKNOWN).any() or not cameras_known(features):
+        raise ValueError(
+            "evaluate.joint needs to know when and where images were taken: cameras and frame numbers in the manifest, "
+            "or in the names as in Market-1501 (0001_c1s1_000123_00.jpg)"
+        )
+    if 4 * len(query) * len(gallery) > MATRIX_BYTES:
+        raise ValueError(
+            f"{len(query)} x {len(gallery)} joint distances take more than {MATRIX_BYTES >> 30} GiB; "
+            "score fewer queries"
+        )
+    cameras = np.unique(features.camid[features.camid != UNKNOWN])
+    camera = np.where(features.camid == UNKNOWN, UNKNOWN, np.searchsorted(cameras, features.camid))
+    model = temporal_distribution(
+        cluster_crops(features.vectors),
+        camera,
+        features.frame,
+        cameras=len(cameras),
+        bin_frames=config.bin_frames,
+        sigma=config.temporal_sigma,
+    )
+    matrix = joint_similarity(
+        (features.vectors[query], features.vectors[gallery]),
+        model,
+        query_camera=camera[query],
+        query_frame=features.frame[query],
+        gallery_camera=camera[gallery],
+        gallery_frame=features.frame[gallery],
+    )
+    return score(features, query, gallery, matrix=matrix)

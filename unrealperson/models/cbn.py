@@ -317,21 +317,24 @@ def copy_statistics(model: nn.Module, source: int, row: int) -> None:
 
 
 def nearest_statistics(model: nn.Module, row: int, candidates: Sequence[int]) -> int:
-    """The row whose camera is most alike in style, by the statistics of the first layer.
+    """The row whose camera is most alike in style.
 
-    Further layers see images that are normalised already, so light, colour and sharpness of a camera show in the first
-    one most. Compared are its channels' means and standard deviations, in units of the candidates' mean variance.
+    Compared are the means and standard deviations of all channels of all layers over image positions, in units of the
+    candidates' mean variance.
 
     Args:
         model: a model with camera batch-norm layers.
         row: row of the camera, estimated from however few images.
         candidates: rows to choose among, at least one.
     """
-    layer = next(iter(_layers(model)))
     rows = list(candidates)
-    mean, var = layer.running_mean, layer.running_var
-    gap = (mean[rows] - mean[row]) ** 2 + (var[rows].sqrt() - var[row].sqrt()) ** 2
-    return rows[int((gap / (var[rows].mean(0) + layer.eps)).mean(1).argmin())]
+    gap = torch.zeros(len(rows))
+    for layer in _layers(model):
+        if layer.dimensions[0] > 2:  # one image has no variance where there are no positions
+            mean, var = layer.running_mean.cpu(), layer.running_var.cpu()
+            apart = (mean[rows] - mean[row]) ** 2 + (var[rows].sqrt() - var[row].sqrt()) ** 2
+            gap += (apart / (var[rows].mean(0) + layer.eps)).mean(1)
+    return rows[int(gap.argmin())]
 
 
 def _layers(model: nn.Module) -> Iterator[CameraBatchNorm2d]:
