@@ -216,6 +216,10 @@ class Evaluate(Verb):
             self.run, self.data, self.out, self.resolved(), query=self.query, factors=self.factors, curve=self.curve
         )
         print(format_metrics(metrics))
+        if self.out is not None:
+            from unrealperson.evaluation_page import write_evaluation
+
+            logger.info("the report is at %s", write_evaluation(self.out, self.out / "report.html"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,14 +298,16 @@ class Search(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Verb):
-    """Writes one self-contained HTML page about a demo folder.
+    """Writes one self-contained HTML page about a demo folder, or about an evaluation.
 
-    Example: unrealperson report --data demo --out demo/report.html
+    Examples:
+      unrealperson report --data demo --out demo/report.html
+      unrealperson report --data scores --out scores.html
     """
 
-    summary: ClassVar[str] = "a demo folder -> one HTML page"
+    summary: ClassVar[str] = "a demo or evaluation folder -> one HTML page"
     data: Path
-    """Folder that 'demo' made."""
+    """Folder that 'demo' made, or the --out of 'evaluate'."""
     out: Path
     """Page to write (.html)."""
 
@@ -309,7 +315,12 @@ class Report(Verb):
         from unrealperson.report import write_report
 
         _require_no_folder(self.out, "report.html")
-        logger.info("the report is at %s", write_report(self.data, self.out))
+        if (self.data / "metrics.json").is_file():
+            from unrealperson.evaluation_page import write_evaluation
+
+            logger.info("the report is at %s", write_evaluation(self.data, self.out))
+        else:
+            logger.info("the report is at %s", write_report(self.data, self.out))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -296,7 +296,7 @@ class EvaluateConfig:
     """Images in one forward pass."""
     statistics_images: int = 320
     """At most so many images of a camera give its batch-norm statistics (10 batches of 32)."""
-    min_statistics_images: int = 8
+    min_statistics_images: int = 32
     """A camera with fewer images takes what few_images says."""
     statistics: Literal["pooled", "split"] = "pooled"
     """A camera's statistics come from all of its images, or apart for queries and gallery as in the authors' code."""

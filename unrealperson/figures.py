@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,13 +46,14 @@ class Score:
     high: float | None = None
 
 
-def score_chart(name: str, before: Sequence[Score], after: Sequence[Score]) -> str:
+def score_chart(name: str, before: Sequence[Score], after: Sequence[Score], *, what: str = "score") -> str:
     """Draws scores with their 95 % intervals, one row per score, before above after.
 
     Args:
         name: prefix of the SVG's ids, unique in the page.
         before: scores of the untrained network; may be empty.
         after: scores of the trained network; may be empty.
+        what: is scored, for the axis.
 
     Returns:
         An <svg> element.
@@ -73,7 +74,7 @@ def score_chart(name: str, before: Sequence[Score], after: Sequence[Score]) -> s
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.set_xlim(0, 110)
     axes.set_xticks(range(0, 101, 20))
-    axes.set_xlabel("score, % (line: 95 % interval)")
+    axes.set_xlabel(f"{what}, % (line: 95 % interval)")
     axes.grid(axis="x", color=_RULE, linewidth=0.8)
     return _svg(figure, name)
 
@@ -106,6 +107,73 @@ def accuracy_chart(name: str, step: np.ndarray, accuracy: np.ndarray, drops: Seq
         An <svg> element.
     """
     return _curve(name, step, 100 * accuracy, drops, label="training accuracy, %", top=100.0)
+
+
+def images_chart(name: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Draws rank-1 and mAP against the images that each camera's statistics come from.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        rows: images (0: none of the camera's own), statistics, and rank1 and map with _low and _high, shares.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=3.2)
+    own = [row for row in rows if row["images"]]
+    images = np.array([row["images"] for row in own])
+    for key, label, color, marker in (("rank1", "rank-1", AFTER_COLOR, "D"), ("map", "mAP", BEFORE_COLOR, "o")):
+        value = 100 * np.array([row[key] for row in own])
+        low, high = (100 * np.array([row[f"{key}_{end}"] for row in own]) for end in ("low", "high"))
+        axes.fill_between(images, low, high, color=color, alpha=0.2, linewidth=0)
+        axes.plot(images, value, color=color, marker=marker, linewidth=2, markersize=5)
+        axes.annotate(label, (images[-1], value[-1]), (8, 0), textcoords="offset points", color=color, va="center")
+        for row, style in zip([row for row in rows if not row["images"]], (":", (0, (5, 3))), strict=False):
+            axes.axhline(100 * row[key], color=color, linewidth=1.2, linestyle=style)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(images, [str(count) for count in images])
+    axes.minorticks_off()
+    axes.set_xlim(images[0] / 1.15, images[-1] * 1.6)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("images of each camera (band: lowest to highest draw)")
+    axes.set_ylabel("score, %")
+    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+    return _svg(figure, name)
+
+
+def errors_chart(name: str, curve: dict[str, Sequence[float]], thresholds: Sequence[float] = ()) -> str:
+    """Draws false accepts and false rejects of an open-set search against the threshold.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        curve: threshold (cosine similarity), far and frr (shares in 0 ... 1), of one length.
+        thresholds: those to mark.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=3.0)
+    threshold = np.array(curve["threshold"])
+    for key, label, color, style in (
+        ("far", "false accepts", BEFORE_COLOR, "--"),
+        ("frr", "false rejects", AFTER_COLOR, "-"),
+    ):
+        value = 100 * np.array(curve[key])
+        axes.plot(threshold, value, style, color=color, linewidth=2)
+        place = len(value) // 6 if key == "far" else 0
+        axes.annotate(label, (threshold[place], value[place]), (3, 7), textcoords="offset points", color=color)
+    for position in thresholds:
+        axes.axvline(position, color=_FAINT, linewidth=1, linestyle=(0, (3, 3)))
+        axes.text(
+            position, 1.01, f"{position:.3f}", color=_FAINT, fontsize=8, ha="center",
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+    axes.set_ylim(0, 108)
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_xlabel("threshold on the cosine similarity of the first place")
+    axes.set_ylabel("share of searches, %")
+    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+    return _svg(figure, name)
 
 
 def _curve(

@@ -147,13 +147,28 @@ def write_report(folder: Path, out: Path) -> Path:
         raise ValueError(f"there is no folder {folder}; 'unrealperson demo --out {folder}' makes one")
     if not any((folder / name).exists() for name in _MADE):
         raise ValueError(f"{folder} holds nothing that 'unrealperson demo' makes; give the folder of a demo")
+    page = _gather(folder)
+    return write_page("report.html", out, title=folder.resolve().name, missing=page.missing, **page.parts)
+
+
+def write_page(template: str, out: Path, **parts: Any) -> Path:
+    """Fills a template of this package and writes the page, which needs no other file.
+
+    Args:
+        template: its file name.
+        out: page to write; it appears complete or not at all.
+        parts: what the template shows.
+
+    Returns:
+        The path of the page.
+    """
     import jinja2
 
+    files = resources.files("unrealperson")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"percent": _percent, "count": _count, "duration": _duration, "points": _points}
-    template = environment.from_string(resources.files("unrealperson").joinpath("report.html").read_text("utf-8"))
-    page = _gather(folder)
-    text = template.render(title=folder.resolve().name, version=__version__, missing=page.missing, **page.parts)
+    page = environment.from_string(files.joinpath(template).read_text("utf-8"))
+    text = page.render(style=files.joinpath("page.css").read_text("utf-8"), version=__version__, **parts)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
     return out

@@ -109,7 +109,7 @@ def _bands(name: str, meaning: str, unit: str, edges: Sequence[float], value: np
     if not np.isfinite(value).any():
         return None
     labels = [
-        f"{low:g} {unit} and more" if high == edges[-1] else f"{low:g} to {high:g} {unit}"
+        f"from {low:g} {unit}" if high == edges[-1] else f"{low:g} to {high:g} {unit}"
         for low, high in itertools.pairwise(edges)
     ]
     with np.errstate(invalid="ignore"):
@@ -134,7 +134,7 @@ def _view_change(manifest: Manifest, query: np.ndarray, gallery: np.ndarray) -> 
         return float(np.nanmin(turn)) if np.isfinite(turn).any() else np.nan
 
     change = _over_matches(manifest, query, gallery, least)
-    return _bands("view change", "least turn to an image that it can be found by", "degrees", (0, 15, 45, 180), change)
+    return _bands("view change", "least turn to an image that it can be found by", "°", (0, 15, 45, 180), change)
 
 
 def _light(manifest: Manifest, query: np.ndarray) -> Factor | None:
