@@ -212,7 +212,13 @@ def _labels(manifest: Manifest) -> Features:
 
 
 def _with_queries(gallery: Manifest, path: Path) -> Manifest:
-    if path.is_file():
+    """The gallery, less the queries where they are in it, and the queries beside it."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no image or folder {path} to look for")
+    files = [gallery.image_path(row).resolve() for row in range(len(gallery))]
+    if path.resolve() in files:
+        query = gallery.select([files.index(path.resolve())])
+    elif path.is_file():
         query = read_images(path.parent, keep_unreadable=True)
         query = query.select([row for row in range(len(query)) if query.image_path(row).samefile(path)])
     else:
@@ -223,7 +229,7 @@ def _with_queries(gallery: Manifest, path: Path) -> Manifest:
             "camera 1); to look for somebody unknown take 'unrealperson search'"
         )
     asked = {query.image_path(row).resolve() for row in range(len(query))}
-    rest = gallery.select([row for row in range(len(gallery)) if gallery.image_path(row).resolve() not in asked])
+    rest = gallery.select([row for row, file in enumerate(files) if file not in asked])
     return Manifest.concatenate(
         [query.replaced("split", ["query"] * len(query)), rest.replaced("split", ["gallery"] * len(rest))]
     )
