@@ -72,9 +72,7 @@ def test_queries_and_gallery_of_a_camera_can_have_statistics_apart(model, figure
 def test_a_camera_with_few_images_takes_what_the_configuration_says(model, styles, few_images, source):
     camid = np.array([1, 2] * 9 + [1, 9])  # 9 is camera 2 by another name
     trained = model.neck.running_mean[-1].uniform_().clone()
-    tables = estimate_tables(
-        model, pixels_of(styles), replace(CONFIG, few_images=few_images), camid, with_unknown=True
-    )
+    tables = estimate_tables(model, pixels_of(styles), replace(CONFIG, few_images=few_images), camid, with_unknown=True)
     assert tables.source == ("own", "own", source)
     expected = {"nearest": model.neck.running_mean[1], "global": model.neck.running_mean[-1], "source": trained}
     assert torch.equal(model.neck.running_mean[2], expected[few_images])
