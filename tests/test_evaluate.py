@@ -136,7 +136,7 @@ def test_perfect_features_score_one_and_skipped_queries_are_counted():
     assert metrics["cmc"]["1"] == metrics["map"] == metrics["minp"] == 1
     assert metrics["skipped"] == {"own camera only": 1}
     assert (
-        "1 queries left out, own camera only: their person's images are all of the query's own camera"
+        "1 query left out, own camera only: their person's images are all of the query's own camera"
         in format_metrics(metrics)
     )
 

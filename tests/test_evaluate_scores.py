@@ -135,7 +135,7 @@ def test_every_query_that_is_left_out_says_why(pid, camid, reason):
     query, gallery = np.array([0, 5]), np.arange(5)
     metrics = summarise(features, score(features, query, gallery), CONFIG, gallery=5)
     assert metrics["skipped"] == {reason: 1} and metrics["skipped_examples"] == {reason: ["5.jpg"]}
-    assert f"1 queries left out, {reason}: {SKIPPED[reason]} (such as 5.jpg)" in format_metrics(metrics)
+    assert f"1 query left out, {reason}: {SKIPPED[reason]} (such as 5.jpg)" in format_metrics(metrics)
 
 
 def test_without_cameras_everything_counts(caplog):

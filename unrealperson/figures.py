@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,7 +132,8 @@ def images_chart(name: str, rows: Sequence[dict[str, Any]]) -> str:
         for row, style in zip([row for row in rows if not row["images"]], (":", (0, (5, 3))), strict=False):
             axes.axhline(100 * row[key], color=color, linewidth=1.2, linestyle=style)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(images, [str(count) for count in images])
+    ticks = [count for count, after in itertools.zip_longest(images, images[1:]) if not after or after > 1.3 * count]
+    axes.set_xticks(ticks, [str(count) for count in ticks])
     axes.minorticks_off()
     axes.set_xlim(images[0] / 1.15, images[-1] * 1.6)
     axes.set_ylim(0, 100)

@@ -122,7 +122,7 @@ def explain_point(point: dict[str, Any]) -> str:
     if point["threshold"] is None:
         return f"a false accept rate of {100 * point['wanted']:g} % cannot be told from so few searches"
     return (
-        f"threshold {point['threshold']:.3f}: of 100 searches for somebody who is not in the gallery, "
+        f"threshold {point['threshold']:.4f}: of 100 searches for somebody who is not in the gallery, "
         f"{100 * point['far']:.1f} name somebody all the same; of 100 for somebody who is, "
         f"{100 * (1 - point['frr']):.1f} name that person, {100 * point['missed']:.1f} nobody, "
         f"{100 * point['mistaken']:.1f} somebody else"

@@ -69,7 +69,8 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
         lines.append("  no camera is known: images of the query's own camera count as well, which is easier")
     for reason, count in metrics["skipped"].items():
         example = metrics["skipped_examples"][reason][0]
-        lines.append(f"  {count} queries left out, {reason}: {SKIPPED[reason]} (such as {example})")
+        queries = "query" if count == 1 else "queries"
+        lines.append(f"  {count} {queries} left out, {reason}: {SKIPPED[reason]} (such as {example})")
     return lines
 
 
