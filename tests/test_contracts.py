@@ -24,7 +24,7 @@ SOURCES = sorted(
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "verb"),
     ("demo",),
-    ("evaluation_page", "report", "figures", "pictures", "doctor"),
+    ("evaluation_page", "report", "page", "figures", "pictures", "doctor"),
     ("train",),
     ("evaluate", "export", "gallery"),
     ("models", "crop", "synth", "checkpoint", "distributed"),

@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 from unrealperson.config import Config, save_config
 from unrealperson.data.manifest import Manifest
 from unrealperson.figures import Score, score_chart
+from unrealperson.page import MAX_PAGE_BYTES
 from unrealperson.pictures import Album
-from unrealperson.report import MAX_PAGE_BYTES, choose_queries, compare, read_metrics, write_report
+from unrealperson.report import choose_queries, compare, read_metrics, write_report
 
 PEOPLE, CAMERAS = 5, 3
 VOID = {"meta", "img", "br", "path", "use"}

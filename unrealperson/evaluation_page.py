@@ -10,8 +10,9 @@ from unrealperson.evaluate.metrics import SKIPPED
 from unrealperson.evaluate.open_set import explain_point
 from unrealperson.evaluate.summary import mean_curve
 from unrealperson.figures import Score, errors_chart, images_chart, score_chart
+from unrealperson.page import MAX_PAGE_BYTES, write_page
 from unrealperson.pictures import Album
-from unrealperson.report import MAX_PAGE_BYTES, choose_queries, read_metrics, write_page
+from unrealperson.report import choose_queries, read_metrics
 
 _TEXT_BYTES = 2 * 10**6  # of the page's bytes, what is left to text and charts
 _MOST_CAMERAS = 40

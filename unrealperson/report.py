@@ -8,17 +8,15 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from unrealperson import __version__
 from unrealperson.data.manifest import Manifest
 from unrealperson.figures import Score, accuracy_chart, loss_chart, score_chart
-from unrealperson.files import write_text
 from unrealperson.log import get_logger
+from unrealperson.page import MAX_PAGE_BYTES, write_page
 from unrealperson.pictures import Album, FrameView, Picture, view_frame
 
 T = TypeVar("T")
@@ -27,7 +25,6 @@ logger = get_logger(__name__)
 
 MAX_FILE_BYTES = 32 * 2**20
 """A larger text file is not read."""
-MAX_PAGE_BYTES = 6 * 10**6
 _TEXT_BYTES = 10**6  # of the page's bytes, what is left to text and charts
 _SHEET_ROWS, _SHEET_COLUMNS, _SAMPLES, _HITS = 12, 8, 8, 10
 _MADE = ("data", "before", "after", "run", "model.onnx", "gallery", "real", "timings.json")
@@ -149,29 +146,6 @@ def write_report(folder: Path, out: Path) -> Path:
         raise ValueError(f"{folder} holds nothing that 'unrealperson demo' makes; give the folder of a demo")
     page = _gather(folder)
     return write_page("report.html", out, title=folder.resolve().name, missing=page.missing, **page.parts)
-
-
-def write_page(template: str, out: Path, **parts: Any) -> Path:
-    """Fills a template of this package and writes the page, which needs no other file.
-
-    Args:
-        template: its file name.
-        out: page to write; it appears complete or not at all.
-        parts: what the template shows.
-
-    Returns:
-        The path of the page.
-    """
-    import jinja2
-
-    files = resources.files("unrealperson")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"percent": _percent, "count": _count, "duration": _duration, "points": _points}
-    page = environment.from_string(files.joinpath(template).read_text("utf-8"))
-    text = page.render(style=files.joinpath("page.css").read_text("utf-8"), version=__version__, **parts)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, text)
-    return out
 
 
 def _gather(folder: Path) -> _Page:
@@ -585,27 +559,3 @@ def _number(value: Any, default: float = math.nan) -> float:
 def _finite(value: Any) -> float | None:
     number = _number(value)
     return number if math.isfinite(number) else None
-
-
-def _percent(share: float | None, digits: int = 1) -> str:
-    return "not known" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
-def _points(points: float) -> str:
-    rounded = round(points, 1)
-    return f"{rounded:+.1f}".replace("-", "\N{MINUS SIGN}") if rounded else "0.0"
-
-
-def _count(number: float, one: str = "", many: str = "") -> str:
-    noun = one if number == 1 else many or f"{one}s"
-    return f"{number:,.0f} {noun}" if one else f"{number:,.0f}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "not known"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest:02d} s"

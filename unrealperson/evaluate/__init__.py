@@ -120,7 +120,7 @@ def evaluate_manifest(
         "model": _model_name(run, config),
         "data": str(manifest.root.absolute()),
         "cameras_known": cameras_known(features),
-        "statistics": _describe(tables, settings),
+        "statistics": _describe(tables, images.manifest, settings),
         "camera_pairs": score_camera_pairs(features, query, gallery),
         "open_set": score_open_set(features, query, gallery, settings),
     }
@@ -235,13 +235,15 @@ def _with_queries(gallery: Manifest, path: Path) -> Manifest:
     )
 
 
-def _describe(tables: Tables, config: EvaluateConfig) -> list[dict[str, Any]]:
+def _describe(tables: Tables, manifest: Manifest, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Which statistics each camera was scored with."""
     entries: list[dict[str, Any]] = []
     for key, images, source in zip(tables.keys.tolist(), tables.images.tolist(), tables.source, strict=True):
         entry = {"camera": key, "images": images, "source": source}
         if config.statistics == "split":
             entry |= {"camera": key // 2, "part": "gallery" if key % 2 else "query"}
+        if entry["camera"] not in manifest.cameras:
+            entry["part"] = "pseudo-camera"
         entries.append(entry)
     return entries
 
