@@ -85,6 +85,13 @@ def test_a_mistake_is_told_in_one_line(figures, capsys, flags, message):
     assert re.search(message, " ".join(capsys.readouterr().err.split()))
 
 
+def test_help_teaches_by_examples(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for words in ("--factors --curve", "--query 0002_c1s1_000451_03.jpg"):
+        assert words in text
+
+
 def test_charts_hold_their_numbers_as_text():
     rows = [
         {"images": images, "statistics": "own"} | dict.fromkeys(("rank1", "rank1_low", "rank1_high"), 0.5)

@@ -187,11 +187,11 @@ class Evaluate(Verb):
     person and camera is a query. Each camera's batch-norm statistics come from its own images, without labels; what
     cameras with few images or without a number take instead, --evaluate.few-images and --evaluate.unknown-cameras say.
 
-    Examples:
-      unrealperson evaluate --run runs/first --data market1501 --out scores --evaluate.rerank True
-      unrealperson evaluate --run runs/first --data data --out scores --factors --curve
-      unrealperson evaluate --run runs/first --data gallery --query 0002_c1s1_000451_03.jpg
-      unrealperson evaluate --config configs/corner_low_light.toml --run runs/first --data night
+    Example: unrealperson evaluate --run runs/first --data market1501 --out scores --evaluate.rerank True
+
+    A synthetic set: unrealperson evaluate --run runs/first --data data --out scores --factors --curve
+
+    One image: unrealperson evaluate --run runs/first --data gallery --query 0002_c1s1_000451_03.jpg
     """
 
     summary: ClassVar[str] = "a network and labelled crops -> CMC, mAP, mINP"
@@ -300,9 +300,9 @@ class Search(Verb):
 class Report(Verb):
     """Writes one self-contained HTML page about a demo folder, or about an evaluation.
 
-    Examples:
-      unrealperson report --data demo --out demo/report.html
-      unrealperson report --data scores --out scores.html
+    Example: unrealperson report --data demo --out demo/report.html
+
+    An evaluation: unrealperson report --data scores --out scores.html
     """
 
     summary: ClassVar[str] = "a demo or evaluation folder -> one HTML page"
