@@ -154,6 +154,7 @@ def test_intervals_are_those_of_people_drawn_again_and_again():
     config = replace(CONFIG, bootstrap=200, seed=4)
     assert intervals({"x": value}, pid, config)["x"] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist())
     assert len(people) == 9 and intervals({"x": value}, pid, replace(config, bootstrap=0)) == {}
+    assert intervals({"x": value}, pid * 0, config) == {}  # one person tells nothing of others
 
 
 def truth(number: int) -> dict:

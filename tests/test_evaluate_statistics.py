@@ -19,7 +19,7 @@ from unrealperson.evaluate.curve import score_curve
 from unrealperson.evaluate.features import embed, extract
 from unrealperson.evaluate.metrics import split_rows
 from unrealperson.evaluate.pseudo_cameras import cluster_styles
-from unrealperson.evaluate.statistics import estimate_tables, statistics_groups
+from unrealperson.evaluate.statistics import estimate_tables, group_name, statistics_groups
 from unrealperson.models.cbn import convert_camera_batch_norm
 from unrealperson.models.reid import ReidModel
 from unrealperson.schema import Features
@@ -60,6 +60,7 @@ def test_queries_and_gallery_of_a_camera_can_have_statistics_apart(model, figure
     assert np.delete(group, query).tolist() == np.delete(2 * figures.camid + 1, query).tolist()
     features, tables = extract(model, images, split, query=query)
     assert tables.keys.tolist() == [2, 3, 4, 5, 6, 7] and tables.images.tolist() == [3, 6] * 3
+    assert [group_name(key, split) for key in (2, 3)] == ["1 query", "1 gallery"]
     pooled, _ = extract(model, images, replace(split, statistics="pooled"))
     assert not np.allclose(features.vectors, pooled.vectors)
     with pytest.raises(ValueError, match='"split" needs queries'):

@@ -85,6 +85,19 @@ def test_a_mistake_is_told_in_one_line(figures, capsys, flags, message):
     assert re.search(message, " ".join(capsys.readouterr().err.split()))
 
 
+def test_a_page_needs_no_intervals(evaluation, tmp_path):
+    def without(value):
+        if isinstance(value, dict):
+            return {key: {} if key == "interval" else without(each) for key, each in value.items()}
+        return [without(each) for each in value] if isinstance(value, list) else value
+
+    for name in ("ranking.json", "config.toml"):
+        (tmp_path / name).write_bytes((evaluation / name).read_bytes())
+    metrics = without(json.loads((evaluation / "metrics.json").read_text()))
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert "What makes it hard" in write_evaluation(tmp_path, tmp_path / "page.html").read_text()
+
+
 def test_help_teaches_by_examples(capsys):
     assert main(["evaluate", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

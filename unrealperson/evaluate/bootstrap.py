@@ -19,14 +19,14 @@ def intervals(values: dict[str, np.ndarray], pid: np.ndarray, config: EvaluateCo
         config: section [evaluate]: bootstrap, seed.
 
     Returns:
-        Name -> low and high end; empty without bootstrap or queries.
+        Name -> low and high end; empty without bootstrap, and for fewer than two people, who tell nothing of others.
 
     Source: cluster bootstrap (Davison and Hinkley, Bootstrap Methods and their Application, section 3.8), percentiles.
     """
-    if not config.bootstrap or not len(pid):
+    identities, owner = np.unique(pid, return_inverse=True)
+    if not config.bootstrap or len(identities) < 2:
         return {}
     rng = np.random.default_rng(config.seed)
-    identities, owner = np.unique(pid, return_inverse=True)
     draws = rng.multinomial(len(identities), np.full(len(identities), 1 / len(identities)), size=config.bootstrap)
     queries = draws @ np.bincount(owner)
     ends = {}

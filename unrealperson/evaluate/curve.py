@@ -74,6 +74,7 @@ def score_curve(
                     statistics_images=size or config.statistics_images,
                     min_statistics_images=2,
                     few_images="nearest",
+                    statistics="pooled",
                     seed=config.seed + draw,
                 )
                 row = estimate_tables(model, images, drawn, group).rows(group)

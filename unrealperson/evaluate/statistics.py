@@ -8,6 +8,7 @@ images of no group.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -102,6 +103,16 @@ def statistics_groups(images: Images, config: EvaluateConfig, query: np.ndarray 
     return group
 
 
+def group_name(key: int, config: EvaluateConfig) -> str:
+    """What people call a group: its camera, and with "split" which part of it.
+
+    Args:
+        key: one of `statistics_groups`.
+        config: section [evaluate]: statistics.
+    """
+    return f"{key // 2} {'gallery' if key % 2 else 'query'}" if config.statistics == "split" else str(key)
+
+
 def estimate_statistics(
     model: ReidModel, images: Images, config: EvaluateConfig, *, with_unknown: bool = False
 ) -> np.ndarray:
@@ -116,7 +127,8 @@ def estimate_statistics(
     Returns:
         [cameras] int64 global camera of each table row, increasing; the row after them is that of unknown cameras.
     """
-    return estimate_tables(model, images, config, images.manifest.camid, with_unknown=with_unknown).keys
+    pooled = replace(config, statistics="pooled")
+    return estimate_tables(model, images, pooled, images.manifest.camid, with_unknown=with_unknown).keys
 
 
 def estimate_tables(
@@ -168,14 +180,14 @@ def estimate_tables(
         if nearest:
             chosen = nearest_statistics(model, row, enough.tolist())
             copy_statistics(model, chosen, row)
-            source[row] = f"as {keys[chosen]}"
+            source[row] = f"as {group_name(keys[chosen], config)}"
         elif stand_in:
             copy_statistics(model, -1, row)
             source[row] = ALL
         else:
             source[row] = TRAINING
     if len(few):
-        named = ", ".join(f"{keys[row]} ({counts[row]} images): {source[row]}" for row in few[:8])
+        named = ", ".join(f"{group_name(keys[row], config)} ({counts[row]} images): {source[row]}" for row in few[:8])
         logger.warning(
             "cameras with fewer than %d images use other statistics, see evaluate.few_images: %s%s",
             config.min_statistics_images, named, ", ..." if len(few) > 8 else "",
