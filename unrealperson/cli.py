@@ -31,7 +31,7 @@ from unrealperson.config import (
 from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.endpoint_verbs import Poses, Simulate
 from unrealperson.log import configure_logging, get_logger
-from unrealperson.verb import VALUED, OptionalPath, Verb
+from unrealperson.verb import VALUED, OptionalPath, Switch, Verb
 
 logger = get_logger(__name__)
 
