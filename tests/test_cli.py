@@ -163,7 +163,7 @@ def test_track_yields_everything_and_tells_the_time_left(
     clock = iter(range(0, 1000, 6))
     monkeypatch.setattr(log.time, "monotonic", lambda: next(clock))
     assert list(log.track([1, 2, 3, 4], label="frames", unit="frame")) == [1, 2, 3, 4]
-    assert "frames: 2 of 4 frame, 12 s gone, 12 s left" in capsys.readouterr().err
+    assert "frames: 2 of 4 frame, 0.2/s, 12 s gone, 12 s left" in capsys.readouterr().err
 
 
 def test_importing_the_command_line_does_not_import_torch() -> None:

@@ -16,6 +16,7 @@ from unrealperson.config import Config, TrainConfig, load_config
 from unrealperson.data.manifest import Manifest
 from unrealperson.files import only_process
 from unrealperson.models import losses
+from unrealperson.objectives import IdentityObjective
 from unrealperson.train import learning_rate, train
 
 SETTINGS = TrainConfig(
@@ -63,7 +64,7 @@ def test_a_finished_run_returns_at_once(data, run, monkeypatch):
 
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(data, run, tmp_path, monkeypatch):
     out = tmp_path / "cut"
-    step, steps = train_module._Step.forward, []
+    step, steps = IdentityObjective.forward, []
 
     def interrupted(*values):
         steps.append(1)
@@ -71,13 +72,13 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(data, run, tmp_path, 
             raise KeyboardInterrupt
         return step(*values)
 
-    monkeypatch.setattr(train_module._Step, "forward", interrupted)
+    monkeypatch.setattr(IdentityObjective, "forward", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(data, Config(train=SETTINGS), out)
     assert checkpoint.load_state(out).epoch == 1 and (out / "optimizer-1.pt").is_file()
     with (out / "metrics.jsonl").open("a") as stream:
         stream.write('{"epoch": 2, "step": 4, "lo')
-    monkeypatch.setattr(train_module._Step, "forward", step)
+    monkeypatch.setattr(IdentityObjective, "forward", step)
     train(data, Config(train=SETTINGS), out)
     assert [line["step"] for line in records(out)] == [3, 6]
     assert not list(out.glob("optimizer-*"))

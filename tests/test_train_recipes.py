@@ -110,12 +110,12 @@ def stop_after(monkeypatch, steps: int) -> None:
 
     forward, seen = ReidModel.forward, []
 
-    def counted(*values):
+    def counted(*values, **options):
         seen.append(1)
         if len(seen) == steps:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
-        return forward(*values)
+        return forward(*values, **options)
 
     monkeypatch.setattr(ReidModel, "forward", counted)
 

@@ -9,15 +9,14 @@ from torch.nn.parallel import DistributedDataParallel
 from unrealperson.config import TrainConfig
 from unrealperson.distributed import Team, join_team
 from unrealperson.models.cbn import convert_camera_batch_norm, synchronise_batch_norm
-from unrealperson.models.losses import Losses
 from unrealperson.models.reid import ReidModel
+from unrealperson.objectives import IdentityObjective
 from unrealperson.schema import Batch
-from unrealperson.train import _Step
 
 CONFIG = TrainConfig(triplet=1.0, triplet_margin=0.0, circle=0.3, center=0.01, label_smoothing=0.1)
 
 
-def build(norm: str, team: Team) -> _Step:
+def build(norm: str, team: Team) -> IdentityObjective:
     backbone = nn.Sequential(
         nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, bias=False), nn.BatchNorm2d(8)
     )
@@ -31,7 +30,7 @@ def build(norm: str, team: Team) -> _Step:
         model.context = convert_camera_batch_norm(model, 2, process_group=team.norm_group)
     elif team.norm_group is not None:
         synchronise_batch_norm(model, team.norm_group)
-    return _Step(model, Losses(CONFIG, dimension=8, classes=4), CONFIG, team)
+    return IdentityObjective(model, CONFIG, team)
 
 
 def main() -> None:

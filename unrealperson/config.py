@@ -189,6 +189,8 @@ class TrainConfig:
     """Path of backbone weights; empty: the network's published ImageNet weights; none: drawn from the seed."""
     from_run: str = ""
     """Folder of a run whose network training starts from (fine-tuning), but for its classifier; empty: weights."""
+    objective: Literal["identities", "contrast"] = "identities"
+    """Tell the labelled identities, or tell views of one image from others (momentum contrast, needs no labels)."""
     norm: Literal["cbn", "bn"] = "cbn"
     """Camera-based batch norm, or plain batch norm as the baseline."""
     sync_norm: bool = True
@@ -225,12 +227,22 @@ class TrainConfig:
     """Weight of the center loss; 0: without."""
     ema: float = 0.0
     """Keep a running mean of the weights with this decay, such as 0.999, and save it as the network; 0: without."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs convolutions and products in 16 bits (automatic mixed precision)."""
+    queue: int = 4096
+    """Momentum contrast: images that each image is told from."""
+    temperature: float = 0.2
+    """Momentum contrast: divides the cosines."""
+    teacher_decay: float = 0.999
+    """Momentum contrast: how slowly the teacher follows the network."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """bfloat16 and float16 run convolutions and products in 16 bits (automatic mixed precision)."""
     accumulate: int = 1
     """Batches whose gradients are averaged for one step; batch norm sees each batch alone."""
+    compiler: str = ""
+    """Backend of torch.compile for the network, such as inductor; empty: not compiled."""
     checkpoint_minutes: float = 10.0
     """Save at least so often, besides the end of each epoch; 0: only then, and when the process is told to end."""
+    tensorboard: bool = False
+    """Also write what TensorBoard shows, to OUT/tensorboard."""
     sampler: Literal["camera_balanced", "identity", "random"] = "camera_balanced"
     """Batches by camera and identity; of as many identities under any cameras; or of any images; all equally large."""
     source_weights: tuple[str, ...] = ()
@@ -240,7 +252,11 @@ class TrainConfig:
     identities_per_camera: int = 2
     """Identities drawn for each of those cameras."""
     images_per_identity: int = 4
-    """Images of each such identity under that camera."""
+    """Images of each such identity under that camera, or tracklets where train.frames is above 1."""
+    frames: int = 1
+    """Above 1: so many frames of a tracklet make one feature (video re-identification)."""
+    frame_pooling: Literal["mean", "attention"] = "mean"
+    """How a tracklet's frames make one feature: all alike, or weighed by a learnt score."""
     flip: float = 0.5
     """Probability of a horizontal mirror."""
     pad: int = 10
@@ -267,7 +283,7 @@ class TrainConfig:
             32 <= self.height <= 1024 and 32 <= self.width <= 1024,
             f"train.height and train.width must lie in 32 ... 1024, got {self.height} x {self.width}",
         )
-        for name in ("cameras_per_batch", "identities_per_camera", "images_per_identity"):
+        for name in ("cameras_per_batch", "identities_per_camera", "images_per_identity", "frames", "accumulate"):
             _require(getattr(self, name) >= 1, f"train.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("flip", "label_smoothing", "erasing", "jitter", "blur", "jpeg"):
             _require(0 <= getattr(self, name) <= 1, f"train.{name} must lie in 0 ... 1, got {getattr(self, name)}")
@@ -278,14 +294,29 @@ class TrainConfig:
             _require(getattr(self, name) >= 0, f"train.{name} must not be negative, got {getattr(self, name)}")
         _require(self.brightness <= 4, f"train.brightness must lie in 0 ... 4, got {self.brightness}")
         _require(0 <= self.ema < 1, f"train.ema must lie in 0 ... 1, 1 excluded, got {self.ema}")
-        _require(self.accumulate >= 1, f"train.accumulate must be at least 1, got {self.accumulate}")
+        _require(0 <= self.teacher_decay < 1, f"train.teacher_decay must lie in 0 ... 1, got {self.teacher_decay}")
+        _require(self.temperature > 0, f"train.temperature must be positive, got {self.temperature}")
         _require(self.pad >= 0, f"train.pad must not be negative, got {self.pad}")
         _require(self.min_images >= 2, f"train.min_images must be at least 2, got {self.min_images}")
+        _require(
+            self.frames == 1 or not (self.source_weights or self.objective == "contrast"),
+            "train.frames above 1 goes with neither train.source_weights nor train.objective = contrast",
+        )
+        if self.objective == "contrast":
+            _require(
+                self.sampler == "identity" and self.images_per_identity == 2 and not self.source_weights,
+                'train.objective = contrast takes two views of each image: set train.sampler = "identity" and '
+                "train.images_per_identity = 2, without train.source_weights",
+            )
+            _require(
+                self.queue >= self.batch_size // 2,
+                f"train.queue must hold the {self.batch_size // 2} images of a batch, got {self.queue}",
+            )
 
     @property
     def batch_size(self) -> int:
         """Images in one training batch."""
-        return self.cameras_per_batch * self.identities_per_camera * self.images_per_identity
+        return self.cameras_per_batch * self.identities_per_camera * self.images_per_identity * self.frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +341,8 @@ class EvaluateConfig:
     """Score only the rows that meet all of these, such as "hours=night" or "top_color=black" (as data subset)."""
     mirror: bool = True
     """Add the feature of the mirrored image."""
+    tracklets: bool = False
+    """Score tracklets instead of single images (video re-identification, the protocol of MARS)."""
     ranks: tuple[int, ...] = (1, 5, 10)
     """Ranks of the cumulative matching characteristic."""
     bootstrap: int = 1000

@@ -40,8 +40,10 @@ def configure_logging(*, verbose: bool = False, quiet: bool = False, as_json: bo
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
 
 
-def track(items: Iterable[T], *, label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Yields the items and shows progress with the time left.
+def track(
+    items: Iterable[T], *, label: str, total: int | None = None, unit: str = "it", units_per_item: int = 1
+) -> Iterator[T]:
+    """Yields the items and shows progress with the rate and the time left.
 
     On a terminal this is a bar; elsewhere a log line about every ten seconds.
 
@@ -49,7 +51,8 @@ def track(items: Iterable[T], *, label: str, total: int | None = None, unit: str
         items: what to iterate over.
         label: short name of the work.
         total: number of items where `items` has no length.
-        unit: what one item is, for the rate.
+        unit: what is counted.
+        units_per_item: how many of them an item is, such as the images of a batch.
     """
     if total is None:
         total = len(items)  # type: ignore[arg-type]
@@ -57,12 +60,12 @@ def track(items: Iterable[T], *, label: str, total: int | None = None, unit: str
     if not logger.isEnabledFor(logging.INFO):
         yield from items
     elif sys.stderr.isatty() and not _logs_json():
-        yield from _bar(items, label, total, unit)
+        yield from _bar(items, label, total, unit, units_per_item)
     else:
-        yield from _lines(items, label, total, unit)
+        yield from _lines(items, label, total, unit, units_per_item)
 
 
-def _bar(items: Iterable[T], label: str, total: int, unit: str) -> Iterator[T]:
+def _bar(items: Iterable[T], label: str, total: int, unit: str, each: int) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -77,28 +80,38 @@ def _bar(items: Iterable[T], label: str, total: int, unit: str) -> Iterator[T]:
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(f"{unit} {{task.fields[rate]}}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
-        task = progress.add_task(label, total=total)
+        task = progress.add_task(label, total=total * each, rate="")
         for item in items:
             yield item
-            progress.advance(task)
+            progress.advance(task, each)
+            speed = progress.tasks[task].speed
+            progress.update(task, rate=f"{_rounded(speed)}/s" if speed else "")
 
 
-def _lines(items: Iterable[T], label: str, total: int, unit: str, every_s: float = 10.0) -> Iterator[T]:
+def _lines(items: Iterable[T], label: str, total: int, unit: str, each: int, every_s: float = 10.0) -> Iterator[T]:
     logger = get_logger(ROOT)
     start = last = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
         if now - last >= every_s or (done == total and now - start >= 1.0):
-            left = (now - start) / done * max(total - done, 0)
-            logger.info("%s: %d of %d %s, %.0f s gone, %.0f s left", label, done, total, unit, now - start, left)
+            gone = now - start
+            left = gone / done * max(total - done, 0)
+            logger.info(
+                "%s: %d of %d %s, %s/s, %.0f s gone, %.0f s left",
+                label, done * each, total * each, unit, _rounded(done * each / gone), gone, left,
+            )  # fmt: skip
             last = now
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 def _logs_json() -> bool:

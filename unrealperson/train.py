@@ -1,9 +1,7 @@
-"""Training on labelled crops, in one process or in several that torchrun starts."""
+"""Training on crops, in one process or in several that torchrun starts."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import signal
 import threading
@@ -12,11 +10,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unrealperson.checkpoint import (
@@ -31,20 +27,21 @@ from unrealperson.checkpoint import (
 from unrealperson.config import Config, TrainConfig
 from unrealperson.data.loader import TrainLoader, training_rows
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.subsets import one_identity_per_image
+from unrealperson.data.tracklets import tracklet_sampler
+from unrealperson.descent import Descent, learning_rate
 from unrealperson.distributed import Team, join_team
-from unrealperson.files import only_process, write_text
+from unrealperson.files import only_process
 from unrealperson.log import get_logger, track
 from unrealperson.models import reuse_memory
 from unrealperson.models.cbn import reset_statistics
-from unrealperson.models.losses import Losses
-from unrealperson.models.reid import ReidModel, build_model
-from unrealperson.schema import Batch
+from unrealperson.models.reid import build_model
+from unrealperson.objectives import build_objective, load_own_state, own_state
+from unrealperson.record import Record
+from unrealperson.schema import UNKNOWN, Batch
 
 logger = get_logger(__name__)
 
-METRICS_FILE = "metrics.jsonl"
-EVERY_STEPS = 10
-"""Steps between two lines of the record."""
 TERMINATED = 143
 """Exit status of a process that SIGTERM ended, as shells have it."""
 
@@ -65,17 +62,22 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
         `out`, which holds model.safetensors, config.toml and metrics.jsonl.
 
     Raises:
-        ValueError: no training row, too few identities, cameras or images, an unreadable image, or a folder
-            that holds another run.
+        ValueError: no training row, too few identities, cameras, images or frames, an unreadable image, an unknown
+            compiler, or a folder that holds another run.
         RuntimeError: the loss is not finite, weights are missing, or another process trains in `out`.
         SystemExit: SIGTERM came; what was done is saved.
 
     Source: paper section 4.1 (SGD, cross-entropy, learning rate decayed once).
     """
     out = Path(out)
-    rows = training_rows(manifest)
+    contrast = config.train.objective == "contrast"
+    rows = one_identity_per_image(manifest) if contrast else training_rows(manifest)
+    _require_compiler(config.train.compiler)
     with join_team() as team, ExitStack() as stack:
         loader = TrainLoader(rows, config.train, rank=team.rank, world=team.world)
+        if config.train.frames > 1:
+            tracklets = tracklet_sampler(rows, loader.label, loader.camera, config.train, world=team.world)
+            loader.sampler = tracklets  # type: ignore[assignment]
         if team.first:
             out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(only_process(out))
@@ -86,25 +88,13 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
     return out
 
 
-def learning_rate(config: TrainConfig, epoch: int) -> float:
-    """The step size of an epoch.
-
-    Args:
-        config: section [train].
-        epoch: 0 for the first; from `decay_epoch` on the rate is a tenth.
-    """
-    if epoch < config.warmup_epochs:
-        return config.learning_rate * (0.01 + 0.99 * epoch / config.warmup_epochs)
-    second = 0 < config.second_decay_epoch <= epoch
-    return config.learning_rate * (0.1 if epoch >= config.decay_epoch else 1.0) * (0.1 if second else 1.0)
-
-
 def _state(loader: TrainLoader, rows: Manifest, config: Config, out: Path) -> RunState:
     """The run's state, the folder claimed for it."""
     resumed = prepare_run(out, config)
+    contrast = config.train.objective == "contrast"
     state = RunState(
         epoch=0,
-        identity_keys=tuple(loader.identity_keys.tolist()),
+        identity_keys=(UNKNOWN,) if contrast else tuple(loader.identity_keys.tolist()),
         camera_keys=tuple(loader.camera_keys.tolist()),
         data_sha256=rows.sha256(),
         data_root=str(rows.root.absolute()),
@@ -121,31 +111,13 @@ def _state(loader: TrainLoader, rows: Manifest, config: Config, out: Path) -> Ru
     return earlier
 
 
-class _Step(nn.Module):
-    """Network and losses of one batch, as one module, so that DDP sees the whole step."""
-
-    def __init__(self, model: ReidModel, losses: Losses, config: TrainConfig, team: Team) -> None:
-        super().__init__()
-        self.model = model
-        self.losses = losses
-        self._gather = team.gather if team.world > 1 else None
-        self._device = team.device.type
-        self._mixed = config.precision == "bfloat16"
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss, and the share of images whose identity is told."""
-        with torch.autocast(self._device, torch.bfloat16, enabled=self._mixed):
-            features, logits = self.model(batch.images, batch.camera)
-        loss = self.losses(features, logits, batch.label, self._gather)
-        return loss, (logits.argmax(1) == batch.label).float().mean()
-
-
 class _Training:
     """One run from where it stands to its end."""
 
     def __init__(self, loader: TrainLoader, config: TrainConfig, out: Path, state: RunState, team: Team) -> None:
         self._loader, self._config, self._out, self._team = loader, config, out, team
         self._start = state
+        self._size = len(loader)
         reuse_memory()
         classes, cameras = len(state.identity_keys), len(state.camera_keys)
         resumed = state.step > 0
@@ -153,21 +125,21 @@ class _Training:
             config, classes=classes, cameras=cameras, pretrained=not (resumed or config.from_run),
             process_group=team.norm_group,
         )  # fmt: skip
-        if config.from_run and not resumed:
-            load_start(config.from_run, model, config)
-        self._model = model.train().to(team.device)
-        losses = Losses(config, dimension=model.dimension, classes=classes).to(team.device)
-        self._step = _Step(model, losses, config, team)
-        self._optimizer = _optimizer(model, config)
-        self._mean = {name: value.detach().clone() for name, value in model.named_parameters()} if config.ema else {}
-        self._values: list[tuple[float, float]] = []
         if resumed:
-            self._resume()
-        self._run: nn.Module = self._step
+            load_weights(out, model)
+        elif config.from_run:
+            load_start(config.from_run, model, config)
+        self._model = model.train()
+        self._objective = build_objective(model, config, team)
+        self._descent = Descent(self._objective, model, config, team.device)
+        self._values = self._resume() if resumed else []
+        if config.compiler:
+            model.compile(backend=config.compiler)
+        self._run: nn.Module = self._objective
         if team.world > 1:
             with warnings.catch_warnings():  # newer torch names the option otherwise, older torch only so
                 warnings.simplefilter("ignore", FutureWarning)
-                self._run = DistributedDataParallel(self._step, broadcast_buffers=False)
+                self._run = DistributedDataParallel(self._objective, broadcast_buffers=False)
 
     def run(self) -> None:
         """Trains to the last epoch.
@@ -176,38 +148,36 @@ class _Training:
             RuntimeError: the loss is not finite.
             SystemExit: SIGTERM came; what was done is saved.
         """
-        loader, config, team, state = self._loader, self._config, self._team, self._start
+        config, team, start, size = self._config, self._team, self._start, self._size
         logger.info(
             "training on %d images of %d identities under %d cameras, %d steps of %d images",
-            len(loader.label), len(state.identity_keys), len(state.camera_keys), len(loader) * config.epochs,
+            len(self._loader.label), len(start.identity_keys), len(start.camera_keys), size * config.epochs,
             config.batch_size,
         )  # fmt: skip
-        if team.first:
-            _cut_record(self._out / METRICS_FILE, state.epoch, state.step)
-        with ExitStack() as stack:
-            record = None
-            if team.first:
-                record = stack.enter_context((self._out / METRICS_FILE).open("a", encoding="utf-8"))
-            told = stack.enter_context(_told_to_end())
-            meter = _Meter(state, self._values, config.batch_size, len(loader), record)
+        with Record(
+            self._out if team.first else None, start, self._values, batch_size=config.batch_size, steps_per_epoch=size,
+            tensorboard=config.tensorboard,
+        ) as record, _told_to_end() as told:  # fmt: skip
             saved_s = time.monotonic()
-            total = len(loader) * (config.epochs - state.epoch) - state.epoch_step
-            for epoch, index, batch in track(self._batches(), label="train", total=total, unit="steps"):
+            steps = size * (config.epochs - start.epoch) - start.epoch_step
+            for epoch, index, batch in track(
+                self._batches(), label="train", total=steps, unit="images", units_per_item=config.batch_size
+            ):
                 if index == 0:
                     reset_statistics(self._model)
                 rate = learning_rate(config, epoch)
                 loss, accuracy, stop = self._train_batch(batch, epoch, index, rate, told)
-                last = meter.update(epoch, loss, accuracy, rate)
-                if not (last or (index + 1) % config.accumulate == 0):
+                last = record.add(epoch, loss, accuracy, rate)
+                if not self._steps_after(index):
                     continue
                 due = 0 < 60 * config.checkpoint_minutes < time.monotonic() - saved_s
                 if last or due or stop:
                     if team.first:
-                        self._save(meter.state(epoch, index + 1, last=last), meter)
+                        self._save(record.state(epoch, index + 1, last=last), record.epoch_values)
                     saved_s = time.monotonic()
                 if stop and not (last and epoch + 1 == config.epochs):
                     logger.warning(
-                        "told to end; %s is saved after step %d and goes on from there", self._out, meter.step
+                        "told to end; %s is saved after step %d and goes on from there", self._out, record.step
                     )
                     raise SystemExit(TERMINATED)
 
@@ -217,67 +187,60 @@ class _Training:
             for index, batch in enumerate(self._loader.epoch(epoch, first), first):
                 yield epoch, index, batch.to(self._team.device)
 
+    def _steps_after(self, index: int) -> bool:
+        """Whether the weights change after a batch of the epoch."""
+        return (index + 1) % self._config.accumulate == 0 or index + 1 == self._size
+
     def _train_batch(
         self, batch: Batch, epoch: int, index: int, rate: float, told: list[int]
     ) -> tuple[float, float, bool]:
-        config = self._config
-        size = len(self._loader)
-        ends = (index + 1) % config.accumulate == 0 or index + 1 == size
+        """Loss, share of what is told, and whether a process was told to end."""
+        first = index - index % self._config.accumulate
+        together = min(self._config.accumulate, self._size - first)
+        steps = self._steps_after(index)
         if isinstance(self._run, DistributedDataParallel):
-            self._run.require_backward_grad_sync = ends
+            self._run.require_backward_grad_sync = steps
         loss, accuracy = self._run(batch)
         value, correct, stop = self._team.mean([loss.item(), accuracy.item(), float(bool(told))])
         if not math.isfinite(value):
-            paths = self._loader.paths(epoch, index)
-            raise RuntimeError(
-                f"the loss became {value} in epoch {epoch + 1}, step {epoch * size + index + 1}, at learning rate "
-                f"{rate:g}; lower train.learning_rate (the last good state is kept in {self._out}); the batch: "
-                + ", ".join(paths[:8])
-                + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
-            )
-        if index % config.accumulate == 0:
-            self._optimizer.zero_grad()
-        (loss / config.accumulate if config.accumulate > 1 else loss).backward()
-        if ends:
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            self._optimizer.step()
-            with torch.no_grad():
-                for name, value_of in self._model.named_parameters() if self._mean else ():
-                    self._mean[name].lerp_(value_of, 1 - config.ema)
+            raise self._broken(f"the loss became {value}", epoch, range(index, index + 1), rate)
+        self._descent.add(loss, 1 / together)
+        if steps and not self._descent.step(rate):
+            raise self._broken("the gradients became infinite or nan", epoch, range(first, index + 1), rate)
         return value, correct, stop > 0
 
-    def _save(self, state: RunState, meter: _Meter) -> None:
+    def _broken(self, what: str, epoch: int, indices: range, rate: float) -> RuntimeError:
+        paths = [path for index in indices for path in self._loader.paths(epoch, index)]
+        return RuntimeError(
+            f"{what} in epoch {epoch + 1}, step {epoch * self._size + indices[-1] + 1}, at learning rate {rate:g}; "
+            f"lower train.learning_rate (the last good state is kept in {self._out}); the batch: "
+            + ", ".join(paths[:8])
+            + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
+        )
+
+    def _save(self, state: RunState, values: list[tuple[float, float]]) -> None:
         finished = state.epoch == self._config.epochs
-        extra = {"values": meter.epoch_values, "losses": self._step.losses.state_dict()}
-        if self._mean:
-            extra["weights"] = dict(self._model.named_parameters())
+        extra = {"values": values, "objective": own_state(self._objective), **self._descent.state()}
         save_checkpoint(
-            self._out, self._model, state, optimizer=None if finished else self._optimizer, extra=extra,
-            weights=self._mean,
+            self._out, self._model, state, optimizer=None if finished else self._descent.optimizer, extra=extra,
+            weights=self._descent.mean,
         )  # fmt: skip
 
-    def _resume(self) -> None:
-        load_weights(self._out, self._model)
-        extra = load_optimizer(self._out, self._optimizer, self._start)
+    def _resume(self) -> list[tuple[float, float]]:
+        """Goes on from the checkpoint; returns loss and accuracy of the finished steps of the epoch."""
+        extra = load_optimizer(self._out, self._descent.optimizer, self._start)
         try:
-            self._step.losses.load_state_dict(extra["losses"])
-            self._values = [(float(loss), float(accuracy)) for loss, accuracy in extra["values"]]
-            with torch.no_grad():
-                for name, value in self._model.named_parameters() if self._mean else ():
-                    self._mean[name].copy_(value)
-                    value.copy_(extra["weights"][name])
+            load_own_state(self._objective, extra["objective"])
+            self._descent.load(extra)
+            return [(float(loss), float(accuracy)) for loss, accuracy in extra["values"]]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"training cannot go on in {self._out}: {error}; delete it to start again") from error
 
 
-def _optimizer(model: ReidModel, config: TrainConfig) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+def _require_compiler(name: str) -> None:
+    known = torch.compiler.list_backends(exclude_tags=()) if name else []
+    if name and name not in known:
+        raise ValueError(f"train.compiler = {name!r} is no backend of torch.compile; there are {', '.join(known)}")
 
 
 @contextmanager
@@ -292,88 +255,3 @@ def _told_to_end() -> Iterator[list[int]]:
         yield told
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-class _Meter:
-    """Counts steps and writes the record: every few steps, and once an epoch its means."""
-
-    def __init__(
-        self,
-        state: RunState,
-        values: list[tuple[float, float]],
-        batch_size: int,
-        steps_per_epoch: int,
-        record: TextIO | None,
-    ) -> None:
-        self._before = state
-        self._batch_size = batch_size
-        self._steps_per_epoch = steps_per_epoch
-        self._record = record
-        self._start = self._last = time.monotonic()
-        self.epoch_values = list(values)
-        self._since = len(values) % EVERY_STEPS
-        self.step = state.step
-
-    @property
-    def seconds(self) -> float:
-        """Training time, that of earlier starts included."""
-        return self._before.seconds + time.monotonic() - self._start
-
-    def state(self, epoch: int, epoch_step: int, *, last: bool) -> RunState:
-        """The run's state after a step of an epoch."""
-        return dataclasses.replace(
-            self._before,
-            epoch=epoch + last,
-            epoch_step=0 if last else epoch_step,
-            step=self.step,
-            seconds=self.seconds,
-        )
-
-    def update(self, epoch: int, loss: float, accuracy: float, rate: float) -> bool:
-        """Takes one step's values; returns whether it was the epoch's last."""
-        self.step += 1
-        self._since += 1
-        self.epoch_values.append((loss, accuracy))
-        last = len(self.epoch_values) == self._steps_per_epoch
-        if last or self._since == EVERY_STEPS:
-            recent = self.epoch_values[-self._since :]
-            self._write(epoch, recent, rate)
-        if last:
-            mean_loss, mean_accuracy = np.mean(self.epoch_values, axis=0)
-            logger.info("epoch %d: loss %.3f, accuracy %.1f %%", epoch + 1, mean_loss, 100 * mean_accuracy)
-            self.epoch_values.clear()
-            self._since = 0
-        return last
-
-    def _write(self, epoch: int, values: list[tuple[float, float]], rate: float) -> None:
-        if self._record is None:
-            return
-        now = time.monotonic()
-        loss, accuracy = np.mean(values, axis=0)
-        line: dict[str, Any] = {
-            "epoch": epoch + 1,
-            "step": self.step,
-            "loss": round(float(loss), 5),
-            "accuracy": round(float(accuracy), 4),
-            "lr": rate,
-            "images_per_s": round(len(values) * self._batch_size / max(now - self._last, 1e-9), 1),
-            "seconds": round(self.seconds, 2),
-        }
-        self._record.write(json.dumps(line) + "\n")
-        self._record.flush()
-        self._last, self._since = now, 0
-
-
-def _cut_record(path: Path, epoch: int, step: int) -> None:
-    """Drops the lines of steps that were not saved and are trained again."""
-    if not path.is_file():
-        return
-    kept = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-            if line["epoch"] <= epoch or line["step"] <= step:
-                kept.append(text + "\n")
-        except (json.JSONDecodeError, KeyError):
-            break
-    write_text(path, "".join(kept))

@@ -57,6 +57,13 @@ def _cuhk03(found: dict[str, str]) -> dict[str, Any]:
     return {"pid": pair * 10_000 + int(found["pid"]), "camid": 2 * pair + int(found["view"]) - 2}
 
 
+def _mars(found: dict[str, str]) -> dict[str, Any]:
+    # Frames count from 1 in each tracklet. Boxes of no person are named 00-1, distractors 0000.
+    pid = -1 if found["pid"] == "00-1" else int(found["pid"])
+    frame = int(found["tracklet"]) * 10_000 + int(found["frame"])
+    return {"pid": pid, "camid": int(found["camid"]), "frame": frame, "split": found["part"]}
+
+
 def _viper(found: dict[str, str]) -> dict[str, Any]:
     return {"pid": int(found["pid"]), "camid": "ab".index(found["camera"]) + 1}
 
@@ -119,6 +126,13 @@ LAYOUTS = (
         ),
     ),
     Layout(
+        "MARS",
+        re.compile(
+            r"(?:^|/)bbox_(?P<part>train|test)/(?:[^/]+/)?(?P<pid>\d{4,9}|00-1)C(?P<camid>\d{1,6})T(?P<tracklet>\d{4,9})F(?P<frame>\d{3,15})\.\w+$"
+        ),
+        _mars,
+    ),
+    Layout(
         "CUHK03",
         re.compile(
             r"(?:^|/)images_(?:labeled|detected)/(?P<pair>\d)_(?P<pid>\d{3,4})_(?P<view>[12])_(?:\d{1,2})\.\w+$"
@@ -176,7 +190,7 @@ def read_path(whole: str, below: str) -> dict[str, Any]:
         below: the path below the folder that the user gave.
 
     Returns:
-        Columns of the manifest: pid, camid, frame, scene, version, person, camera, as far as the path tells them.
+        Columns of the manifest: pid, camid, frame, scene, version, person, camera, split, as far as the path tells.
     """
     for layout in LAYOUTS:
         match = layout.pattern.fullmatch(below) if layout.whole else layout.pattern.search(whole)

@@ -108,6 +108,22 @@ def split_identities(manifest: Manifest, test: int, *, seed: int = 0) -> Manifes
     return manifest.replaced("split", np.where(np.isin(manifest.pid, drawn), "test", "train").tolist())
 
 
+def one_identity_per_image(manifest: Manifest) -> Manifest:
+    """Training images, each as an identity of its own: what learning without labels tells apart.
+
+    Args:
+        manifest: images; rows with split "train" are chosen, all where no row has a split.
+
+    Raises:
+        ValueError: fewer than two images to train on.
+    """
+    split = manifest.split
+    chosen = manifest.select(split == "train" if (split != "").any() else slice(None))
+    if len(chosen) < 2:
+        raise ValueError(f"{manifest.root} has {len(chosen)} images to train on; learning tells at least 2 apart")
+    return chosen.replaced("pid", np.arange(len(chosen)))
+
+
 def draw_queries(manifest: Manifest, *, seed: int = 0) -> Manifest:
     """Marks one random image of each identity and camera as query and all others as gallery.
 

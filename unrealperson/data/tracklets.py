@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from unrealperson.config import TrainConfig
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.samplers import CameraBalancedSampler, IdentitySampler, RandomSampler
 from unrealperson.schema import UNKNOWN
 
 GAP_FRAMES = 10
@@ -75,6 +77,105 @@ def find_tracklets(manifest: Manifest, *, gap_frames: int = GAP_FRAMES, least: i
     if rows:
         finish()
     return found
+
+
+class TrackletSampler:
+    """Draws some frames of each tracklet that another sampler draws.
+
+    A tracklet is cut into as many parts of nearly equal length as frames are wanted, and one frame of each is drawn;
+    of a shorter one frames come more than once.
+
+    Args:
+        tracklets: rows of the manifest of each tracklet.
+        sampler: draws the tracklets of a batch.
+        frames: of each tracklet in a batch.
+        seed: an epoch's batches are a pure function of the seed and the epoch's number.
+
+    Source: Li et al., "Diversity Regularized Spatiotemporal Attention", CVPR 2018 (restricted random sampling).
+    """
+
+    def __init__(
+        self,
+        tracklets: Sequence[Sequence[int]],
+        sampler: CameraBalancedSampler | IdentitySampler | RandomSampler,
+        *,
+        frames: int,
+        seed: int,
+    ) -> None:
+        self._rows = [np.asarray(rows, np.int64) for rows in tracklets]
+        self._sampler = sampler
+        self._frames = frames
+        self._seed = seed
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one batch."""
+        return self._sampler.batch_size * self._frames
+
+    def __len__(self) -> int:
+        """Batches in one epoch: as many tracklets as the data set holds, to the nearest batch."""
+        return len(self._sampler)
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        """The batches of one epoch.
+
+        Args:
+            number: 0 for the first epoch.
+
+        Yields:
+            [batch_size] int64 row of each image, the frames of a tracklet next to each other in their order.
+        """
+        rng = np.random.default_rng([self._seed, number, 2])
+        for chosen in self._sampler.epoch(number):
+            place = (np.arange(self._frames) + rng.random((len(chosen), self._frames))) / self._frames
+            yield np.concatenate(
+                [self._rows[i][(part * len(self._rows[i])).astype(int)] for i, part in zip(chosen, place, strict=True)]
+            )
+
+
+def tracklet_sampler(
+    manifest: Manifest, label: np.ndarray, camera: np.ndarray, config: TrainConfig, *, world: int = 1
+) -> TrackletSampler:
+    """The sampler of tracklets that a configuration asks for.
+
+    Args:
+        manifest: training crops.
+        label: [n] int64 identity of each.
+        camera: [n] int64 camera of each.
+        config: section [train]: frames, sampler, cameras_per_batch, identities_per_camera, images_per_identity, seed.
+        world: processes that share each batch.
+
+    Raises:
+        ValueError: no tracklet of two frames, or batches that cannot be shared.
+    """
+    tracklets = [tracklet.rows for tracklet in find_tracklets(manifest)]
+    if max(map(len, tracklets), default=0) < 2:
+        raise ValueError(
+            f"{manifest.root} has no tracklet, two crops of a person under one camera less than {GAP_FRAMES} frame "
+            "numbers apart; set train.frames = 1 to train on single images"
+        )
+    batch_size = config.batch_size // config.frames
+    if batch_size % world:
+        raise ValueError(f"a batch of {batch_size} tracklets cannot be shared by {world} processes alike")
+    first = np.array([rows[0] for rows in tracklets])
+    sampler: CameraBalancedSampler | IdentitySampler | RandomSampler
+    if config.sampler == "random":
+        sampler = RandomSampler(len(first), batch_size=batch_size, seed=config.seed)
+    elif config.sampler == "identity":
+        each = config.images_per_identity
+        sampler = IdentitySampler(
+            label[first], identities=batch_size // each, images_per_identity=each, seed=config.seed
+        )
+    else:
+        sampler = CameraBalancedSampler(
+            label[first],
+            camera[first],
+            cameras_per_batch=config.cameras_per_batch,
+            identities_per_camera=config.identities_per_camera,
+            images_per_identity=config.images_per_identity,
+            seed=config.seed,
+        )
+    return TrackletSampler(tracklets, sampler, frames=config.frames, seed=config.seed)
 
 
 @dataclass(frozen=True)
