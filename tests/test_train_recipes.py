@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -43,10 +44,11 @@ def words(**settings) -> list[str]:
     return [word for name, value in settings.items() for word in (f"--train.{name.replace('_', '-')}", str(value))]
 
 
-def command(data: Manifest, out: Path, config: str, **settings) -> list[str]:
+def command(data: Manifest | Path, out: Path, config: str, **settings) -> list[str]:
+    source = data if isinstance(data, Path) else data.root
     small = {key.replace("-", "_"): value for key, value in SMALL.items()}
     return [
-        "train", "--data", str(data.root), "--out", str(out), "--config", str(ROOT / "configs" / f"{config}.toml"),
+        "train", "--data", str(source), "--out", str(out), "--config", str(ROOT / "configs" / f"{config}.toml"),
         "--quiet", *words(**(small | settings)),
     ]  # fmt: skip
 
@@ -56,13 +58,14 @@ def losses(run: Path) -> list[float]:
 
 
 def test_the_recipes_are_the_published_ones():
-    direct, tuned, bot = (
-        load_config(ROOT / "configs" / f"{n}.toml").train for n in ("direct_transfer", "finetune", "bot")
-    )
-    for each in (direct, tuned, bot):
-        assert each.backbone == "resnet50" and (each.height, each.width) == (256, 128) and each.batch_size == 64
+    names = ("direct_transfer", "supervised", "finetune", "bot", "video", "contrast")
+    direct, real, tuned, bot, video, contrast = (load_config(ROOT / "configs" / f"{name}.toml").train for name in names)
+    for each in (direct, real, tuned, bot, video, contrast):
+        assert each.backbone == "resnet50" and (each.height, each.width) == (256, 128)
+        assert each.batch_size == (128 if each is contrast else 64)
     assert (direct.norm, direct.epochs, direct.decay_epoch, direct.learning_rate) == ("cbn", 15, 10, 0.01)
-    assert (tuned.norm, tuned.epochs, tuned.decay_epoch, tuned.learning_rate) == ("cbn", 60, 40, 0.01)
+    for each in (real, tuned):
+        assert (each.norm, each.epochs, each.decay_epoch, each.learning_rate) == ("cbn", 60, 40, 0.01)
     assert [learning_rate(bot, epoch) for epoch in (0, 5, 10, 39, 40, 70)] == pytest.approx(
         [3.5e-6, 1.7675e-4, 3.5e-4, 3.5e-4, 3.5e-5, 3.5e-6]
     )
@@ -157,10 +160,67 @@ def test_a_checkpoint_is_written_every_so_many_minutes(data, tmp_path, monkeypat
     assert [(state.epoch, state.epoch_step) for state in saved] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
 
 
-def test_16_bit_training_stays_close_to_32_bits(data, direct, tmp_path):
-    assert main(command(data, tmp_path / "half", "direct_transfer", epochs=1, precision="bfloat16")) == 0
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_16_bit_training_stays_close_to_32_bits(data, direct, tmp_path, precision):
+    assert main(command(data, tmp_path / "half", "direct_transfer", epochs=1, precision=precision)) == 0
     assert losses(tmp_path / "half")[0] == pytest.approx(losses(direct)[0], abs=0.05)
     assert load_file(tmp_path / "half" / "model.safetensors")["backbone.conv1.conv.weight"].dtype == torch.float32
+
+
+def test_pre_training_without_labels_is_a_start_and_survives_a_stop(data, tmp_path, monkeypatch):
+    nameless = data.replaced("pid", [-1] * len(data)).write(data.root / "nameless.parquet")
+    whole, cut, tuned = (tmp_path / name for name in ("whole", "cut", "tuned"))
+    settings = dict(epochs=1, queue=8, ema=0.9, precision="float16")
+    assert main(command(nameless, whole, "contrast", **settings)) == 0
+    stop_after(monkeypatch, 2)
+    assert main(command(nameless, cut, "contrast", **settings)) == 143
+    monkeypatch.undo()
+    assert main(command(nameless, cut, "contrast", **settings)) == 0
+    assert_same(whole, cut)
+    assert load_state(whole).identity_keys == (-1,)
+    assert main(command(data, tuned, "finetune", epochs=1, learning_rate=1e-9, from_run=whole)) == 0
+    before, after = load_file(whole / "model.safetensors"), load_file(tuned / "model.safetensors")
+    torch.testing.assert_close(after["backbone.conv1.conv.weight"], before["backbone.conv1.conv.weight"])
+
+
+def test_tracklets_train_and_are_scored(data, direct, tmp_path, capsys):
+    out, scores = tmp_path / "video", tmp_path / "scores"
+    settings = dict(epochs=1, frames=2, images_per_identity=1, from_run=direct)
+    assert main(command(data, out, "video", **settings)) == 0
+    assert losses(out) and "attention.weight" in load_file(out / "model.safetensors")
+    scoring = ["--evaluate.tracklets", "True", "--evaluate.min-statistics-images", "4", "--evaluate.bootstrap", "0"]
+    assert main(["evaluate", "--run", str(out), "--data", str(data.root), "--out", str(scores), *scoring]) == 0
+    assert "8 queries of 4 identities, 8 gallery images, 2 cameras" in capsys.readouterr().out
+    assert json.loads((scores / "metrics.json").read_text())["frames"] == 24
+
+
+def test_what_cannot_be_trained_is_one_line(data, tmp_path, capsys, monkeypatch):
+    single = data.select(data.frame == 0).write(data.root / "single.parquet")
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    for settings, expected in (
+        (dict(compiler="fortran"), "'fortran' is no backend of torch.compile; there are aot_eager"),
+        (dict(tensorboard=True), "train.tensorboard needs the package tensorboard: pip install tensorboard"),
+    ):
+        assert main(command(data, tmp_path / "run", "direct_transfer", epochs=1, **settings)) == 2
+        assert expected in capsys.readouterr().err
+    assert main(command(single, tmp_path / "run", "direct_transfer", frames=2)) == 2
+    assert "has no tracklet, two crops of a person under one camera less than 10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(objective="contrast"), 'takes two views of each image: set train.sampler = "identity"'),
+        (dict(objective="contrast", sampler="identity", images_per_identity=2, queue=8), "must hold the 16 images"),
+        (dict(frames=2, source_weights=("*.1=2",)), "train.frames above 1 goes with neither train.source_weights"),
+        (dict(frames=0), "train.frames must be at least 1"),
+        (dict(teacher_decay=1.0), "train.teacher_decay must lie in 0 ... 1"),
+        (dict(temperature=0.0), "train.temperature must be positive"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**settings)
 
 
 def test_resnet50_with_camera_batch_norm_trains_and_exports(data, tmp_path):
