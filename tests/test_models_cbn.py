@@ -262,12 +262,18 @@ def test_frozen_layers_give_the_same_for_any_number_of_dimensions():
         torch.testing.assert_close(frozen(x), expected, rtol=1e-4, atol=1e-5)
 
 
+class NormAndActivation(nn.BatchNorm2d):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
         (nn.BatchNorm2d(3), "the model is itself a BatchNorm2d; put it into torch.nn.Sequential"),
         (nn.Linear(2, 2), "Linear holds no batch-norm layer"),
         (nn.Sequential(nn.LazyBatchNorm2d()), "of unknown size; run the model once before"),
+        (nn.Sequential(NormAndActivation(3)), "0 is a NormAndActivation, which computes more than batch norm"),
     ],
 )
 def test_what_cannot_be_converted_is_named(model, message):

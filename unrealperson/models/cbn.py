@@ -220,7 +220,8 @@ def convert_camera_batch_norm(
         What hands the layers their camera ids: run the model inside `with context.use(camera):`.
 
     Raises:
-        ValueError: the model is a batch-norm layer itself, or holds none, or one whose size is not known yet.
+        ValueError: the model is a batch-norm layer itself, or holds none, or one whose size is not known yet or that
+            has a forward pass of its own.
 
     Source: paper section 4.1.
     """
@@ -342,6 +343,7 @@ def _layers(model: nn.Module) -> Iterator[CameraBatchNorm2d]:
 
 
 _Plain = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+_PLAIN_FORWARDS = (nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, SyncedBatchNorm2d.forward)
 
 
 def _replace_batch_norm(model: nn.Module, convert: Callable[[_Plain], nn.Module]) -> None:
@@ -353,6 +355,11 @@ def _replace_batch_norm(model: nn.Module, convert: Callable[[_Plain], nn.Module]
             if isinstance(layer, nn.LazyBatchNorm1d | nn.LazyBatchNorm2d | nn.LazyBatchNorm3d):
                 raise ValueError(f"{name} is a {type(layer).__name__} of unknown size; run the model once before")
             if isinstance(layer, _Plain):
+                if type(layer).forward not in _PLAIN_FORWARDS:
+                    raise ValueError(
+                        f"{name} is a {type(layer).__name__}, which computes more than batch norm; put a plain "
+                        "BatchNorm layer and what it adds in its place"
+                    )
                 if layer not in converted:
                     converted[layer] = convert(layer)
                 parent._modules[name] = converted[layer]
