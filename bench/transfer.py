@@ -50,7 +50,7 @@ NETWORK = TrainConfig(
 )  # fmt: skip
 TUNING = replace(NETWORK, epochs=18, decay_epoch=12)
 """The paper's 60 epochs with decay at 40, in proportion."""
-TINY = {"scenes": (1,), "people": 6, "people_per_batch": 6, "cameras": 2, "instants": 4, "lights": 1}
+TINY = {"scenes": (1,), "people": 10, "people_per_batch": 10, "cameras": 3, "instants": 8, "lights": 1}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Bench:
         """The synthetic people of one part, "training" or "held_out"."""
         synth = TRAINING if part == "training" else HELD_OUT
         if self._tiny:
-            synth = replace(synth, **TINY, test_people=6 * (part == "held_out"))
+            synth = replace(synth, **TINY, test_people=10 * (part == "held_out"))
         return synthesize(Config(synth=synth), self.out / part)
 
     def run(self, name: str, manifest: Manifest, config: TrainConfig) -> Path:

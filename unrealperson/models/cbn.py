@@ -136,11 +136,12 @@ class CameraBatchNorm2d(nn.Module):
         mean, var, images = (torch.cat([table[: self.cameras], table[-1:]]) for table in statistics)
         enough = images >= self.min_images
         enough[-1] = True
-        self.images += images * enough
-        share = (images * enough / self.images.clamp(min=1))[:, None]
-        values = images[:, None] * positions
-        self.running_mean += share * (mean - self.running_mean)
-        self.running_var += share * (var * (values / (values - 1).clamp(min=1)) - self.running_var)
+        counted = images * enough
+        self.images += counted
+        share = (counted / self.images.clamp(min=1))[:, None]
+        values = images * positions
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(var.mul_((values / (values - 1).clamp(min=1))[:, None]), share)
 
 
 class CameraBatchNorm1d(CameraBatchNorm2d):

@@ -140,11 +140,21 @@ def operators() -> Any:
     return torch.ops.unrealperson
 
 
+def eager_norm() -> Any:
+    """The same as the operator camera_norm where nothing is traced: an operator written in Python costs several times
+    what the arithmetic of a small layer does."""
+    if not _registered:
+        _register()
+    return _eager_norm
+
+
 _registered = False
+_eager_norm: Any = None
 
 
 def _register() -> None:
-    global _registered
+    global _registered, _eager_norm
+    from torch.autograd import Function
     from torch.library import custom_op, register_autograd
 
     options: dict[str, Any] = {"mutates_args": ()}
@@ -182,10 +192,23 @@ def _register() -> None:
         ctx.save_for_backward(x, camera, weight, *output[1:])
         ctx.bias_dtype = bias.dtype
 
-    def norm_backward(ctx: Any, grad: Any, *_: Any) -> tuple[Any, ...]:
+    def norm_backward(ctx: Any, grad: Any, *_: Any, compute: Any = camera_backward) -> tuple[Any, ...]:
         x, camera, weight, *statistics = ctx.saved_tensors
-        dx, dweight, dbias = camera_backward(grad, x, camera, weight, *statistics, *ctx.options)
+        dx, dweight, dbias = compute(grad, x, camera, weight, *statistics, *ctx.options)
         return dx, None, dweight.to(weight.dtype), dbias.to(ctx.bias_dtype), *[None] * 5
+
+    class CameraNorm(Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            output = forward(*inputs)
+            keep_norm(ctx, inputs, output)
+            ctx.mark_non_differentiable(*output[1:])
+            ctx.set_materialize_grads(False)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return (None,) * 9 if grads[0] is None else norm_backward(ctx, *grads, compute=backward)
 
     def keep_look_up(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         x, camera, weight, bias, mean, var, *ctx.options = inputs
@@ -200,6 +223,7 @@ def _register() -> None:
 
     register_autograd(camera_norm, norm_backward, setup_context=keep_norm)
     register_autograd(camera_look_up, look_up_backward, setup_context=keep_look_up)
+    _eager_norm = CameraNorm.apply
     _registered = True
 
 

@@ -149,9 +149,8 @@ def normalise_by_camera(
         y, *statistics = _cbn.forward(values, camera, weight, bias, cameras, eps, min_images, "", threads)
     else:
         group = "" if process_group is None else process_group.group_name
-        y, *statistics = _cbn.operators().camera_norm(
-            _shaped(values, x), camera, weight, bias, cameras, eps, min_images, group, threads
-        )
+        norm = _cbn.operators().camera_norm if _traced(x) else _cbn.eager_norm()
+        y, *statistics = norm(_shaped(values, x), camera, weight, bias, cameras, eps, min_images, group, threads)
     return y if y.shape == x.shape else y.reshape(x.shape), Statistics(
         *(s.detach() if torch_in else s for s in statistics)
     )
@@ -296,6 +295,12 @@ def _shaped(values: Any, x: Any) -> Any:
 def _no_gradient() -> Any:
     torch = sys.modules.get("torch")
     return nullcontext() if torch is None else torch.no_grad()
+
+
+def _traced(x: Any) -> bool:
+    """Whether torch only looks at what would be computed."""
+    torch = sys.modules["torch"]
+    return _compiling() or type(x) not in (torch.Tensor, torch.nn.Parameter)
 
 
 def _compiling() -> bool:
