@@ -17,7 +17,7 @@ from unrealperson.data.manifest import Manifest
 from unrealperson.files import only_process
 from unrealperson.models import losses
 from unrealperson.objectives import IdentityObjective
-from unrealperson.train import learning_rate, train
+from unrealperson.train import train
 
 SETTINGS = TrainConfig(
     height=64, width=32, epochs=2, decay_epoch=1, pad=2,
@@ -117,11 +117,6 @@ def test_training_learns_the_figures(data, tmp_path):
 def test_plain_batch_norm_trains_as_well(data, tmp_path):
     settings = dataclasses.replace(SETTINGS, norm="bn", epochs=1)
     assert np.isfinite(records(train(data, Config(train=settings), tmp_path / "run"))[-1]["loss"])
-
-
-@pytest.mark.parametrize(("epoch", "rate"), [(0, 0.01), (9, 0.01), (10, 0.001), (14, 0.001)])
-def test_the_learning_rate_drops_once(epoch, rate):
-    assert learning_rate(TrainConfig(), epoch) == pytest.approx(rate)
 
 
 def test_a_second_process_is_kept_out_of_the_run(data, tmp_path):

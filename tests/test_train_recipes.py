@@ -20,7 +20,8 @@ from unrealperson.checkpoint import load_checkpoint, load_state
 from unrealperson.cli import main
 from unrealperson.config import Config, TrainConfig, load_config
 from unrealperson.data.manifest import Manifest
-from unrealperson.train import learning_rate, train
+from unrealperson.descent import learning_rate
+from unrealperson.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
