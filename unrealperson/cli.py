@@ -209,7 +209,18 @@ class Evaluate(Verb):
     """Also score with statistics from 2 ... 320 images of each camera; goes on where it was stopped."""
     evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
 
+    def _score_tracklets(self) -> None:
+        from unrealperson.data.sources import read_images
+        from unrealperson.evaluate import format_metrics
+        from unrealperson.video import evaluate_tracklets
+
+        manifest = read_images(self.data, skip_unreadable=True)
+        print(format_metrics(evaluate_tracklets(self.run, manifest, self.out, self.resolved())))
+
     def execute(self) -> None:
+        if self.evaluate.tracklets:
+            self._score_tracklets()
+            return
         from unrealperson.evaluate import evaluate_run, format_metrics
 
         metrics = evaluate_run(

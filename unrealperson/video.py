@@ -20,8 +20,7 @@ from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.tracklets import Tracklet, find_tracklets
 from unrealperson.data.transforms import normalise
-from unrealperson.evaluate import load_model
-from unrealperson.evaluate.features import camera_index, estimate_statistics
+from unrealperson.evaluate import estimate_statistics, load_model
 from unrealperson.evaluate.metrics import evaluate
 from unrealperson.files import write_json
 from unrealperson.log import get_logger, track
@@ -107,7 +106,7 @@ def extract_tracklets(
     """
     keys = estimate_statistics(model, images, config)
     manifest = images.manifest
-    camera = camera_index(manifest.camid, keys)
+    camera = np.where(np.isin(manifest.camid, keys), np.searchsorted(keys, manifest.camid), len(keys))
     vectors = []
     model.eval()
     with torch.inference_mode():
