@@ -219,6 +219,8 @@ class Evaluate(Verb):
 
     def execute(self) -> None:
         if self.evaluate.tracklets:
+            if self.query or self.factors or self.curve:
+                raise ValueError("--query, --factors and --curve are for images; leave them out, or evaluate.tracklets")
             self._score_tracklets()
             return
         from unrealperson.evaluate import evaluate_run, format_metrics

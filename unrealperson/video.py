@@ -22,6 +22,7 @@ from unrealperson.data.tracklets import Tracklet, find_tracklets
 from unrealperson.data.transforms import normalise
 from unrealperson.evaluate import estimate_statistics, load_model
 from unrealperson.evaluate.metrics import evaluate
+from unrealperson.evaluate.statistics import camera_index
 from unrealperson.files import write_json
 from unrealperson.log import get_logger, track
 from unrealperson.models.reid import ReidModel
@@ -106,7 +107,7 @@ def extract_tracklets(
     """
     keys = estimate_statistics(model, images, config)
     manifest = images.manifest
-    camera = np.where(np.isin(manifest.camid, keys), np.searchsorted(keys, manifest.camid), len(keys))
+    camera = camera_index(manifest.camid, keys)
     vectors = []
     model.eval()
     with torch.inference_mode():
