@@ -9,7 +9,7 @@ from learning import make_figures
 
 from unrealperson.config import TrainConfig
 from unrealperson.data import loader
-from unrealperson.data.loader import Images, TrainLoader, training_rows
+from unrealperson.data.loader import Images, make_loader, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import load_image
 
@@ -30,7 +30,7 @@ def test_images_come_in_the_order_asked_for(tmp_path, cache_bytes):
 def test_an_image_is_decoded_once(tmp_path, monkeypatch):
     images = Images(make_figures(tmp_path, identities=2, cameras=1), height=32, width=16)
     seen = []
-    monkeypatch.setattr(loader, "load_image", lambda path: seen.append(path) or load_image(path))
+    monkeypatch.setattr(loader, "load_image", lambda path, **size: seen.append(path) or load_image(path, **size))
     for rows in ([0, 1, 1], [1, 2], [0, 2]):
         images[rows]
     assert len(seen) == len(set(seen)) == 3
@@ -44,7 +44,7 @@ def test_an_unreadable_image_is_named(tmp_path):
 
 
 def test_batches_carry_contiguous_labels_and_cameras(tmp_path):
-    train = TrainLoader(make_figures(tmp_path), CONFIG)
+    train = make_loader(make_figures(tmp_path), CONFIG)
     assert train.identity_keys.tolist() == [10, 11, 12, 13] and train.camera_keys.tolist() == [1, 2, 3]
     batches = list(train.epoch(0))
     assert len(batches) == len(train) == 4
@@ -55,8 +55,8 @@ def test_batches_carry_contiguous_labels_and_cameras(tmp_path):
 
 def test_an_epoch_is_a_pure_function_of_configuration_and_number(tmp_path):
     manifest = make_figures(tmp_path)
-    first, again = (list(TrainLoader(manifest, CONFIG).epoch(1)) for _ in range(2))
-    other = list(TrainLoader(manifest, CONFIG).epoch(2))
+    first, again = (list(make_loader(manifest, CONFIG).epoch(1)) for _ in range(2))
+    other = list(make_loader(manifest, CONFIG).epoch(2))
     assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a.images, b.images) for a, b in zip(first, other, strict=True))
 
@@ -105,10 +105,10 @@ def equal(first, second) -> bool:
 def test_an_epoch_goes_on_in_its_middle_and_is_shared_out(tmp_path, sampler):
     manifest = make_figures(tmp_path)
     config = dataclasses.replace(CONFIG, sampler=sampler, erasing=0.5, jitter=0.2)
-    whole = list(TrainLoader(manifest, config).epoch(1))
-    rest = list(TrainLoader(manifest, config).epoch(1, 2))
+    whole = list(make_loader(manifest, config).epoch(1))
+    rest = list(make_loader(manifest, config).epoch(1, 2))
     assert len(rest) == len(whole) - 2 and all(map(equal, whole[2:], rest))
-    parts = [list(TrainLoader(manifest, config, rank=rank, world=2).epoch(1)) for rank in (0, 1)]
+    parts = [list(make_loader(manifest, config, rank=rank, world=2).epoch(1)) for rank in (0, 1)]
     for batch, first, second in zip(whole, *parts, strict=True):
         assert torch.equal(batch.images, torch.cat([first.images, second.images]))
         assert torch.equal(batch.label, torch.cat([first.label, second.label]))
@@ -116,7 +116,7 @@ def test_an_epoch_goes_on_in_its_middle_and_is_shared_out(tmp_path, sampler):
 
 def test_a_batch_can_be_named(tmp_path):
     manifest = make_figures(tmp_path)
-    loader = TrainLoader(manifest, CONFIG)
+    loader = make_loader(manifest, CONFIG)
     batches = list(loader.epoch(1))
     paths = loader.paths(1, 2)
     labels = [int(loader.label[manifest.path.index(path)]) for path in paths]
@@ -125,7 +125,7 @@ def test_a_batch_can_be_named(tmp_path):
 
 def test_batches_that_cannot_be_shared_alike_are_refused(tmp_path):
     with pytest.raises(ValueError, match="a batch of 8 images cannot be shared by 3 processes alike"):
-        TrainLoader(make_figures(tmp_path), CONFIG, world=3)
+        make_loader(make_figures(tmp_path), CONFIG, world=3)
 
 
 def sourced() -> Manifest:

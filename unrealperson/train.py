@@ -29,7 +29,7 @@ from unrealperson.checkpoint import (
     save_checkpoint,
 )
 from unrealperson.config import Config, TrainConfig
-from unrealperson.data.loader import TrainLoader, training_rows
+from unrealperson.data.loader import TrainLoader, make_loader, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.distributed import Team, join_team
 from unrealperson.files import only_process, write_text
@@ -75,7 +75,7 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
     out = Path(out)
     rows = training_rows(manifest)
     with join_team() as team, ExitStack() as stack:
-        loader = TrainLoader(rows, config.train, rank=team.rank, world=team.world)
+        loader = make_loader(rows, config.train, rank=team.rank, world=team.world, device=team.device)
         if team.first:
             out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(only_process(out))
