@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from learning import make_figures
@@ -163,3 +165,44 @@ def test_sources_have_weights(weights, expected):
 def test_weights_of_unknown_sources_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         loader._source_weights(sourced(), weights)
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory) -> Manifest:
+    return make_figures(tmp_path_factory.mktemp("figures"))
+
+
+def test_workers_give_the_same_images_and_stay_for_the_next_epoch(figures):
+    config = dataclasses.replace(CONFIG, erasing=0.5, jitter=0.2)
+    state = torch.get_rng_state()
+    loader = make_loader(figures, dataclasses.replace(config, workers=2))
+    before = set(psutil.Process().children())
+    alone = make_loader(figures, dataclasses.replace(config, workers=0))
+    epoch = loader.epoch(0)
+    next(epoch)
+    started = set(psutil.Process().children()) - before
+    assert len(started) == 2
+    assert all(os.getpgid(worker.pid) == worker.pid for worker in started), "a signal to the group does not end them"
+    epoch.close()  # left in its middle
+    for number, first in ((1, 0), (2, 1)):
+        assert all(map(equal, loader.epoch(number, first), alone.epoch(number, first)))
+    assert set(psutil.Process().children()) - before == started
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_error_in_a_worker_is_one_line(tmp_path):
+    manifest = make_figures(tmp_path, identities=2, cameras=2)
+    for row in range(len(manifest)):
+        manifest.image_path(row).write_bytes(b"no image")
+    loader = make_loader(manifest, dataclasses.replace(CONFIG, workers=1))
+    with pytest.raises(ValueError, match=r"^\S*_c\d_\d.png is not a readable image: [^\n]*$"):
+        list(loader.epoch(0))
+
+
+@pytest.mark.parametrize(
+    ("workers", "needed", "local", "count"), [(-1, False, 1, 0), (-1, True, 1, 6), (-1, True, 4, 1), (3, False, 1, 3)]
+)
+def test_workers_are_a_share_of_the_cores_where_they_are_needed(monkeypatch, workers, needed, local, count):
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(local))
+    assert loader._workers(TrainConfig(workers=workers), needed=needed) == count

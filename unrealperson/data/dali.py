@@ -118,14 +118,18 @@ class DaliBackEnd:
             if "quality" in names:
                 if given["quality"] > 0:
                     images = fn.jpeg_compression_distortion(images, quality=given["quality"])
+            # Rows as bytes are copied whole; as pixels, one by one.
+            images = fn.reshape(images, shape=(height, 3 * width), layout="HW")
             images = fn.slice(
-                images, start=given["start"], shape=(height, width), axes=(0, 1), out_of_bounds_policy="pad"
+                images, start=given["start"], shape=(height, 3 * width), axes=(0, 1), out_of_bounds_policy="pad"
             )
+            images = fn.reshape(images, shape=(height, width, 3), layout="HWC")
             images = fn.flip(images, horizontal=given["mirrored"])
             if "anchor" in names:
-                images = fn.erase(
-                    images, anchor=given["anchor"], shape=given["shape"], axes=(0, 1), fill_value=ERASED.tolist()
-                )
+                if given["shape"][0] > 0.0:
+                    images = fn.erase(
+                        images, anchor=given["anchor"], shape=given["shape"], axes=(0, 1), fill_value=ERASED.tolist()
+                    )
             return images
 
         pipeline = pipeline_def(
@@ -145,7 +149,7 @@ def _inputs(drawn: Augmentation) -> dict[str, np.ndarray]:
     down, right = drawn.shift.T
     values = {
         "mirrored": drawn.mirrored.astype(np.int32),
-        "start": np.column_stack([-down, np.where(drawn.mirrored, right, -right)]).astype(np.int32),  # then mirrored
+        "start": np.column_stack([-down, 3 * np.where(drawn.mirrored, right, -right)]).astype(np.int32),
     }
     if drawn.matrix is not None and drawn.tint is not None:
         values |= {"matrix": drawn.matrix, "tint": drawn.tint}

@@ -272,9 +272,9 @@ class _Augmented(Dataset[Tensor | ValueError]):
 
 
 def _start_worker(_: int) -> None:
-    # A signal to the whole group is for the process that trains; it ends the workers when it has saved.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # A signal to the whole group, such as Ctrl-C, is for the process that trains, which ends the workers.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _sampler(

@@ -159,16 +159,17 @@ def read_bytes(path: str | Path) -> bytes:
     if member is not None:
         return member
     try:
-        with open(path, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        with open(path, "rb", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(size) if size <= MAX_BYTES else b""
     except IsADirectoryError:
         raise ValueError(f"{path} is a folder; give an image file") from None
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"there is no image {path}") from None
     except OSError as error:
         raise ValueError(f"{path} is not readable: {error}") from error
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{path} is not a readable image: it has more than {MAX_BYTES} bytes")
+    if size > MAX_BYTES:
+        raise ValueError(f"{path} is not a readable image: it has {size} bytes; at most {MAX_BYTES} are read")
     return content
 
 
