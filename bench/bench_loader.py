@@ -1,7 +1,7 @@
 """Training batches by both back ends against a PIL DataLoader with the same transforms, in CPU seconds.
 
-Transforms: resize, mirror, pad 10 and crop, normalise, erase in half of the images. The floor decodes the files and does
-no more. "crops" have 100 to 400 rows, as synthesis gives them; the others need no resize.
+Transforms: resize, mirror, pad 10 and crop, normalise, erase in half of the images. The floor decodes the files and
+does no more. "crops" have 100 to 400 rows, as synthesis gives them; the others need no resize.
 
 Run: make bench
 """
@@ -99,6 +99,7 @@ def bench_loader(race, manifest, back_end):
     race(through(loader), peers, rounds=3, goals=GOALS[back_end], clock="cpu")
 
 
+@pytest.mark.parametrize("manifest", ["crops"], indirect=True)
 def bench_feeding(race, manifest):
     """ResNet-50 on batches as they come, against the same batches at hand."""
     reuse_memory()
