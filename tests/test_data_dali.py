@@ -24,6 +24,7 @@ CONFIG = TrainConfig(
 )  # fmt: skip
 CHANGES = {
     "mirror and crop": {},
+    "far shift": {"pad": 80},
     "erasing": {"erasing": 0.7},
     "colour": {"jitter": 0.4, "brightness": 0.7},
     "blur": {"blur": 0.7},

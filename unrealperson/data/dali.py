@@ -83,7 +83,11 @@ class DaliBackEnd:
                     load_image(self._manifest.image_path(row))  # tells which one is broken
                 raise RuntimeError(f"DALI could not load a batch: {error}") from error
             ahead.popleft()
-            yield torch.from_dlpack(images.as_tensor())
+            pixels = torch.from_dlpack(images.as_tensor())
+            if pixels.is_cuda:  # DALI fills its memory anew while torch's stream may still read it
+                pixels = pixels.clone()
+                torch.cuda.current_stream(pixels.device).synchronize()
+            yield pixels
 
     def _encoded(self, rows: np.ndarray) -> list[np.ndarray]:
         paths = [self._manifest.image_path(row) for row in rows]
