@@ -40,6 +40,7 @@ ONLY_IN = {
     "panda3d": {"synth/renderer.py"},
     "direct": {"synth/renderer.py"},
     "fastapi": set(),
+    "nvidia": {"data/dali.py"},
     "tyro": {"cli.py", "data_verbs.py", "verb.py"},
 }
 LAZY_TORCH = (

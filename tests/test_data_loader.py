@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from learning import make_figures
 
 from unrealperson.config import TrainConfig
 from unrealperson.data import loader
-from unrealperson.data.loader import Images, TrainLoader, training_rows
+from unrealperson.data.loader import Images, make_loader, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import load_image
 
@@ -30,7 +32,7 @@ def test_images_come_in_the_order_asked_for(tmp_path, cache_bytes):
 def test_an_image_is_decoded_once(tmp_path, monkeypatch):
     images = Images(make_figures(tmp_path, identities=2, cameras=1), height=32, width=16)
     seen = []
-    monkeypatch.setattr(loader, "load_image", lambda path: seen.append(path) or load_image(path))
+    monkeypatch.setattr(loader, "load_image", lambda path, **size: seen.append(path) or load_image(path, **size))
     for rows in ([0, 1, 1], [1, 2], [0, 2]):
         images[rows]
     assert len(seen) == len(set(seen)) == 3
@@ -44,7 +46,7 @@ def test_an_unreadable_image_is_named(tmp_path):
 
 
 def test_batches_carry_contiguous_labels_and_cameras(tmp_path):
-    train = TrainLoader(make_figures(tmp_path), CONFIG)
+    train = make_loader(make_figures(tmp_path), CONFIG)
     assert train.identity_keys.tolist() == [10, 11, 12, 13] and train.camera_keys.tolist() == [1, 2, 3]
     batches = list(train.epoch(0))
     assert len(batches) == len(train) == 4
@@ -55,8 +57,8 @@ def test_batches_carry_contiguous_labels_and_cameras(tmp_path):
 
 def test_an_epoch_is_a_pure_function_of_configuration_and_number(tmp_path):
     manifest = make_figures(tmp_path)
-    first, again = (list(TrainLoader(manifest, CONFIG).epoch(1)) for _ in range(2))
-    other = list(TrainLoader(manifest, CONFIG).epoch(2))
+    first, again = (list(make_loader(manifest, CONFIG).epoch(1)) for _ in range(2))
+    other = list(make_loader(manifest, CONFIG).epoch(2))
     assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a.images, b.images) for a, b in zip(first, other, strict=True))
 
@@ -105,10 +107,10 @@ def equal(first, second) -> bool:
 def test_an_epoch_goes_on_in_its_middle_and_is_shared_out(tmp_path, sampler):
     manifest = make_figures(tmp_path)
     config = dataclasses.replace(CONFIG, sampler=sampler, erasing=0.5, jitter=0.2)
-    whole = list(TrainLoader(manifest, config).epoch(1))
-    rest = list(TrainLoader(manifest, config).epoch(1, 2))
+    whole = list(make_loader(manifest, config).epoch(1))
+    rest = list(make_loader(manifest, config).epoch(1, 2))
     assert len(rest) == len(whole) - 2 and all(map(equal, whole[2:], rest))
-    parts = [list(TrainLoader(manifest, config, rank=rank, world=2).epoch(1)) for rank in (0, 1)]
+    parts = [list(make_loader(manifest, config, rank=rank, world=2).epoch(1)) for rank in (0, 1)]
     for batch, first, second in zip(whole, *parts, strict=True):
         assert torch.equal(batch.images, torch.cat([first.images, second.images]))
         assert torch.equal(batch.label, torch.cat([first.label, second.label]))
@@ -116,7 +118,7 @@ def test_an_epoch_goes_on_in_its_middle_and_is_shared_out(tmp_path, sampler):
 
 def test_a_batch_can_be_named(tmp_path):
     manifest = make_figures(tmp_path)
-    loader = TrainLoader(manifest, CONFIG)
+    loader = make_loader(manifest, CONFIG)
     batches = list(loader.epoch(1))
     paths = loader.paths(1, 2)
     labels = [int(loader.label[manifest.path.index(path)]) for path in paths]
@@ -125,7 +127,7 @@ def test_a_batch_can_be_named(tmp_path):
 
 def test_batches_that_cannot_be_shared_alike_are_refused(tmp_path):
     with pytest.raises(ValueError, match="a batch of 8 images cannot be shared by 3 processes alike"):
-        TrainLoader(make_figures(tmp_path), CONFIG, world=3)
+        make_loader(make_figures(tmp_path), CONFIG, world=3)
 
 
 def sourced() -> Manifest:
@@ -163,3 +165,44 @@ def test_sources_have_weights(weights, expected):
 def test_weights_of_unknown_sources_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         loader._source_weights(sourced(), weights)
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory) -> Manifest:
+    return make_figures(tmp_path_factory.mktemp("figures"))
+
+
+def test_workers_give_the_same_images_and_stay_for_the_next_epoch(figures):
+    config = dataclasses.replace(CONFIG, erasing=0.5, jitter=0.2)
+    state = torch.get_rng_state()
+    loader = make_loader(figures, dataclasses.replace(config, workers=2))
+    before = set(psutil.Process().children())
+    alone = make_loader(figures, dataclasses.replace(config, workers=0))
+    epoch = loader.epoch(0)
+    next(epoch)
+    started = set(psutil.Process().children()) - before
+    assert len(started) == 2
+    assert all(os.getpgid(worker.pid) == worker.pid for worker in started), "a signal to the group does not end them"
+    epoch.close()  # left in its middle
+    for number, first in ((1, 0), (2, 1)):
+        assert all(map(equal, loader.epoch(number, first), alone.epoch(number, first)))
+    assert set(psutil.Process().children()) - before == started
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_error_in_a_worker_is_one_line(tmp_path):
+    manifest = make_figures(tmp_path, identities=2, cameras=2)
+    for row in range(len(manifest)):
+        manifest.image_path(row).write_bytes(b"no image")
+    loader = make_loader(manifest, dataclasses.replace(CONFIG, workers=1))
+    with pytest.raises(ValueError, match=r"^\S*_c\d_\d.png is not a readable image: [^\n]*$"):
+        list(loader.epoch(0))
+
+
+@pytest.mark.parametrize(
+    ("workers", "needed", "local", "count"), [(-1, False, 1, 0), (-1, True, 1, 6), (-1, True, 4, 1), (3, False, 1, 3)]
+)
+def test_workers_are_a_share_of_the_cores_where_they_are_needed(monkeypatch, workers, needed, local, count):
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(local))
+    assert loader._workers(TrainConfig(workers=workers), needed=needed) == count

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unrealperson.config import TrainConfig
-from unrealperson.data.transforms import Augmentation, augment, draw_augmentation, normalise, resize
+from unrealperson.data.transforms import Augmentation, augment, draw_augmentation, normalise
 
 PLAIN = TrainConfig(height=32, width=32, flip=0, pad=0)
 IMAGES = np.random.default_rng(0).integers(1, 256, (40, 12, 8, 3), dtype=np.uint8)
@@ -16,14 +16,6 @@ IMAGES = np.random.default_rng(0).integers(1, 256, (40, 12, 8, 3), dtype=np.uint
 def augmented(seed: int, images: np.ndarray = IMAGES, **options) -> np.ndarray:
     config = dataclasses.replace(PLAIN, **options)
     return augment(images, draw_augmentation(len(images), config, np.random.default_rng(seed)))
-
-
-def test_resize_changes_the_size_and_keeps_a_flat_colour():
-    image = np.full((50, 20, 3), (10, 200, 30), np.uint8)
-    small = resize(image, height=16, width=8)
-    assert small.shape == (16, 8, 3) and small.dtype == np.uint8
-    assert (small == (10, 200, 30)).all()
-    assert resize(image, height=50, width=20) is image
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

@@ -113,7 +113,6 @@ def test_photographs_of_clothes_are_recognised_by_osnet(shared):
     import numpy as np
 
     from unrealperson.data.sources import load_image
-    from unrealperson.data.transforms import resize
 
     folder, weights = shared / "assets" / "clothing_cc0", shared / "weights" / "osnet_x0_25_imagenet.pth"
     if not (folder / "labels.csv").is_file() or not weights.is_file():
@@ -121,7 +120,7 @@ def test_photographs_of_clothes_are_recognised_by_osnet(shared):
     with (folder / "labels.csv").open() as stream:
         rows = [(row["image"], {"Pants": 608, "T-Shirt": 610}.get(row["label"])) for row in csv.DictReader(stream)]
     chosen = [(folder / "images" / name, label) for name, label in rows if label][::25]
-    pixels = np.stack([resize(load_image(path), height=224, width=224) for path, _ in chosen])
+    pixels = np.stack([load_image(path, size=(224, 224)) for path, _ in chosen])
     stored = read_state(weights)
     with torch.inference_mode():
         features = load_osnet("x0_25", str(weights)).eval()(normalise(pixels))

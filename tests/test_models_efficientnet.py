@@ -53,7 +53,7 @@ def test_photographs_of_clothes_are_recognised(shared):
     import numpy as np
 
     from unrealperson.data.sources import load_image
-    from unrealperson.data.transforms import normalise, resize
+    from unrealperson.data.transforms import normalise
 
     folder = shared / "assets" / "clothing_cc0"
     if not (folder / "labels.csv").is_file():
@@ -61,7 +61,7 @@ def test_photographs_of_clothes_are_recognised(shared):
     with (folder / "labels.csv").open() as stream:
         rows = [(row["image"], {"Pants": 608, "T-Shirt": 610}.get(row["label"])) for row in csv.DictReader(stream)]
     chosen = [(folder / "images" / name, label) for name, label in rows if label][::25]
-    pixels = np.stack([resize(load_image(path), height=224, width=224) for path, _ in chosen])
+    pixels = np.stack([load_image(path, size=(224, 224)) for path, _ in chosen])
     stored = torch.load(find_weights(), weights_only=True)
     with torch.inference_mode():
         features = load_imagenet().eval()(normalise(pixels)).mean((2, 3))

@@ -271,6 +271,11 @@ class TrainConfig:
     """Probability of a blur, as of a camera out of focus."""
     jpeg: float = 0.0
     """Probability of JPEG compression at quality 20 ... 80."""
+    loader: Literal["torch", "dali"] = "torch"
+    """What decodes and augments: a torch DataLoader, or NVIDIA DALI (on the GPU where there is one); same images."""
+    workers: int = -1
+    """Processes (torch) or threads (DALI) that work ahead of training; -1: one a core, 0 with torch on a CPU where all
+    images are kept decoded."""
     min_images: int = 2
     """A camera with fewer images in a batch is normalised by the statistics of the whole batch."""
     seed: int = 0
@@ -312,6 +317,7 @@ class TrainConfig:
                 self.queue >= self.batch_size // 2,
                 f"train.queue must hold the {self.batch_size // 2} images of a batch, got {self.queue}",
             )
+        _require(-1 <= self.workers <= 256, f"train.workers must lie in -1 ... 256, got {self.workers}")
 
     @property
     def batch_size(self) -> int:

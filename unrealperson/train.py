@@ -25,7 +25,7 @@ from unrealperson.checkpoint import (
     save_checkpoint,
 )
 from unrealperson.config import Config, TrainConfig
-from unrealperson.data.loader import TrainLoader, training_rows
+from unrealperson.data.loader import TrainLoader, make_loader, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.subsets import one_identity_per_image
 from unrealperson.data.tracklets import tracklet_sampler
@@ -74,7 +74,7 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
     rows = one_identity_per_image(manifest) if contrast else training_rows(manifest)
     _require_compiler(config.train.compiler)
     with join_team() as team, ExitStack() as stack:
-        loader = TrainLoader(rows, config.train, rank=team.rank, world=team.world)
+        loader = make_loader(rows, config.train, rank=team.rank, world=team.world, device=team.device)
         if config.train.frames > 1:
             tracklets = tracklet_sampler(rows, loader.label, loader.camera, config.train, world=team.world)
             loader.sampler = tracklets  # type: ignore[assignment]

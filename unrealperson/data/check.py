@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unrealperson.data.manifest import Manifest
-from unrealperson.data.sources import load_image
+from unrealperson.data.sources import load_image, read_bytes
 from unrealperson.log import track
 from unrealperson.schema import UNKNOWN
 
@@ -50,10 +50,11 @@ def check(manifest: Manifest) -> Findings:
     digests, widths, heights = (manifest.column(name) for name in ("sha256", "width", "height"))
     for row, path in enumerate(track(manifest.path, label="check", unit="img")):
         file = manifest.image_path(row)
-        if not file.is_file():
+        try:
+            digest = hashlib.sha256(read_bytes(file)).hexdigest()
+        except ValueError:
             missing.append(path)
             continue
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
         same[digest].append(path)
         try:
             height, width = load_image(file).shape[:2]

@@ -1,21 +1,31 @@
-"""Images of a manifest as arrays and training batches."""
+"""Images of a manifest as arrays and training batches.
+
+What a batch holds and what happens to its images is drawn here, by the sampler and `draw_augmentation`. A back end only
+carries it out: torch's below, DALI's in `dali`. So both give the same images, however many workers there are.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
-from collections.abc import Iterator, Sequence
+import signal
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, tee
+from mmap import mmap
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from unrealperson.config import TrainConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.samplers import CameraBalancedSampler, IdentitySampler, RandomSampler
 from unrealperson.data.sources import load_image
-from unrealperson.data.transforms import augment, draw_augmentation, normalise, resize
+from unrealperson.data.transforms import Augmentation, augment, draw_augmentation, normalise
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN, Batch
 
@@ -23,10 +33,18 @@ logger = get_logger(__name__)
 
 CACHE_BYTES = 2**30
 """Decoded images are kept in memory where all of a manifest's fit in this."""
+_MOST_WORKERS = 8
+
+Plan = tuple[np.ndarray, Augmentation]
+"""Rows of a batch's images, and what happens to each of them."""
+BackEnd = Callable[[Iterator[Plan]], Iterator[Tensor]]
+"""Gives [n, h, w, 3] uint8 for each plan, in their order; a tensor's content stays until the next is asked for."""
 
 
 class Images:
     """A manifest's images at one size, decoded on first use and kept in memory where they all fit.
+
+    Processes forked from this one share what is kept.
 
     Args:
         manifest: the images.
@@ -39,12 +57,19 @@ class Images:
         self.manifest = manifest
         self.height = height
         self.width = width
-        keep = len(manifest) * height * width * 3 <= cache_bytes
-        self._pixels = np.empty((len(manifest), height, width, 3), np.uint8) if keep else None
-        self._known = np.zeros(len(manifest), dtype=bool)
+        self._pixels: np.ndarray | None = None
+        size = len(manifest) * height * width * 3
+        if 0 < size <= cache_bytes:
+            self._pixels = np.frombuffer(mmap(-1, size), np.uint8).reshape(len(manifest), height, width, 3)
+            self._known = np.frombuffer(mmap(-1, len(manifest)), np.bool_)
 
     def __len__(self) -> int:
         return len(self.manifest)
+
+    @property
+    def kept(self) -> bool:
+        """Whether images are decoded once only."""
+        return self._pixels is not None
 
     def __getitem__(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
         """The images of the given rows.
@@ -68,11 +93,57 @@ class Images:
         return self._pixels[rows]
 
     def _decode(self, rows: np.ndarray) -> list[np.ndarray]:
+        if len(rows) < 2 or get_worker_info() is not None:  # a worker has one core
+            return [self._decode_one(row) for row in rows]
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow decodes outside the interpreter lock
             return list(threads.map(self._decode_one, rows))
 
     def _decode_one(self, row: int) -> np.ndarray:
-        return resize(load_image(self.manifest.image_path(row)), height=self.height, width=self.width)
+        return load_image(self.manifest.image_path(row), size=(self.height, self.width))
+
+
+def make_loader(
+    manifest: Manifest, config: TrainConfig, *, rank: int = 0, world: int = 1, device: torch.device | None = None
+) -> TrainLoader:
+    """The training batches of a manifest, by the back end that the configuration names.
+
+    Args:
+        manifest: rows to train on; every identity and camera known.
+        config: section [train]: size, augmentation, sampler, seed, loader, workers.
+        rank: which of the processes that train together this is; each gets its part of every batch.
+        world: how many there are.
+        device: where the batches go; DALI decodes on it. None: the CPU.
+
+    Raises:
+        ValueError: batches that cannot be shared alike, or weights of unknown sources.
+        RuntimeError: the back end is not installed.
+    """
+    if config.batch_size % world:
+        raise ValueError(
+            f"a batch of {config.batch_size} images cannot be shared by {world} processes alike; change "
+            "train.cameras_per_batch, identities_per_camera or images_per_identity"
+        )
+    device = device or torch.device("cpu")
+    back_end: BackEnd
+    if config.loader == "dali":
+        from unrealperson.data.dali import DaliBackEnd
+
+        back_end = DaliBackEnd(
+            manifest, config, batch_size=config.batch_size // world, threads=_workers(config) or 1, device=device
+        )
+    else:
+        images = Images(manifest, height=config.height, width=config.width)
+        needed = not (images.kept and device.type == "cpu")
+        back_end = TorchBackEnd(images, workers=_workers(config, needed=needed), pin=device.type == "cuda")
+    return TrainLoader(manifest, config, back_end, rank=rank, world=world, device=device)
+
+
+def _workers(config: TrainConfig, *, needed: bool = True) -> int:
+    """How many work ahead of training: as configured, or a process's share of the cores where it is needed."""
+    if config.workers >= 0:
+        return config.workers
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(max(1, (os.cpu_count() or 1) // processes), _MOST_WORKERS) if needed else 0
 
 
 class TrainLoader:
@@ -80,26 +151,34 @@ class TrainLoader:
 
     Args:
         manifest: rows to train on; every identity and camera known.
-        config: section [train]: size, augmentation, sampler, seed.
+        config: section [train]: augmentation, sampler, seed.
+        back_end: reads, decodes and augments.
         rank: which of the processes that train together this is; each gets its part of every batch.
         world: how many there are.
+        device: where the batches go.
 
     Attributes:
         identity_keys: [classes] int64 global identity of each label.
         camera_keys: [cameras] int64 global camera of each camera index.
     """
 
-    def __init__(self, manifest: Manifest, config: TrainConfig, *, rank: int = 0, world: int = 1) -> None:
-        if config.batch_size % world:
-            raise ValueError(
-                f"a batch of {config.batch_size} images cannot be shared by {world} processes alike; change "
-                "train.cameras_per_batch, identities_per_camera or images_per_identity"
-            )
+    def __init__(
+        self,
+        manifest: Manifest,
+        config: TrainConfig,
+        back_end: BackEnd,
+        *,
+        rank: int,
+        world: int,
+        device: torch.device,
+    ) -> None:
         self.identity_keys, self.label = np.unique(manifest.pid, return_inverse=True)
         self.camera_keys, self.camera = np.unique(manifest.camid, return_inverse=True)
-        self.images = Images(manifest, height=config.height, width=config.width)
         self.sampler = _sampler(self.label, self.camera, _source_weights(manifest, config.source_weights), config)
+        self._manifest = manifest
         self._config = config
+        self._back_end = back_end
+        self._device = device
         part = config.batch_size // world
         self._part = slice(rank * part, (rank + 1) * part)
 
@@ -114,14 +193,10 @@ class TrainLoader:
             number: 0 for the first epoch.
             first: batches to leave out, those that training has done.
         """
-        rng = np.random.default_rng([self._config.seed, number, 1])
-        for index, rows in enumerate(self.sampler.epoch(number)):
-            drawn = draw_augmentation(len(rows), self._config, rng)
-            if index < first:
-                continue
-            rows = rows[self._part]
-            pixels = augment(self.images[rows], drawn[self._part])
-            yield Batch(normalise(pixels), torch.from_numpy(self.label[rows]), torch.from_numpy(self.camera[rows]))
+        ahead, plans = tee(self._plans(number, first))
+        for pixels, (rows, _) in zip(self._back_end(ahead), plans, strict=False):
+            images = normalise(pixels.to(self._device, non_blocking=True))
+            yield Batch(images, torch.from_numpy(self.label[rows]), torch.from_numpy(self.camera[rows]))
 
     def paths(self, number: int, index: int) -> list[str]:
         """The images of one batch, those of all processes.
@@ -131,8 +206,75 @@ class TrainLoader:
             index: batch of the epoch, 0 for the first.
         """
         rows = next(islice(self.sampler.epoch(number), index, None))
-        paths = self.images.manifest.path
-        return [paths[row] for row in rows]
+        return [self._manifest.path[row] for row in rows]
+
+    def _plans(self, number: int, first: int) -> Iterator[Plan]:
+        rng = np.random.default_rng([self._config.seed, number, 1])
+        for index, rows in enumerate(self.sampler.epoch(number)):
+            drawn = draw_augmentation(len(rows), self._config, rng)
+            if index >= first:
+                yield rows[self._part], drawn[self._part]
+
+
+class TorchBackEnd:
+    """Decodes and augments in the processes of a torch DataLoader, a few batches ahead of training.
+
+    Args:
+        images: the manifest's images.
+        workers: processes; 0: this one, when a batch is asked for.
+        pin: put batches into memory that a GPU copies from.
+    """
+
+    def __init__(self, images: Images, *, workers: int, pin: bool = False) -> None:
+        self._plans = _Plans()
+        self._loader: DataLoader[Tensor | ValueError] = DataLoader(
+            _Augmented(images),
+            batch_size=None,
+            sampler=self._plans,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=pin,
+            worker_init_fn=_start_worker,
+            multiprocessing_context=multiprocessing.get_context("fork") if workers else None,
+            generator=torch.Generator(),
+        )
+
+    def __call__(self, plans: Iterator[Plan]) -> Iterator[Tensor]:
+        self._plans.current = plans
+        with warnings.catch_warnings():  # of a fork beside threads: the workers use no lock that those may hold
+            warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
+            batches = iter(self._loader)
+        for pixels in batches:
+            if isinstance(pixels, ValueError):
+                raise pixels
+            yield pixels
+
+
+class _Plans:
+    """An epoch's plans as what torch calls a sampler; the workers stay for the next epoch's."""
+
+    current: Iterable[Plan] = ()
+
+    def __iter__(self) -> Iterator[Plan]:
+        return iter(self.current)
+
+
+class _Augmented(Dataset[Tensor | ValueError]):
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def __getitem__(self, plan: Plan) -> Tensor | ValueError:
+        rows, drawn = plan
+        try:
+            return torch.from_numpy(augment(self._images[rows], drawn))
+        except ValueError as error:  # raised here, a worker's error would carry its whole traceback as text
+            return error
+
+
+def _start_worker(_: int) -> None:
+    # A signal to the whole group, such as Ctrl-C, is for the process that trains, which ends the workers.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _sampler(

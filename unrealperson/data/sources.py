@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import struct
@@ -17,12 +18,16 @@ from PIL import Image, ImageOps
 
 from unrealperson.data.layouts import LISTS, SAME_PICTURES, SPLIT_FOLDERS, read_path
 from unrealperson.data.manifest import COLUMNS, FILE_NAME, Manifest
+from unrealperson.data.shards import list_members, list_shards, read_label, read_member
 from unrealperson.log import get_logger, track
 
 logger = get_logger(__name__)
 
 MAX_PIXELS = 64_000_000
 """Images of more pixels are refused: no crop of a person is that large, and decoding takes 3 bytes for each."""
+
+MAX_BYTES = 2**28
+"""Larger image files are refused."""
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
 
@@ -32,15 +37,15 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
 
     In this order: the folder's own manifest.parquet; a CSV file with columns of the manifest; the images that the
     list files of MSMT17 or Black-reID name; all images below the folder, read by the first of `layouts.LAYOUTS` that
-    fits, with the split of their folder; any other image without identity and camera. Files and folders whose name
-    begins with a dot are left out.
+    fits, with the split of their folder; any other image without identity and camera; where there is no image, those in
+    tar shards (WebDataset). Files and folders whose name begins with a dot are left out.
 
     Market-1501's junk boxes, named -1, have no identity, so scoring ignores them. Its distractors, named
     0000, keep identity 0: no query has it, so they count as wrong answers. MSMT17 counts training and test
     identities from 0 alike: test identities are moved by 10,000; its list_val.txt is taken for training.
 
     Args:
-        folder: folder of images at any depth, a manifest file, or a CSV file.
+        folder: folder of images at any depth, a manifest file, a CSV file, or a tar shard.
         skip_unreadable: decode every file and leave out those that are no readable image, with a warning; without
             it an image whose header is broken is an error, and damage further on shows when it is used.
         keep_unreadable: an image whose header is broken keeps its row, without a size.
@@ -61,24 +66,31 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
         return Manifest.read(folder)
     if folder.suffix == ".csv" and folder.is_file():
         return _read_csv(folder)
-    if not folder.is_dir():
+    if not folder.is_dir() and folder.suffix != ".tar":
         raise ValueError(f"{folder} is not a folder; give the folder that holds the images")
-    listed = _listed_files(folder)
+    listed = _listed_files(folder) if folder.is_dir() else {}
     paths = sorted(listed or _image_files(folder))
+    inside_shards = not paths
+    if inside_shards:
+        members = [path for shard in list_shards(folder) for path in list_members(shard, SUFFIXES)]
+        folder = folder if folder.is_dir() else folder.parent
+        paths = [path.relative_to(folder).as_posix() for path in members]
     if not paths:
-        raise ValueError(f"{folder} holds no images ({' '.join(sorted(SUFFIXES))}), at any depth{_packed(folder)}")
+        kinds = " ".join(sorted(SUFFIXES))
+        raise ValueError(f"{folder} holds no images ({kinds}), at any depth, and none in tar files{_packed(folder)}")
     rows, unreadable = [], []
     for path in track(paths, label="images", unit="img"):
         size: tuple[int | None, int | None] = (None, None)
         try:
-            size = _decoded_size(folder / path) if skip_unreadable else _image_size(folder / path)
+            size = _decoded_size(folder / path) if skip_unreadable else image_size(folder / path)
         except ValueError as error:
             if not (skip_unreadable or keep_unreadable):
                 raise
             if not keep_unreadable:
                 unreadable.append((path, error))
                 continue
-        rows.append({"path": path, "width": size[0], "height": size[1], **_parse_name(folder, path)})
+        told = _parse_name(folder, path) | (read_label(folder / path) if inside_shards else {})
+        rows.append(told | {"path": path, "width": size[0], "height": size[1]})
         if listed:
             rows[-1]["split"] = listed[path]
     if unreadable:
@@ -109,11 +121,56 @@ def load_image(path: str | Path, *, size: tuple[int, int] | None = None, max_pix
         ValueError: missing, unreadable, truncated or too large; the message names the file.
     """
     with _opened(path, max_pixels) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-        if size is not None:
+        upright = image
+        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+            upright = ImageOps.exif_transpose(image)
+        if upright.mode != "RGB":
+            upright = upright.convert("RGB")
+        if size is not None and upright.size != (size[1], size[0]):
             upright = upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.array(upright)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image turned upright, from its header.
+
+    Args:
+        path: image file, or shard.tar/name.
+
+    Raises:
+        ValueError: missing, unreadable or too large; the message names the file.
+    """
+    with _opened(path, MAX_PIXELS) as image:
+        width, height = image.size
+        turned = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+        return (height, width) if turned else (width, height)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of an image file, or of an image in a tar shard.
+
+    Args:
+        path: the file, or shard.tar/name.
+
+    Raises:
+        ValueError: missing, unreadable or larger than MAX_BYTES; the message names the file.
+    """
+    member = read_member(path, MAX_BYTES)
+    if member is not None:
+        return member
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(size) if size <= MAX_BYTES else b""
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; give an image file") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"there is no image {path}") from None
+    except OSError as error:
+        raise ValueError(f"{path} is not readable: {error}") from error
+    if size > MAX_BYTES:
+        raise ValueError(f"{path} is not a readable image: it has {size} bytes; at most {MAX_BYTES} are read")
+    return content
 
 
 def warn_unreadable(paths: list[str], folder: str | Path) -> None:
@@ -131,13 +188,6 @@ _EXIF_ORIENTATION = 0x0112
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")  # whatever a file is named: Pillow's EPS runs a program
 
 
-def _image_size(path: Path) -> tuple[int, int]:
-    with _opened(path, MAX_PIXELS) as image:
-        width, height = image.size
-        turned = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-        return (height, width) if turned else (width, height)
-
-
 def _decoded_size(path: Path) -> tuple[int, int]:
     height, width = load_image(path).shape[:2]
     return width, height
@@ -145,12 +195,9 @@ def _decoded_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; give an image file")
-    if not Path(path).exists():
-        raise ValueError(f"there is no image {path}")
+    content = read_bytes(path)
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ValueError(f"it has {image.width} x {image.height} pixels; at most {max_pixels} are read")
             yield image

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from unrealperson.data.manifest import COLUMNS, Manifest
+from unrealperson.data.sources import read_bytes
 from unrealperson.files import replacing_folder
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
@@ -209,9 +209,10 @@ def write_set(manifest: Manifest, out: str | Path) -> Manifest:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             source = manifest.image_path(row)
-            if not source.is_file():
-                raise ValueError(f"there is no image {source}; 'unrealperson data check' tells what else is missing")
-            place_image(source, target)
+            try:
+                place_image(source, target)
+            except ValueError as error:
+                raise ValueError(f"{error}; 'unrealperson data check' tells what else is missing") from error
         Manifest(manifest.replaced("path", paths).table, folder).write()
     return Manifest.read(out)
 
@@ -220,15 +221,18 @@ def place_image(source: Path, target: Path) -> None:
     """Links a file to another place, or copies it where links can not be.
 
     Args:
-        source: existing file.
+        source: the file, or an image in a tar shard.
         target: its second name; must not exist.
+
+    Raises:
+        ValueError: there is no such file.
     """
     try:
         os.link(source.resolve(), target)
     except FileExistsError:
         raise
     except OSError:
-        shutil.copyfile(source, target)
+        target.write_bytes(read_bytes(source))
 
 
 def _rows_by_identity(manifest: Manifest, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -17,7 +17,7 @@ from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.masks import own_pixels
 from unrealperson.data.sightings import FRAMES, SeenFrame, Sighting, seen_frames
-from unrealperson.data.sources import load_image
+from unrealperson.data.sources import load_image, read_bytes
 from unrealperson.data.subsets import draw_queries, place_image
 from unrealperson.data.tracklets import Filled, Tracklet, fill_gaps, find_tracklets
 from unrealperson.files import replacing_folder, write_json
@@ -205,7 +205,7 @@ def _write_webdataset(manifest: Manifest, folder: Path) -> None:
                 image = part.image_path(number)
                 known = {name: row[name] for name in names if row[name] is not None and name != "recipe"}
                 key = f"{first + number:09d}"
-                _add(archive, f"{key}{image.suffix.lower()}", image.read_bytes())
+                _add(archive, f"{key}{image.suffix.lower()}", read_bytes(image))
                 _add(archive, f"{key}.cls", str(labels.get(row["pid"], UNKNOWN)).encode())
                 _add(archive, f"{key}.json", json.dumps(known, sort_keys=True).encode())
 
