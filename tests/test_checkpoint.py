@@ -100,6 +100,7 @@ def test_a_folder_is_claimed_for_one_configuration(tmp_path):
     run = tmp_path / "runs" / "first"
     assert prepare_run(run, Config()) is False
     assert prepare_run(run, Config(synth=SynthConfig(people=7, test_people=0))) is False  # another section may change
+    assert prepare_run(run, Config(train=TrainConfig(workers=3))) is False  # images do not depend on it
     with pytest.raises(ValueError, match=r"another configuration \(train.epochs = 15, now 3\)"):
         prepare_run(run, Config(train=TrainConfig(epochs=3)))
     make_run(run)

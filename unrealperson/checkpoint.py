@@ -26,6 +26,8 @@ from unrealperson.models.reid import ReidModel, build_model
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.toml"
+FREE_KEYS = ("workers",)
+"""What another start may change: no image depends on it."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,8 @@ def prepare_run(run: str | Path, config: Config, keys: Sequence[str] = ("train",
         earlier = load_config(saved)
         for key in keys:
             old, new = dataclasses.asdict(getattr(earlier, key)), dataclasses.asdict(getattr(config, key))
-            changed = [f"{key}.{name} = {old[name]!r}, now {new[name]!r}" for name in new if old[name] != new[name]]
+            names = [name for name in new if old[name] != new[name] and name not in FREE_KEYS]
+            changed = [f"{key}.{name} = {old[name]!r}, now {new[name]!r}" for name in names]
             if changed:
                 raise ValueError(
                     f"{run} holds a run with another configuration ({'; '.join(changed)}); "
