@@ -20,6 +20,7 @@ class StandIn:
     speed_mps: float = 1.2
     stride_m: float = 1.4
     attributes: dict[str, str | float] = field(default_factory=dict)
+    ride: None = None
 
     @property
     def height_m(self) -> float:

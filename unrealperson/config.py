@@ -60,6 +60,8 @@ class SynthConfig:
     """Identities that walk through a scene together; 0: the scene's own, 100 / 100 / 100 / 50 / 50."""
     crowding: float = 0.0
     """Occlusion, 0 ... 1: obstacles beside the paths, more people on fewer paths and in groups, more paces."""
+    riders: float = 0.03
+    """How many of those whose hands are free ride a bicycle or a kick scooter outdoors, 0 ... 1; the paper has none."""
     cameras: int = 6
     """Virtual surveillance cameras, numbered D = 1 ... cameras; 0: the scene's own, 6 / 16 / 6 / 6 / 6."""
     camera_poses: str = ""
@@ -127,6 +129,7 @@ class SynthConfig:
             f"synth.people_per_batch must be 0 (the scene's own) or more, got {self.people_per_batch}",
         )
         _require(0 <= self.crowding <= 1, f"synth.crowding must lie in 0 ... 1, got {self.crowding}")
+        _require(0 <= self.riders <= 1, f"synth.riders must lie in 0 ... 1, got {self.riders}")
         _require(0 <= self.cameras <= 999, f"synth.cameras must lie in 0 (the scene's own) ... 999, got {self.cameras}")
         _require(self.instants >= 1, f"synth.instants must be at least 1, got {self.instants}")
         _require(self.lights >= 0, f"synth.lights must be 0 (the scene's own) or more, got {self.lights}")

@@ -1,4 +1,4 @@
-"""How people move: along the scene's paths, around each other, alone or in groups, with stops and glances.
+"""How people move: along the scene's paths, around each other, alone, in groups or riding, with stops and glances.
 
 Source: Helbing and Molnar, Social force model for pedestrian dynamics, 1995; groups: Moussaid et al., The walking
 behaviour of pedestrian social groups, 2010 (who walks together walks abreast, at the pace of the slowest).
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unrealperson.compiled import compiled
+from unrealperson.synth import traffic
 from unrealperson.synth.scenes.scene import Scene
 
 if TYPE_CHECKING:
+    from unrealperson.synth.people.person import Person
     from unrealperson.synth.world import Actor
 
 STEP_S = 0.05
@@ -55,6 +57,7 @@ class Walk:
         slow_s: seconds since when somebody is in the way.
         glance_deg: where the eyes wander, to the left of ahead.
         glance_in_s: seconds until they wander elsewhere.
+        rides: whether on a vehicle: alone, without stops of their own choice.
     """
 
     rng: np.random.Generator
@@ -71,6 +74,7 @@ class Walk:
     slow_s: float = 0.0
     glance_deg: float = 0.0
     glance_in_s: float = 1.0
+    rides: bool = False
 
 
 class Crowd:
@@ -95,12 +99,12 @@ class Crowd:
         self._paths = [_resample(path) for path in scene.paths if id(path) in chosen]
         self._walks: dict[str, Walk] = {}
 
-    def enter(self, name: str, number: int, people: Mapping[str, Actor]) -> tuple[np.ndarray, float]:
+    def enter(self, name: str, person: Person, people: Mapping[str, Actor]) -> tuple[np.ndarray, float]:
         """Finds a place for somebody new: beside the one before them, or anywhere along the paths.
 
         Args:
             name: of the new person.
-            number: P of the new person; the choice is a pure function of it and of who is there.
+            person: who; the choice is a pure function of their number, of whether they ride and of who is there.
             people: everyone in the scene, by name.
 
         Returns:
@@ -109,7 +113,8 @@ class Crowd:
         Raises:
             ValueError: no room is left.
         """
-        rng = np.random.default_rng([self._seed, self._version, number, 7])
+        rng = np.random.default_rng([self._seed, self._version, person.number, 7])
+        rides = person.ride is not None
         others = np.array([actor.position_m[:2] for actor in people.values()]).reshape(-1, 2)
         lengths = np.array([len(path) for path in self._paths], float)
         for attempt in range(400):
@@ -117,17 +122,17 @@ class Crowd:
             node, direction, lane = int(rng.integers(lengths[path])), int(rng.choice([-1, 1])), rng.uniform(0.1, 0.8)
             spot, ahead = self._along(path, node, direction, lane)
             heading = math.atan2(ahead[1], ahead[0])
-            walk = Walk(rng, path, node, direction, lane)
+            walk = Walk(rng, path, node, direction, lane, rides=rides)
             # The first tries may join a group; a place of one's own is more often free.
-            if attempt < 2 and (beside := self._join(number, people, rng)) is not None:
+            if attempt < 2 and not rides and (beside := self._join(people, rng)) is not None:
                 spot, heading, walk = beside
-            room = (0.65 if walk.leader else 1.1) - 0.001 * attempt
+            room = (0.65 if walk.leader else 1.6 if rides else 1.1) - 0.001 * attempt
             if (np.hypot(*(others - spot).T) > room).all() and self._scene.is_free(spot, BODY_RADIUS_M + 0.05):
                 break
         else:
             raise ValueError(f"no room for {name} among {len(others)} people in {self._scene.name}; spawn fewer")
-        walk.stop_in_s = rng.exponential(25.0)
-        if not walk.leader and rng.random() < 0.12:
+        walk.stop_in_s = math.inf if rides else rng.exponential(25.0)
+        if not walk.leader and not rides and rng.random() < 0.12:
             walk.stands_for_s = rng.uniform(1.0, 4.0)
         self._walks[name] = walk
         return spot, heading
@@ -175,12 +180,12 @@ class Crowd:
         """
         return self._walks[name].leader
 
-    def _join(
-        self, number: int, people: Mapping[str, Actor], rng: np.random.Generator
-    ) -> tuple[np.ndarray, float, Walk] | None:
+    def _join(self, people: Mapping[str, Actor], rng: np.random.Generator) -> tuple[np.ndarray, float, Walk] | None:
         """A place in the group of the person before, if there is one to join."""
         last = list(people.values())[-1] if people else None
-        if last is None or last.name not in self._walks or rng.random() > _GROUPED + (0.9 - _GROUPED) * self._crowding:
+        if last is None or last.name not in self._walks or self._walks[last.name].rides:
+            return None
+        if rng.random() > _GROUPED + (0.9 - _GROUPED) * self._crowding:
             return None
         leader = people.get(self._walks[last.name].leader, last)
         size = len(self._company(leader.name, people))
@@ -212,7 +217,7 @@ class Crowd:
         leaders = [people.get(walk.leader) for walk in walks]
         position = np.array([actor.position_m[:2] for actor in actors])
         velocity = np.array([walk.velocity for walk in walks])
-        desired, target_heading = self._desires(walks, leaders, position)
+        desired, target_heading = self._desires(actors, walks, leaders, position, velocity)
         groups = [leader.name if leader else actor.name for actor, leader in zip(actors, leaders, strict=True)]
         force = (desired - velocity) / 0.4
         force += _social_force(position, target_heading, groups) + self._obstacle_force(position)
@@ -222,7 +227,11 @@ class Crowd:
         speed = np.hypot(*velocity.T)
         fastest = 1.15 * np.array([walk.pace_mps for walk in walks])
         velocity *= np.minimum(1.0, fastest / np.maximum(speed, 1e-9))[:, None]
-        moved = _keep_apart(position + velocity * STEP_S, self._scene.obstacles) - position
+        radius = np.array([traffic.RIDER_RADIUS_M if walk.rides else BODY_RADIUS_M for walk in walks])
+        for row in np.flatnonzero(radius > BODY_RADIUS_M):
+            actor = actors[row]
+            actor.yaw_deg, velocity[row] = traffic.steer(actor.yaw_deg, actor.speed_mps, velocity[row], STEP_S)
+        moved = _keep_apart(position + velocity * STEP_S, radius, self._scene.obstacles) - position
         for actor, walk, leader, start, step, wanted in zip(
             actors, walks, leaders, position, moved, velocity, strict=True
         ):
@@ -232,13 +241,18 @@ class Crowd:
             _look(actor, walk, leader, turn_deg)
 
     def _desires(
-        self, walks: Sequence[Walk], leaders: Sequence[Actor | None], position: np.ndarray
+        self,
+        actors: Sequence[Actor],
+        walks: Sequence[Walk],
+        leaders: Sequence[Actor | None],
+        position: np.ndarray,
+        velocity: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Velocity that each person would choose when alone, and the unit heading towards the point ahead."""
         desired, headings = np.zeros_like(position), np.zeros_like(position)
-        ahead = round(_LOOK_AHEAD_M / _PATH_STEP_M)
         for row, (walk, leader) in enumerate(zip(walks, leaders, strict=True)):
             pace = walk.pace_mps
+            ahead = round((traffic.AHEAD_M if walk.rides else _LOOK_AHEAD_M) / _PATH_STEP_M)
             if leader is None:
                 target, _ = self._along(walk.path, walk.node + ahead * walk.direction, walk.direction, walk.lane_m)
             else:
@@ -248,6 +262,10 @@ class Crowd:
                 pace = min(float(np.hypot(*(way + 1.2 * place))), 1.15 * walk.pace_mps)
             heading = target - position[row]
             headings[row] = heading / max(float(np.hypot(*heading)), 1e-6)
+            if walk.rides:
+                yaw_deg = actors[row].yaw_deg
+                bend_deg = _angle(math.degrees(math.atan2(heading[1], heading[0])) - yaw_deg)
+                pace = traffic.clear_speed(yaw_deg, position - position[row], velocity, bend_deg, pace)
             if walk.stands_for_s <= 0:
                 desired[row] = headings[row] * pace
         return desired, headings
@@ -311,7 +329,9 @@ def _move(
         actor.yaw_deg = (actor.yaw_deg + max(-limit, min(limit, turn))) % 360.0
     aim = min(actor.speed_mps / actor.person.speed_mps, 1.0)
     actor.moving += max(-0.12, min(0.12, aim - actor.moving))
-    if actor.moving < 0.02:
+    if walk.rides:
+        actor.phase = (actor.phase + distance / actor.person.stride_m) % 1.0
+    elif actor.moving < 0.02:
         actor.moving = 0.0
         actor.phase = (actor.phase + 0.2 * STEP_S) % 1.0
     else:
@@ -337,16 +357,17 @@ def _look(actor: Actor, walk: Walk, leader: Actor | None, turn_deg: float) -> No
 
 
 @compiled
-def _keep_apart(position, obstacles):  # float64 [n, 2], float64 [m, 3] -> float64 [n, 2]
+def _keep_apart(position, radius, obstacles):  # float64 [n, 2], float64 [n], float64 [m, 3] -> float64 [n, 2]
     """Moves people out of each other and out of obstacles."""
     for _ in range(3):
         moved = position.copy()
         for one in range(len(position)):
             for other in range(len(position)):
                 x, y = position[one, 0] - position[other, 0], position[one, 1] - position[other, 1]
-                if one != other and x * x + y * y < _APART_M * _APART_M:
+                apart = radius[one] + radius[other]
+                if one != other and x * x + y * y < apart * apart:
                     distance = np.hypot(x, y)
-                    share = 0.5 * (_APART_M - distance) / max(distance, 1e-6)
+                    share = 0.5 * (apart - distance) / max(distance, 1e-6)
                     moved[one, 0] += share * x
                     moved[one, 1] += share * y
         position = moved.copy()

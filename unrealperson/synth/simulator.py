@@ -31,6 +31,7 @@ from unrealperson.synth.protocol import Dispatcher, Server
 from unrealperson.synth.view import View
 
 if TYPE_CHECKING:
+    from unrealperson.synth.people.person import Person
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.world import World
 
@@ -128,6 +129,7 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None, patience_
     """
     from unrealperson.synth.people.keep import keep_people
     from unrealperson.synth.people.person import person_maker
+    from unrealperson.synth.people.riding import let_ride
     from unrealperson.synth.renderer import Renderer
     from unrealperson.synth.scenes import make_scene, usual
     from unrealperson.synth.scenes.clutter import add_clutter
@@ -136,7 +138,11 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None, patience_
     number = config.scenes[0]
     views = views_of(config, number)
     scene = add_clutter(make_scene(number, config.seed, place=config.place), config.crowding)
-    make = person_maker(config)
+    make: Callable[[int, int, int], Person] = person_maker(config)
+    if people is not None:
+        make = keep_people(make, people)
+    if config.riders and not scene.indoor:
+        make = let_ride(make, config.riders)
     return Simulator(
         World(
             scene,
@@ -145,7 +151,7 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None, patience_
             lights=config.lights or usual(number).lights,
             hours=config.hours,
             crowding=config.crowding,
-            make=make if people is None else keep_people(make, people),
+            make=make,
         ),
         Renderer(scene, width=config.width, height=config.height),
         views=views,

@@ -34,7 +34,7 @@ class Actor:
         position_m: x, y, z of the ground point between the feet.
         yaw_deg: heading, counter-clockwise from +X.
         phase: gait phase in cycles.
-        moving: 0 stands, 1 walks fully.
+        moving: 0 stands, 1 walks or rides at the preferred speed.
         speed_mps: speed over ground now.
         look_deg: how far the head is turned to the left.
         scale: size along the own x, y, z; 1 as made.
@@ -279,8 +279,8 @@ class World:
         self.revision += 1
 
     def _place(self, name: str, number: int) -> Actor:
-        (x, y), heading = self._crowd.enter(name, number, self.actors)
         person = self._make(self.seed, self.version, number)
+        (x, y), heading = self._crowd.enter(name, person, self.actors)
         phase = float(np.random.default_rng([self.seed, self.version, number, 8]).random())
         actor = Actor(name, person, (float(x), float(y), 0.0), math.degrees(heading) % 360.0, phase, 1.0, 0.0)
         self._crowd.start(actor, self.actors)

@@ -129,7 +129,7 @@ def move_arm(skeleton: Skeleton, gait: Gait, side: str, p: float, moving: float,
     Returns:
         [3, 3] rotation from rest by bone name.
     """
-    at, sign = skeleton.at(), 1.0 if side == "l" else -1.0
+    sign = 1.0 if side == "l" else -1.0
     hold, carries = _doing(gait.activity, side)
     swing_share = moving * (1 + sign * gait.arm_asymmetry) * (0.2 if carries else 1.0)
     forward = -np.cos(2 * np.pi * (p - 0.02))
@@ -149,17 +149,61 @@ def move_arm(skeleton: Skeleton, gait: Gait, side: str, p: float, moving: float,
         upper, fore, along, palm = (turn @ (mirror * part) for part in (hold.upper, hold.fore, hold.along, hold.palm))
         upper, fore = upper / np.linalg.norm(upper), fore / np.linalg.norm(fore)
         curl = np.radians(hold.curl_deg)
+    return place_arm(skeleton, side, upper, fore, along, palm, float(curl), hinged=hold is not None)
+
+
+def place_arm(
+    skeleton: Skeleton,
+    side: str,
+    upper: np.ndarray,
+    fore: np.ndarray,
+    along: np.ndarray,
+    palm: np.ndarray,
+    curl: float,
+    *,
+    hinged: bool = True,
+) -> dict[str, np.ndarray]:
+    """Rotations of the bones of an arm whose parts have known directions.
+
+    Args:
+        skeleton: the rig at rest.
+        side: "l" or "r".
+        upper: [3] unit direction of the upper arm.
+        fore: [3] unit direction of the forearm.
+        along: [3] direction from wrist to knuckles.
+        palm: [3] direction in which the palm looks.
+        curl: bend of each finger joint in radians.
+        hinged: the elbow is a hinge: the upper arm rolls until the forearm can bend where it has to go.
+
+    Returns:
+        [3, 3] rotation from rest by bone name.
+    """
+    at = skeleton.at()
     rest_upper = at[f"lowerarm_{side}"] - at[f"upperarm_{side}"]
     rest_fore = at[f"hand_{side}"] - at[f"lowerarm_{side}"]
-    if hold is None:
-        above = align(rest_upper, upper)
-    else:
-        # The elbow is a hinge: the upper arm rolls until the forearm can bend where it has to go.
+    if hinged:
         above = frame(upper, cross(upper, fore)) @ frame(rest_upper, cross(rest_upper, rest_fore)).T
+    else:
+        above = align(rest_upper, upper)
     below = align(above @ rest_fore, fore) @ above
-    lower, hand = _hand(at, side, sign, fore, along, palm, below)
-    fingers = {name: hand @ bent for name, bent in _fingers(skeleton, side, float(curl)).items()}
+    lower, hand = _hand(at, side, fore, along, palm, below)
+    fingers = {name: hand @ bent for name, bent in _fingers(skeleton, side, curl).items()}
     return {f"upperarm_{side}": above, f"lowerarm_{side}": lower, f"hand_{side}": hand, **fingers}
+
+
+def turn_of_hand(skeleton: Skeleton, side: str, along: np.ndarray, palm: np.ndarray) -> np.ndarray:
+    """Rotation from rest of a hand that lies in a given way.
+
+    Args:
+        skeleton: the rig at rest.
+        side: "l" or "r".
+        along: [3] direction from wrist to knuckles.
+        palm: [3] direction in which the palm looks.
+
+    Returns:
+        [3, 3].
+    """
+    return _hand_axes(side, along, palm) @ _hand_frame(skeleton.at(), side).T
 
 
 def _doing(activity: str, side: str) -> tuple[_Hold | None, bool]:
@@ -175,7 +219,6 @@ def _doing(activity: str, side: str) -> tuple[_Hold | None, bool]:
 def _hand(
     at: dict[str, np.ndarray],
     side: str,
-    sign: float,
     fore: np.ndarray,
     along: np.ndarray,
     palm: np.ndarray,
@@ -183,11 +226,16 @@ def _hand(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Forearm and hand; half of the hand's turn about the forearm happens within the forearm."""
     across = at[f"index_01_{side}"] - at[f"pinky_01_{side}"]
-    wanted = frame(along, sign * cross(palm, along))
+    wanted = _hand_axes(side, along, palm)
     hand = wanted @ _hand_frame(at, side).T
     straight, seen = frame(fore, below @ across), frame(fore, wanted[:, 1])
     turn = np.arctan2(*(seen[:, 1] @ straight[:, [2, 1]]))
     return about(fore, 0.5 * turn) @ below, hand
+
+
+def _hand_axes(side: str, along: np.ndarray, palm: np.ndarray) -> np.ndarray:
+    """Axes of a hand that lies in a given way, as `_hand_frame` has them."""
+    return frame(along, (1.0 if side == "l" else -1.0) * cross(palm, along))
 
 
 def _hand_frame(at: dict[str, np.ndarray], side: str) -> np.ndarray:

@@ -206,7 +206,7 @@ def with_stride(gait: Gait, skeleton: Skeleton, share: float = 1.0) -> Gait:
         share: factor on the stride, below 1 for narrow clothes.
     """
     at = skeleton.at()
-    leg_m = _length(at, "thigh_l", "calf_l") + _length(at, "calf_l", "foot_l")
+    leg_m = leg_length(at, "l")
     return replace(gait, stride_m=float(np.clip(share * gait.stride_m, 0.5 * leg_m, 1.9 * leg_m)))
 
 
@@ -236,12 +236,25 @@ def pose(skeleton: Skeleton, gait: Gait, phase: float, moving: float, look_deg: 
         turned[f"clavicle_{side}"] = turned["spine_03"] @ about_x(-sign * np.radians(8))
         turned |= foot.bones(at, turned["pelvis"], shift)
         turned |= arms.move_arm(skeleton, gait, side, (phase + offset) % 1.0, moving, slow)
+    return compose(skeleton, turned, shift)
+
+
+def compose(skeleton: Skeleton, turned: dict[str, np.ndarray], shift: np.ndarray) -> np.ndarray:
+    """Bone matrices of a pose.
+
+    Args:
+        skeleton: the rig.
+        turned: [3, 3] rotation from rest by bone name; a bone that is not named keeps its parent's rotation.
+        shift: [3] metres by which the pelvis leaves its place at rest.
+
+    Returns:
+        [B, 3, 4] float32; they map rest positions to posed positions.
+    """
     joints = skeleton.joints.astype(np.float64)
     matrices = np.zeros((len(joints), 3, 4))
     for bone, parent in enumerate(skeleton.parents):
         above = matrices[parent] if parent >= 0 else np.eye(3, 4)
         turn = turned.get(skeleton.names[bone])
-        # A bone that the gait does not name keeps its parent's rotation.
         rotation = above[:, :3] if turn is None else turn
         head = above[:, :3] @ joints[bone] + above[:, 3]
         if skeleton.names[bone] == "pelvis":
@@ -306,7 +319,7 @@ class _Foot:
 
     def __init__(self, at: dict[str, np.ndarray], gait: Gait, side: str, sign: float, p: float, moving: float) -> None:
         self.side, self.sign = side, sign
-        self.leg_m = _length(at, f"thigh_{side}", f"calf_{side}") + _length(at, f"calf_{side}", f"foot_{side}")
+        self.leg_m = leg_length(at, side)
         ball = at[f"ball_{side}"] - at[f"foot_{side}"]
         ankle_m = at[f"foot_{side}"][2]
         self._ball, self._heel = ball, np.array([-_HEEL_SHARE * ball[0], 0.0, -ankle_m])
@@ -368,25 +381,50 @@ class _Foot:
 
     def bones(self, at: dict[str, np.ndarray], pelvis: np.ndarray, shift: np.ndarray) -> dict[str, np.ndarray]:
         """Rotations of thigh, calf, foot and toes that bring the foot to its place."""
-        side = self.side
-        thigh, calf = at[f"calf_{side}"] - at[f"thigh_{side}"], at[f"foot_{side}"] - at[f"calf_{side}"]
-        upper, lower = float(np.linalg.norm(thigh)), float(np.linalg.norm(calf))
-        hip = self.hip(at, pelvis, shift)
-        line = self.ankle - hip
-        distance = min(float(np.linalg.norm(line)), 0.9995 * (upper + lower))
-        line = line / np.linalg.norm(line)
-        knee_cos = (upper**2 + distance**2 - lower**2) / (2 * upper * distance)
-        forward = about_z(0.6 * self.yaw) @ np.array([1.0, 0.0, 0.0])
-        forward = forward - (forward @ line) * line
-        forward = forward / np.linalg.norm(forward)
-        knee = hip + upper * (knee_cos * line + np.sqrt(max(1 - knee_cos**2, 0.0)) * forward)
-        hip_turn, knee_turn = about_z(0.5 * self.yaw), about_z(0.7 * self.yaw)
-        return {
-            f"thigh_{side}": align(hip_turn @ thigh, knee - hip) @ hip_turn,
-            f"calf_{side}": align(knee_turn @ calf, hip + distance * line - knee) @ knee_turn,
-            f"foot_{side}": self.foot,
-            f"ball_{side}": self.toes,
-        }
+        legs = bend_leg(at, self.side, self.hip(at, pelvis, shift), self.ankle, self.yaw)
+        return {**legs, f"foot_{self.side}": self.foot, f"ball_{self.side}": self.toes}
+
+
+def bend_leg(
+    at: dict[str, np.ndarray], side: str, hip: np.ndarray, ankle: np.ndarray, yaw: float
+) -> dict[str, np.ndarray]:
+    """Rotations of thigh and calf between a hip and an ankle, the knee forwards.
+
+    Args:
+        at: [3] rest position of each joint by name.
+        side: "l" or "r".
+        hip: [3] metres.
+        ankle: [3] metres; a leg that is too short points there.
+        yaw: radians by which the toes point to the left.
+
+    Returns:
+        [3, 3] rotation from rest by bone name.
+    """
+    thigh, calf = at[f"calf_{side}"] - at[f"thigh_{side}"], at[f"foot_{side}"] - at[f"calf_{side}"]
+    upper, lower = float(np.linalg.norm(thigh)), float(np.linalg.norm(calf))
+    line = ankle - hip
+    distance = min(float(np.linalg.norm(line)), 0.9995 * (upper + lower))
+    line = line / np.linalg.norm(line)
+    knee_cos = (upper**2 + distance**2 - lower**2) / (2 * upper * distance)
+    forward = about_z(0.6 * yaw) @ np.array([1.0, 0.0, 0.0])
+    forward = forward - (forward @ line) * line
+    forward = forward / np.linalg.norm(forward)
+    knee = hip + upper * (knee_cos * line + np.sqrt(max(1 - knee_cos**2, 0.0)) * forward)
+    hip_turn, knee_turn = about_z(0.5 * yaw), about_z(0.7 * yaw)
+    return {
+        f"thigh_{side}": align(hip_turn @ thigh, knee - hip) @ hip_turn,
+        f"calf_{side}": align(knee_turn @ calf, hip + distance * line - knee) @ knee_turn,
+    }
+
+
+def leg_length(at: dict[str, np.ndarray], side: str) -> float:
+    """Metres from the hip to the ankle of a straight leg.
+
+    Args:
+        at: [3] rest position of each joint by name.
+        side: "l" or "r".
+    """
+    return _length(at, f"thigh_{side}", f"calf_{side}") + _length(at, f"calf_{side}", f"foot_{side}")
 
 
 def _length(at: dict[str, np.ndarray], start: str, end: str) -> float:

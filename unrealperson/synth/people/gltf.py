@@ -1,4 +1,4 @@
-"""A person as glTF 2.0: one binary file with rig, texture, levels of detail and the person's own walk and stand.
+"""A person as glTF 2.0: one binary file with rig, texture, levels of detail and the own walk (or ride) and stand.
 
 The rig has the names of the game_engine skeleton; meshes have one primitive and material a slot. Units are metres,
 Y is up, the person looks along +Z.
@@ -38,7 +38,7 @@ def describe_person(person: Person) -> dict[str, Any]:
     Returns:
         Values that json can write: schema, name, seed, version, person, attributes, motion and mesh.
     """
-    frames = _walk_frames(person)
+    frames, clip = _cycle_frames(person), _clip_of(person)
     return {
         "schema": SCHEMA,
         "name": name_of(person.number),
@@ -47,7 +47,7 @@ def describe_person(person: Person) -> dict[str, Any]:
         "person": person.number,
         "attributes": dict(person.attributes),
         "motion": {
-            "walk": {"seconds": frames / FRAMES_PER_S, "metres": person.stride_m, "loops": True},
+            clip: {"seconds": frames / FRAMES_PER_S, "metres": person.stride_m, "loops": True},
             "idle": {"seconds": IDLE_S, "metres": 0.0, "loops": True},
         },
         "mesh": {
@@ -107,7 +107,7 @@ class _Document:
     def encode(self) -> bytes:
         self.add_rig()
         self.add_meshes()
-        self.add_clip("walk", _walk_frames(self.person), 1.0)
+        self.add_clip(_clip_of(self.person), _cycle_frames(self.person), 1.0)
         self.add_clip("idle", round(IDLE_S * FRAMES_PER_S), 0.0)
         self.add_texture()
         self.json["buffers"] = [{"byteLength": len(self.binary)}]
@@ -265,8 +265,12 @@ class _Document:
         return len(self.json["accessors"]) - 1
 
 
-def _walk_frames(person: Person) -> int:
-    """Frames of one cycle of the walk, at about the preferred speed."""
+def _clip_of(person: Person) -> str:
+    return "walk" if person.ride is None else "ride"
+
+
+def _cycle_frames(person: Person) -> int:
+    """Frames of one cycle of the walk, or of one turn of the crank, at about the preferred speed."""
     return max(round(FRAMES_PER_S * person.stride_m / person.speed_mps), 2)
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from unrealperson.synth.people.detail import Level
 from unrealperson.synth.people.gait import Gait, Skeleton
 from unrealperson.synth.people.person import Person
+from unrealperson.synth.people.riding import Ride
 
 _SCALARS = ("seed", "version", "number", "height_m", "speed_mps", "stride_m", "attributes")
-_NESTED = ("levels", "skeleton", "gait")
+_NESTED = ("levels", "skeleton", "gait", "ride")
 _ARRAYS = tuple(field.name for field in dataclasses.fields(Person) if field.name not in (*_SCALARS, *_NESTED))
 
 
@@ -62,6 +63,7 @@ def save_person(person: Person, path: Path) -> None:
     """
     words = {name: getattr(person, name) for name in _SCALARS}
     words |= {"gait": dataclasses.asdict(person.gait), "bones": person.skeleton.names}
+    words |= {"ride": dataclasses.asdict(person.ride) if person.ride is not None else None}
     words |= {"vertices": [level.vertices for level in person.levels]}
     arrays: dict[str, Any] = {name: getattr(person, name) for name in _ARRAYS}
     arrays |= {"parents": person.skeleton.parents, "joints": person.skeleton.joints, "words": json.dumps(words)}
@@ -92,4 +94,5 @@ def load_person(path: Path) -> Person:
             levels=tuple(levels),
             skeleton=Skeleton(tuple(words["bones"]), file["parents"], file["joints"]),
             gait=Gait(**words["gait"]),
+            ride=Ride(**words["ride"]) if words["ride"] is not None else None,
         )

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from unrealperson.config import SynthConfig
-from unrealperson.synth.people import arms, cloth, garments, groups, photographs
+from unrealperson.synth.people import arms, cloth, garments, groups, photographs, riding
 from unrealperson.synth.people import body as bodies
 from unrealperson.synth.people import gait as gaits
 from unrealperson.synth.people import textures as looks
@@ -79,6 +79,8 @@ class Person:
         soles: [S] int64 vertices that may touch the ground.
         attached: [11, 3, 4] float32 rest axes and place of each of `ATTACHMENTS`.
         attached_bone: [11] uint8 bone that carries each of them.
+        ride: what they ride; None on foot. A rider's vehicle is part of the mesh, its moving parts have bones of
+            their own, and `stride_m` belongs to one turn of the crank.
     """
 
     seed: int
@@ -104,19 +106,23 @@ class Person:
     soles: np.ndarray
     attached: np.ndarray
     attached_bone: np.ndarray
+    ride: riding.Ride | None = None
 
     def bones(self, phase: float, *, moving: float = 1.0, look_deg: float = 0.0) -> np.ndarray:
-        """Pose at one instant, with the lower sole on the ground.
+        """Pose at one instant, with the lower sole, or the wheels, on the ground.
 
         Args:
             phase: cycles; a whole number is a left heel strike.
-            moving: 0 stands, 1 walks, in between blends.
+            moving: 0 stands, 1 walks or rides, in between blends.
             look_deg: how far the head is turned to the left.
 
         Returns:
             [B, 3, 4] float32; each maps rest positions to posed positions in the local frame.
         """
-        matrices = gaits.pose(self.skeleton, self.gait, phase, moving, look_deg)
+        if self.ride is not None:
+            matrices = riding.pose(self, self.ride, phase, moving, look_deg)
+        else:
+            matrices = gaits.pose(self.skeleton, self.gait, phase, moving, look_deg)
         points = np.concatenate([self.positions[self.soles], np.ones((len(self.soles), 1), np.float32)], 1)
         heights = np.einsum("nkj,nj->nk", matrices[self.bone_index[self.soles], 2], points)
         matrices[:, 2, 3] -= (heights * self.bone_weight[self.soles]).sum(1).min()

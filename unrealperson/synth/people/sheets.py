@@ -14,7 +14,7 @@ from unrealperson.synth.people.body import Body, Template, load_template, strong
 
 SLOTS = (
     "skin", "eyes", "hair", "top", "outer", "bottom", "shoes", "backpack", "headwear", "glasses", "handheld", "scarf",
-    "mask",
+    "mask", "vehicle",
 )  # fmt: skip
 """What a triangle of a dressed person belongs to; a dress is a top, with legs below it in the bottom's place.
 Bags worn on back, shoulder or hip are backpacks; the names never change, new ones are added at the end."""

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from unrealperson.synth import cycles
+from unrealperson.synth.cycles import PLASTIC, RUBBER
 from unrealperson.synth.scenes import prints, surfaces
 from unrealperson.synth.scenes.furniture import STEEL, Point
 from unrealperson.synth.scenes.scene import Mesh, Prop
@@ -25,8 +27,7 @@ PAINTS = (
     (0.2, 0.21, 0.22),
     (0.05, 0.11, 0.09),
 )
-BICYCLE_PAINTS = ((0.4, 0.04, 0.04), (0.05, 0.12, 0.3), (0.03, 0.03, 0.03), (0.3, 0.32, 0.33), (0.06, 0.2, 0.13))
-GLASS, RUBBER, PLASTIC = np.array((0.035, 0.042, 0.048)), (0.018, 0.018, 0.019), (0.035, 0.035, 0.037)
+GLASS = np.array((0.035, 0.042, 0.048))
 
 
 @dataclass(frozen=True)
@@ -258,87 +259,14 @@ def _car_wheel(into: Solid, x: float, side: int, y_m: float, radius: float) -> N
     into.tube((x, inner, radius), (x, inner - side * 0.02, radius + 0.04), radius + 0.02, (0.01,) * 3, sides=8)
 
 
-class _Leaning:
-    """Points of a thing that leans to its side: along, up, across."""
-
-    def __init__(self, lean: float) -> None:
-        self._lean = lean
-
-    def __call__(self, along: float, up: float, across: float = 0.0) -> Point:
-        return along, across + self._lean * up, up - abs(self._lean) * 0.2 * abs(across)
-
-
-def _wheel(into: Solid, place: _Leaning, hub: float, radius: float, *, spokes: int = 6, tyre_m: float = 0.02) -> None:
-    """A bicycle's wheel: tyre, rim, spokes, hub."""
-    angles = np.linspace(0, 2 * math.pi, 15)
-    rim = [place(hub + radius * math.cos(a), radius + tyre_m + radius * math.sin(a)) for a in angles]
-    into.rod(rim, tyre_m, RUBBER, sides=4)
-    inner = [place(hub + 0.9 * radius * math.cos(a), radius + tyre_m + 0.9 * radius * math.sin(a)) for a in angles]
-    into.rod(inner, 0.008, STEEL, sides=3)
-    for angle in np.linspace(0, math.pi, spokes + 1)[:-1]:
-        dx, dz = 0.9 * radius * math.cos(angle), 0.9 * radius * math.sin(angle)
-        into.tube(
-            place(hub - dx, radius + tyre_m - dz),
-            place(hub + dx, radius + tyre_m + dz),
-            0.0035,
-            STEEL,
-            sides=3,
-            cap=False,
-        )
-    into.tube(place(hub, radius + tyre_m, -0.05), place(hub, radius + tyre_m, 0.05), 0.022, STEEL, sides=6)
-
-
 def make_bicycle(number: int, at: Point, yaw_deg: float, rng: np.random.Generator, *, lean: float = 0.09) -> Prop:
     """A parked bicycle that leans on its stand; some carry a basket or mudguards."""
-    frame = Solid()
-    place = _Leaning(lean)
-    paint = np.asarray(BICYCLE_PAINTS[int(rng.integers(len(BICYCLE_PAINTS)))])
-    front, rear, radius = 0.53, -0.5, 0.32
-    axle = radius + 0.02
-    _wheel(frame, place, front, radius)
-    _wheel(frame, place, rear, radius)
-    step_through = rng.random() < 0.4
-    crank, seat, head_low, head = (-0.06, 0.29), (-0.2, 0.8), (0.36, 0.66), (0.33, 0.84)
-    top = (-0.13, 0.52) if step_through else (-0.19, 0.76)
-    tubes = ((crank, seat, 0.016), (crank, head_low, 0.02), (top, head, 0.016), (head_low, head, 0.02))
-    for a, b, thick in tubes:
-        frame.tube(place(*a), place(*b), thick, paint, sides=7)
-    for across in (-0.05, 0.05):
-        frame.tube(place(*crank, across), place(rear, axle, across), 0.009, paint, sides=5)
-        frame.tube(place(*seat), place(rear, axle, across), 0.008, paint, sides=5)
-        frame.rod([place(*head_low), place(0.4, 0.6, across), place(front, axle, across)], 0.011, paint, sides=5)
-    frame.tube(place(*seat), place(-0.23, 0.92), 0.013, STEEL, sides=6)
-    frame.box(place(-0.25, 0.92), (0.26, 0.13, 0.05), PLASTIC, taper=0.85)
-    frame.tube(place(*head), place(0.3, 1.0), 0.014, STEEL, sides=6)
-    frame.rod(
-        [place(0.18, 1.02, -0.28), place(0.31, 1.0, -0.16), place(0.31, 1.0, 0.16), place(0.18, 1.02, 0.28)],
-        0.012,
-        (0.2,) * 3,
-    )
-    for across in (-0.29, 0.29):
-        frame.tube(place(0.14, 1.02, across), place(0.26, 1.015, across * 0.9), 0.017, RUBBER, sides=6)
-    frame.tube(place(*crank, -0.02), place(*crank, -0.05), 0.085, (0.09,) * 3, sides=14)
-    for along, up, across in ((0.02, -0.13, -0.09), (-0.02, 0.13, 0.09)):
-        frame.tube(place(*crank, across * 0.7), place(crank[0] + along, crank[1] + up, across), 0.01, STEEL, sides=5)
-        frame.box(place(crank[0] + along, crank[1] + up, across * 1.5), (0.09, 0.08, 0.025), RUBBER)
-    frame.tube(place(rear + 0.05, axle - 0.02, 0.06), place(rear + 0.12, 0.0, 0.2), 0.009, STEEL, sides=5)
-    if rng.random() < 0.6:
-        for hub in (front, rear):
-            angles = np.linspace(0.35, 2.7, 8)
-            guard = [
-                [place(hub + 0.375 * math.cos(a), axle + 0.375 * math.sin(a), across) for a in angles]
-                for across in (0.028, -0.028)
-            ]
-            frame.sheet(np.array(guard), paint * 0.7)
-        frame.box(place(rear - 0.02, 0.74), (0.34, 0.12, 0.02), (0.05,) * 3)
-    if rng.random() < 0.45:
-        for z, half in ((0.82, 0.12), (0.92, 0.14), (1.02, 0.16)):
-            ring = [(0.42, half), (0.66, half), (0.66, -half), (0.42, -half), (0.42, half)]
-            frame.rod([place(x, z, y) for x, y in ring], 0.007, (0.1, 0.08, 0.06), sides=4)
-        frame.box(place(0.54, 0.82), (0.23, 0.22, 0.015), (0.09, 0.07, 0.05))
-        for x in (0.42, 0.5, 0.58, 0.66):
-            for y in (-1, 1):
-                frame.rod([place(x, 0.82, y * 0.12), place(x, 1.02, y * 0.16)], 0.005, (0.1, 0.08, 0.06), sides=3)
+    frame, place, bicycle = Solid(), cycles.Leaning(lean), cycles.random_bicycle(rng)
+    cycles.add_wheels(frame, frame, place)
+    cycles.add_frame(frame, place, bicycle)
+    cycles.add_cranks(frame, frame, frame, place)
+    frame.tube(place(-0.45, 0.32, 0.06), place(-0.38, 0.0, 0.2), 0.009, cycles.STEEL, sides=5)
+    cycles.add_fittings(frame, place, bicycle)
     circles = tuple((x, 0.05, 0.28) for x in (-0.55, -0.1, 0.35, 0.7))
     return Prop((frame.mesh(f"Bicycle_{number}", surfaces.paint(), 0.25),), circles).placed(at, yaw_deg)
 
@@ -367,18 +295,7 @@ def make_bicycle_stand(
 def make_kick_scooter(number: int, at: Point, yaw_deg: float, rng: np.random.Generator) -> Prop:
     """A rental electric kick scooter."""
     body = Solid()
-    place = _Leaning(0.08)
-    accent = np.asarray(((0.2, 0.5, 0.1), (0.65, 0.25, 0.03), (0.05, 0.3, 0.4))[int(rng.integers(3))])
-    for hub in (0.44, -0.44):
-        body.tube(place(hub, 0.11, -0.03), place(hub, 0.11, 0.03), 0.11, RUBBER, sides=14)
-        body.tube(place(hub, 0.11, -0.034), place(hub, 0.11, 0.034), 0.06, accent, sides=10)
-    body.box(place(-0.08, 0.12), (0.62, 0.16, 0.06), PLASTIC)
-    body.box(place(-0.44, 0.22), (0.24, 0.1, 0.03), PLASTIC)
-    body.tube(place(0.44, 0.11), place(0.4, 0.28), 0.03, PLASTIC, sides=7)
-    body.tube(place(0.22, 0.16), place(0.4, 0.3), 0.035, accent, sides=7)
-    body.tube(place(0.4, 0.28), place(0.27, 1.12), 0.028, PLASTIC, sides=8)
-    body.tube(place(0.27, 1.12, -0.26), place(0.27, 1.12, 0.26), 0.016, PLASTIC, sides=6)
-    body.box(place(0.27, 1.12), (0.08, 0.1, 0.05), accent)
+    cycles.add_scooter(body, cycles.Leaning(0.08), cycles.random_accent(rng))
     circles = ((-0.35, 0.03, 0.25), (0.05, 0.03, 0.25), (0.4, 0.03, 0.28))
     return Prop((body.mesh(f"Scooter_{number}", surfaces.paint(), 0.2),), circles).placed(at, yaw_deg)
 
@@ -386,7 +303,7 @@ def make_kick_scooter(number: int, at: Point, yaw_deg: float, rng: np.random.Gen
 def make_motor_scooter(number: int, at: Point, yaw_deg: float, rng: np.random.Generator) -> Prop:
     """A motor scooter on its stand, 1.75 m long."""
     body = Solid()
-    place = _Leaning(0.05)
+    place = cycles.Leaning(0.05)
     paint = np.asarray((*PAINTS, (0.35, 0.42, 0.4))[int(rng.integers(len(PAINTS) + 1))])
     for hub in (0.62, -0.58):
         body.tube(place(hub, 0.23, -0.06), place(hub, 0.23, 0.06), 0.23, RUBBER, sides=16)
