@@ -221,14 +221,17 @@ class Crowd:
         groups = [leader.name if leader else actor.name for actor, leader in zip(actors, leaders, strict=True)]
         force = (desired - velocity) / 0.4
         force += _social_force(position, target_heading, groups) + self._obstacle_force(position)
+        radius = np.array([traffic.RIDER_RADIUS_M if walk.rides else BODY_RADIUS_M for walk in walks])
+        riding = np.flatnonzero(radius > BODY_RADIUS_M)
+        for row in riding:
+            force += traffic.give_way(actors[row].yaw_deg, position - position[row])
         standing = np.array([walk.stands_for_s > 0 for walk in walks])
         velocity = velocity + force * STEP_S
         velocity[standing] *= 0.8
         speed = np.hypot(*velocity.T)
         fastest = 1.15 * np.array([walk.pace_mps for walk in walks])
         velocity *= np.minimum(1.0, fastest / np.maximum(speed, 1e-9))[:, None]
-        radius = np.array([traffic.RIDER_RADIUS_M if walk.rides else BODY_RADIUS_M for walk in walks])
-        for row in np.flatnonzero(radius > BODY_RADIUS_M):
+        for row in riding:
             actor = actors[row]
             actor.yaw_deg, velocity[row] = traffic.steer(actor.yaw_deg, actor.speed_mps, velocity[row], STEP_S)
         moved = _keep_apart(position + velocity * STEP_S, radius, self._scene.obstacles) - position

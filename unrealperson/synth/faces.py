@@ -175,7 +175,11 @@ class Faces:
             `positions` [V, 3], `normals` [V, 3], `uv` [V, 2], `colors` [V, 3] float32, and `faces` [T, 3] uint32.
         """
         positions, normals, uv, colors, faces = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        return (*(each.astype(np.float32) for each in (positions, normals, uv, colors)), faces.astype(np.uint32))
+        single = np.float32
+        return (
+            positions.astype(single), normals.astype(single), uv.astype(single), colors.astype(single),
+            faces.astype(np.uint32),
+        )  # fmt: skip
 
 
 def _cross(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from unrealperson.synth import shaders
 from unrealperson.synth.people.detail import Level
 from unrealperson.synth.people.sheets import SLOTS
 from unrealperson.synth.scenes.light import Light
-from unrealperson.synth.scenes.scene import Mesh, Scene
+from unrealperson.synth.scenes.scene import Glow, Mesh, Scene
 from unrealperson.synth.scenes.surfaces import noise
 from unrealperson.synth.view import View
 from unrealperson.synth.world import Actor, World
@@ -197,7 +197,7 @@ class Renderer:
         if id(mesh.texture) not in textures:
             textures[id(mesh.texture)] = _texture(mesh.name, mesh.texture)
         path.set_texture(textures[id(mesh.texture)])
-        path.set_shader_inputs(object=_number(self._numbers[mesh.name]), gloss=mesh.gloss, glow=mesh.glow)
+        path.set_shader_inputs(object=_number(self._numbers[mesh.name]), gloss=mesh.gloss, glow=_glow(mesh.glow))
         path.set_bin(_NEAR_FIRST, 0)
         path.set_two_sided(True)
 
@@ -429,7 +429,7 @@ class _PersonNode:
         self._posed = posed
         self._path = root.attach_new_node(actor.name)
         self._path.set_texture(_texture(actor.name, person.texture))
-        self._path.set_shader_inputs(gloss=0.0, glow=0.0)
+        self._path.set_shader_inputs(gloss=0.0, glow=_glow(0.0))
         self._path.set_bin(_NEAR_FIRST, 0)
         self._geoms = [_geom(self._data, _with_backs(level)) for level in person.levels]
         self._level = 0
@@ -590,6 +590,10 @@ def _texture(name: str, image: np.ndarray) -> core.Texture:
 
 def _focal_px(width: int, view: View) -> float:
     return width / (2.0 * math.tan(math.radians(view.fov_deg) / 2.0))
+
+
+def _glow(glow: Glow) -> core.LVecBase3:
+    return core.LVecBase3(*(glow if isinstance(glow, tuple) else (glow,) * 3))
 
 
 def _number(number: int) -> core.LVecBase2:

@@ -71,11 +71,11 @@ def let_ride(make: Callable[[int, int, int], Person], share: float) -> Callable[
         person = make(seed, version, number)
         # The last number keeps this stream apart from those of looks, paths and phases.
         rng = np.random.default_rng([seed, version, number // SIZE if version == 3 else number, 9])
-        rides, kind = rng.random() < share, "bicycle" if rng.random() < _BICYCLES else "scooter"
+        rides, bicycle = rng.random() < share, rng.random() < _BICYCLES
         if not rides or person.attributes["activity"] != "none":
             return person
         skirt = {person.attributes["top_category"], person.attributes["bottom_category"]} & {"dress", "skirt"}
-        return mount(person, "scooter" if skirt else kind, rng)
+        return mount(person, "bicycle" if bicycle and not skirt else "scooter", rng)
 
     return mounted
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.scenes.scene import Mesh
+from unrealperson.synth.scenes.evening import SHOP_GLOW
+from unrealperson.synth.scenes.scene import Glow, Mesh
 from unrealperson.synth.scenes.solid import Solid
 from unrealperson.synth.scenes.surfaces import Rgb
 
@@ -64,6 +65,7 @@ def make_block(
     *,
     color: float = 1.0,
     gloss: float = 0.0,
+    glow: Glow = 0.0,
     offset: float = 0.0,
 ) -> Mesh:
     """The upper floors of a building with a parapet and a plant room.
@@ -77,6 +79,7 @@ def make_block(
         tile: metres across and up that the texture covers.
         color: factor on the texture.
         gloss: strength of the highlight.
+        glow: of its lit windows.
         offset: of the texture, in textures, so that neighbours differ.
     """
     x0, y0, x1, y1 = area
@@ -95,7 +98,7 @@ def make_block(
         if inset:
             for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
                 add_wall(solid, start, end, high_m, height, tile)
-    mesh = solid.mesh(name, texture, gloss)
+    mesh = solid.mesh(name, texture, gloss, glow)
     mesh.colors[:] *= color
     return mesh
 
@@ -139,7 +142,7 @@ def make_glass_front(
         frame.box((*foot, low_m), (0.09, 0.16, high_m - low_m), (0.1, 0.105, 0.11), yaw_deg=yaw)
     frame.box((*(middle + 0.04 * out), low_m), (length, 0.2, 0.16), (0.3, 0.295, 0.28), yaw_deg=yaw)
     frame.box((*(middle + 0.1 * out), high_m - 0.25), (length, 0.34, 0.6), (0.16, 0.165, 0.17), yaw_deg=yaw)
-    return [glass.mesh(f"{name}_Glass", texture, 0.45), frame.mesh(f"{name}_Frame", painted, 0.2)]
+    return [glass.mesh(f"{name}_Glass", texture, 0.45, SHOP_GLOW), frame.mesh(f"{name}_Frame", painted, 0.2)]
 
 
 def make_entrance(name: str, at: Point, facing_deg: float, texture: np.ndarray, painted: np.ndarray) -> list[Mesh]:
@@ -186,7 +189,7 @@ def make_entrance(name: str, at: Point, facing_deg: float, texture: np.ndarray, 
     mat = Solid()
     mat.box(place(2.0, 0, 0), (1.5, 3.6, 0.006), (0.06, 0.06, 0.065), yaw_deg=facing_deg)
     return [
-        drum.mesh(f"{name}_Door", texture, 0.5),
+        drum.mesh(f"{name}_Door", texture, 0.5, SHOP_GLOW),
         frame.mesh(f"{name}_Frame", painted, 0.35),
         canopy.mesh(f"{name}_Canopy", painted, 0.2),
         mat.mesh(f"{name}_Mat", painted),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrealperson.synth.scenes import buildings, facades, pavements, surfaces
+from unrealperson.synth.scenes import buildings, evening, facades, pavements, surfaces
 from unrealperson.synth.scenes.landmarks import greenery
 from unrealperson.synth.scenes.pavements import Ground
 from unrealperson.synth.scenes.scene import Mesh
@@ -33,20 +33,68 @@ def make_buildings(rng: np.random.Generator) -> list[Mesh]:
     ashlar = pavements.paving(rng, (0.66, 0.61, 0.52), 4, 2, 512, tone=0.035, joint_px=2.0, speckle=0.05)
     stone = pavements.paving(rng, (0.56, 0.55, 0.53), 3, 2, 256, tone=0.04, joint_px=1.4, speckle=0.13)
     meshes = [
-        buildings.make_block("Building_1", (-42, -16.4, -18.25, 14.4), 4.6, 27, limestone, (15.0, 16.0)),
-        buildings.make_block("Building_2", (-21, 21.6, 21, 44), 6.6, 62, glass_n, (18.0, 32.0), gloss=0.5),
-        buildings.make_block("Building_3", (22.1, -11, 46, 15), 5.2, 48, glass_e, (15.0, 24.0), gloss=0.5, offset=0.3),
-        buildings.make_block("Building_4", (-64, -50, -20, SOUTH_Y_M), 4.5, 15.0, concrete, (16.0, 14.0)),
-        buildings.make_block("Building_5", (-20, -50, -4, SOUTH_Y_M), 4.5, 11.5, limestone, (15.0, 14.0), color=0.85),
-        buildings.make_block("Building_6", (10, -50, 34, SOUTH_Y_M), 4.5, 13.5, limestone, (14.0, 13.0), offset=0.4),
-        buildings.make_block("Building_7", (34, -50, 70, SOUTH_Y_M), 4.5, 19.0, concrete, (15.0, 15.0), color=0.9),
-        buildings.make_block("Building_8", (-90, 10, -62, 40), 0, 30.0, concrete, (15.0, 15.0)),
-        buildings.make_block("Building_9", (62, -8, 90, 34), 0, 40.0, glass_e, (15.0, 24.0), gloss=0.4),
-        buildings.make_block("Building_10", (-95, -46, -75, 0), 0, 28.0, limestone, (15.0, 16.0), color=0.8),
-        buildings.make_block("Building_11", (75, -60, 95, -12), 0, 26.0, limestone, (15.0, 16.0), color=0.9),
-        buildings.make_block("Building_13", (-44, 25.5, -21.2, 44), 0, 24.0, limestone, (15.0, 16.0), offset=0.2),
-        buildings.make_block("Building_14", (21.2, 25.5, 46, 44), 0, 32.0, concrete, (15.0, 15.0), color=1.1),
-        buildings.make_block("Building_12", (-12, -110, 22, -85), 0, 45.0, glass_n, (18.0, 32.0), gloss=0.3),
+        buildings.make_block(
+            "Building_1", (-42, -16.4, -18.25, 14.4), 4.6, 27, limestone, (15.0, 16.0), glow=evening.GLOWS[1]
+        ),
+        buildings.make_block(
+            "Building_2", (-21, 21.6, 21, 44), 6.6, 62, glass_n, (18.0, 32.0), gloss=0.5, glow=evening.OFFICE_GLOW
+        ),
+        buildings.make_block(
+            "Building_3",
+            (22.1, -11, 46, 15),
+            5.2,
+            48,
+            glass_e,
+            (15.0, 24.0),
+            gloss=0.5,
+            offset=0.3,
+            glow=evening.OFFICE_GLOW,
+        ),
+        buildings.make_block(
+            "Building_4", (-64, -50, -20, SOUTH_Y_M), 4.5, 15.0, concrete, (16.0, 14.0), glow=evening.GLOWS[2]
+        ),
+        buildings.make_block(
+            "Building_5",
+            (-20, -50, -4, SOUTH_Y_M),
+            4.5,
+            11.5,
+            limestone,
+            (15.0, 14.0),
+            color=0.85,
+            glow=evening.GLOWS[1],
+        ),
+        buildings.make_block(
+            "Building_6",
+            (10, -50, 34, SOUTH_Y_M),
+            4.5,
+            13.5,
+            limestone,
+            (14.0, 13.0),
+            offset=0.4,
+            glow=evening.GLOWS[1],
+        ),
+        buildings.make_block(
+            "Building_7", (34, -50, 70, SOUTH_Y_M), 4.5, 19.0, concrete, (15.0, 15.0), color=0.9, glow=evening.GLOWS[2]
+        ),
+        buildings.make_block("Building_8", (-90, 10, -62, 40), 0, 30.0, concrete, (15.0, 15.0), glow=evening.GLOWS[2]),
+        buildings.make_block(
+            "Building_9", (62, -8, 90, 34), 0, 40.0, glass_e, (15.0, 24.0), gloss=0.4, glow=evening.OFFICE_GLOW
+        ),
+        buildings.make_block(
+            "Building_10", (-95, -46, -75, 0), 0, 28.0, limestone, (15.0, 16.0), color=0.8, glow=evening.GLOWS[1]
+        ),
+        buildings.make_block(
+            "Building_11", (75, -60, 95, -12), 0, 26.0, limestone, (15.0, 16.0), color=0.9, glow=evening.GLOWS[1]
+        ),
+        buildings.make_block(
+            "Building_13", (-44, 25.5, -21.2, 44), 0, 24.0, limestone, (15.0, 16.0), offset=0.2, glow=evening.GLOWS[1]
+        ),
+        buildings.make_block(
+            "Building_14", (21.2, 25.5, 46, 44), 0, 32.0, concrete, (15.0, 15.0), color=1.1, glow=evening.GLOWS[2]
+        ),
+        buildings.make_block(
+            "Building_12", (-12, -110, 22, -85), 0, 45.0, glass_n, (18.0, 32.0), gloss=0.3, glow=evening.OFFICE_GLOW
+        ),
     ]
     arcade, _ = buildings.make_arcade("Arcade_1", (PILLARS_X_M, -16), (PILLARS_X_M, 14), ashlar, depth_m=4.0)
     meshes.append(arcade)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unrealperson.synth.scenes import evening
 from unrealperson.synth.scenes.surfaces import Rgb, finish, grain, noise
 
 
@@ -67,6 +68,7 @@ def curtain_wall(
     drawn = (rng.random((storeys, bays)) < 0.35) * rng.uniform(0.15, 0.9, (storeys, bays))
     blind = (part_y > 0.2) & ((part_y - 0.2) / 0.8 < drawn[storey, bay])
     inside[blind] = (0.5 + 0.06 * ((y[blind] % 5) < 2))[:, None] * np.array([1.0, 0.98, 0.93])
+    at_night = evening.lit_rooms(evening.own_stream(rng), storeys, bays, 0.42)[storey, bay]
     lit = rng.random((storeys, bays))[storey, bay] < 0.3
     tubes = lit & ~blind & (np.abs(part_y - 0.34) < 0.018) & (np.abs((part_x * 2) % 1 - 0.5) < 0.32)
     inside[tubes] = (0.85, 0.84, 0.76)
@@ -77,7 +79,10 @@ def curtain_wall(
     value[edge_x < 3.2] *= 0.6
     value[(edge_x < 2.2) | (edge_y < 1.6)] = metal * np.array([1.0, 1.0, 1.02])
     value[(edge_x < 0.9) & (part_x < 0.5)] = metal * 1.5
-    return finish(value * grain(rng, size, fine=0.01, coarse=0.03))
+    # Ceilings of lit offices are brighter than what stands below them.
+    at_night *= ~spandrel & (edge_x >= 2.2) & (edge_y >= 1.6)
+    shine = at_night * np.clip(1.15 - 0.75 * part_y, 0.2, 1.0)
+    return evening.with_shine(finish(value * grain(rng, size, fine=0.01, coarse=0.03)), shine)
 
 
 def lobby(rng: np.random.Generator, size: int = 1024, bays: int = 8, *, shop: bool = False) -> np.ndarray:
@@ -119,7 +124,9 @@ def lobby(rng: np.random.Generator, size: int = 1024, bays: int = 8, *, shop: bo
     value[int(0.965 * high) :] = (0.3, 0.295, 0.285)
     band = (np.abs(y - 0.62) < 0.008) & (((x * 22) % 1) < 0.55)
     value[band] = 0.5 * value[band] + 0.36
-    return finish(value * grain(rng, size, fine=0.015, coarse=0.03)[:high])
+    rooms = evening.lit_rooms(evening.own_stream(rng), 1, bays, 0.85)[0, (x * high / bay).astype(int)]
+    shine = rooms * ((edge >= 4) & (y > 0.02) & (y < 0.95)) * np.clip(1.1 - 0.5 * y, 0, 1)
+    return evening.with_shine(finish(value * grain(rng, size, fine=0.015, coarse=0.03)[:high]), shine)
 
 
 def _fill_bay(rng: np.random.Generator, bay: np.ndarray, shop: bool) -> None:
@@ -211,7 +218,10 @@ def office_wall(
     value[frame] = (0.2, 0.2, 0.2)
     sill = (np.abs(part_y - y1 - 0.018) < 0.014) & (part_x > x0 - 0.03) & (part_x < x1 + 0.03)
     value[sill] = np.asarray(wall) * 1.12
-    return finish(value)
+    rooms = evening.lit_rooms(evening.own_stream(rng), storeys, bays, 0.4)[
+        (y / high).astype(int), (x / wide).astype(int)
+    ]
+    return evening.with_shine(finish(value), rooms * (pane & ~frame))
 
 
 def louvres(rng: np.random.Generator, color: Rgb, size: int = 128) -> np.ndarray:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from unrealperson.synth.scenes import evening
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.scene import Prop
 from unrealperson.synth.scenes.solid import Solid
@@ -63,7 +64,8 @@ def windows(rng: np.random.Generator, frame: Rgb, size: int = 512) -> np.ndarray
         size: side in pixels.
     """
     cell = size // CELLS
-    image = np.empty((size, size, 3))
+    image, shine = np.empty((size, size, 3)), np.zeros((size, size), np.float32)
+    lit = evening.lit_rooms(evening.own_stream(rng), CELLS, CELLS, 0.45)
     y, x = np.mgrid[0:cell, 0:cell] / cell
     for number in range(CELLS**2):
         top, left = number // CELLS * cell, number % CELLS * cell
@@ -95,7 +97,8 @@ def windows(rng: np.random.Generator, frame: Rgb, size: int = 512) -> np.ndarray
         room[bars] = np.asarray(frame) * (0.88 + 0.12 * rng.random())
         room[((np.abs(edge - 0.058) < 0.008) | (np.abs(np.abs(x - sash) - 0.034) < 0.006)) & ~bars] *= 0.55
         image[top : top + cell, left : left + cell] = room
-    return finish(image)
+        shine[top : top + cell, left : left + cell] = lit[number // CELLS, number % CELLS] * ~bars
+    return evening.with_shine(finish(image), shine)
 
 
 class Facade:
@@ -174,7 +177,7 @@ class Facade:
             (
                 self.wall.mesh(f"Building_{number}", wall),
                 self.plinth.mesh(f"Plinth_{number}", stone),
-                self.glass.mesh(f"Windows_{number}", glass, 0.35),
+                self.glass.mesh(f"Windows_{number}", glass, 0.35, evening.random_glow(evening.own_stream(self.rng))),
                 self.trim.mesh(f"Trim_{number}", painted, 0.05),
             ),
             tuple(self.obstacles),

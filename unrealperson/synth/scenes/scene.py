@@ -15,6 +15,8 @@ from unrealperson.synth.scenes.lamps import Lamp, LampField, lamp_field
 from unrealperson.synth.scenes.light import Hours, Light, indoor_light, outdoor_light
 from unrealperson.synth.view import View
 
+Glow = float | tuple[float, float, float]
+
 _LIT_HEIGHT_M = 7.0
 
 
@@ -31,7 +33,8 @@ class Mesh:
         faces: [T, 3] uint32, counter-clockwise outside.
         texture: [S, S, 3] uint8 sRGB; a fourth channel says how much of a place shines when lamps are on.
         gloss: strength of the highlight, 0 is matt.
-        glow: brightness of what shines when lamps are on, as a factor on the texture's linear colour.
+        glow: brightness of what shines when lamps are on, as a factor on the texture's linear colour, or as one each
+            for red, green and blue.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Mesh:
     faces: np.ndarray
     texture: np.ndarray
     gloss: float = 0.0
-    glow: float = 0.0
+    glow: Glow = 0.0
 
 
 @dataclass(frozen=True)

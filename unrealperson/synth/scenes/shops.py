@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from unrealperson.synth.scenes import prints, surfaces
+from unrealperson.synth.scenes import evening, prints, surfaces
 from unrealperson.synth.scenes.furniture import CLOTHS
 from unrealperson.synth.scenes.scene import Lamp, Mesh, Prop
 from unrealperson.synth.scenes.solid import Solid
@@ -112,10 +112,14 @@ def _shop(house: House, rng: np.random.Generator) -> list[Mesh]:
             sign.quad(np.array([(x + out, y, z) for y, z in corners]))
     if rng.random() < 0.55:
         _awning(frame, (left, right), 0.45 if house.near else 1.2, rng)
+    night = evening.own_stream(rng)
+    # Some shops leave only a lamp on, some signs are not lit.
+    inside = float(night.choice([1.0, 0.15], p=[0.8, 0.2])) * np.array(evening.SHOP_GLOW) * night.uniform(0.7, 1.1)
+    above = 0.9 * float(night.random() < 0.6)
     return [
         frame.mesh(f"Shop_{house.name}_Frame", surfaces.paint(), 0.1),
-        glass.mesh(f"Shop_{house.name}_Window", display(rng, 256 if house.near else 128), 0.35),
-        sign.mesh(f"Shop_{house.name}_Sign", prints.lettering(house.shop, (256, 48), ground, ink), 0.05),
+        glass.mesh(f"Shop_{house.name}_Window", display(rng, 256 if house.near else 128), 0.35, tuple(inside)),
+        sign.mesh(f"Shop_{house.name}_Sign", prints.lettering(house.shop, (256, 48), ground, ink), 0.05, above),
     ]
 
 
@@ -169,7 +173,7 @@ def _upper(house: House, rng: np.random.Generator) -> list[Mesh]:
                     )
     texture = surfaces.facade(rng, wall, house.storeys, bays, 512 if house.near else 256)
     return [
-        front.mesh(f"Building_{house.name}_Wall", texture),
+        front.mesh(f"Building_{house.name}_Wall", texture, 0.0, evening.random_glow(evening.own_stream(rng))),
         trim.mesh(f"Building_{house.name}_Trim", surfaces.paint()),
     ]
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from unrealperson.synth.scenes import evening
+
 Rgb = Sequence[float]
 
 
@@ -162,7 +164,7 @@ def bark(rng: np.random.Generator, size: int = 128) -> np.ndarray:
 
 
 def facade(rng: np.random.Generator, wall: Rgb, storeys: int, bays: int, size: int = 512) -> np.ndarray:
-    """Upper storeys: rows of windows with frames, sills, curtains and reflections of the sky.
+    """Upper storeys: rows of windows with frames, sills, curtains and reflections of the sky, some lit at night.
 
     Args:
         rng: source of the values.
@@ -170,6 +172,9 @@ def facade(rng: np.random.Generator, wall: Rgb, storeys: int, bays: int, size: i
         storeys: rows of windows.
         bays: windows a row.
         size: side in pixels.
+
+    Returns:
+        [size, size, 4] uint8.
     """
     masonry = rng.random() < 0.5
     base = slabs(rng, wall, 48, 18, size) if masonry else plaster(rng, wall, size)
@@ -179,15 +184,19 @@ def facade(rng: np.random.Generator, wall: Rgb, storeys: int, bays: int, size: i
     frame = np.array(rng.choice([0.85, 0.3, 0.2, 0.75])) * np.array([1.0, 0.98, 0.94])
     cell_h, cell_w = size // storeys, size // bays
     wide, high = int(cell_w * rng.uniform(0.42, 0.62)), int(cell_h * rng.uniform(0.5, 0.66))
+    lit = evening.lit_rooms(evening.own_stream(rng), storeys, bays, 0.4)
+    shine = np.zeros((size, size), np.float32)
     for storey in range(storeys):
         for bay in range(bays):
             top, left = storey * cell_h + (cell_h - high) // 2, bay * cell_w + (cell_w - wide) // 2
             value[top - 6 : top + high + 6, left - 6 : left + wide + 6] *= 0.8
             value[top - 3 : top + high + 3, left - 3 : left + wide + 3] = frame
             value[top : top + high, left : left + wide] = _pane(rng, high, wide)
+            shine[top : top + high, left : left + wide] = lit[storey, bay]
+            shine[top : top + high, left + wide // 2 - 2 : left + wide // 2 + 2] = 0
             value[top : top + high, left + wide // 2 - 2 : left + wide // 2 + 2] = frame
             value[top + high + 4 : top + high + 12, left - 10 : left + wide + 10] = np.asarray(wall) * 1.15
-    return finish(value)
+    return evening.with_shine(finish(value), shine)
 
 
 def shop_front(rng: np.random.Generator, size: int = 512) -> np.ndarray:
