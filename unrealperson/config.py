@@ -36,6 +36,8 @@ class SynthConfig:
     """Scene numbers X of the folder names unreal_vX.Y: 1 street, 2 plaza, 3 yard, 4 supermarket, 5 station hall."""
     place: str = ""
     """The user's own scene: FILE.py:FUNCTION (its code is run), FILE.glb or FILE.gltf; empty: the numbered scene."""
+    surfaces: str = ""
+    """Folder of pictures named after surfaces (asphalt.jpg, paving.jpg, brick.png, ...); empty: painted ones."""
     versions: tuple[int, ...] = (1,)
     """Model versions Y of the folder names unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
     body: Literal["massproduce", "natural"] = "massproduce"

@@ -125,7 +125,7 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None, patience_
 
     Raises:
         RuntimeError: no graphics.
-        ValueError: accessories that do not exist, or a file of camera poses that holds none.
+        ValueError: accessories or surfaces that do not exist, or a file of camera poses that holds none.
     """
     from unrealperson.synth.people.keep import keep_people
     from unrealperson.synth.people.person import person_maker
@@ -137,7 +137,7 @@ def make_simulator(config: SynthConfig, *, people: Path | None = None, patience_
 
     number = config.scenes[0]
     views = views_of(config, number)
-    scene = add_clutter(make_scene(number, config.seed, place=config.place), config.crowding)
+    scene = add_clutter(make_scene(number, config.seed, place=config.place, surfaces=config.surfaces), config.crowding)
     make: Callable[[int, int, int], Person] = person_maker(config)
     if people is not None:
         make = keep_people(make, people)

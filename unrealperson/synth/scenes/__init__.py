@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.light import Light
 from unrealperson.synth.scenes.market import build_market
+from unrealperson.synth.scenes.own_surfaces import take_surfaces
 from unrealperson.synth.scenes.place import make_place
 from unrealperson.synth.scenes.plaza import build_plaza
 from unrealperson.synth.scenes.scene import Mesh, Scene
@@ -59,17 +61,20 @@ def usual(scene: int) -> Usual:
 
 
 @lru_cache(maxsize=4)
-def make_scene(number: int, seed: int, *, place: str = "") -> Scene:
+def make_scene(number: int, seed: int, *, place: str = "", surfaces: str = "") -> Scene:
     """Builds a scene.
 
     Args:
         number: scene number X.
         seed: chooses textures, clutter and light steps; paths, obstacles and cameras do not depend on it.
         place: function or model that takes the place of the scene of that number, as for `make_place`.
+        surfaces: folder of pictures that take the place of painted surfaces, as for `take_surfaces`.
 
     Raises:
-        ValueError: no such scene.
+        ValueError: no such scene, or no such surfaces.
     """
+    if surfaces:
+        return take_surfaces(make_scene(number, seed, place=place), Path(surfaces))
     if place:
         return make_place(place, number, seed)
     if number not in SCENES:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-GLOWS = ((3.4, 2.0, 0.95), (3.0, 2.1, 1.25), (1.7, 2.1, 2.4))
+GLOWS = ((3.4, 2.0, 0.95), (3.0, 2.1, 1.25), (2.1, 2.1, 2.0))
 """Colours of lit rooms, linear: bulbs, warm tubes, cold tubes."""
-SHOP_GLOW, OFFICE_GLOW = (2.4, 2.05, 1.5), (0.85, 0.95, 0.9)
+SHOP_GLOW, OFFICE_GLOW = (1.75, 1.45, 1.05), (0.85, 0.95, 0.9)
 
 
 def own_stream(rng: np.random.Generator) -> np.random.Generator:
