@@ -205,6 +205,8 @@ class _Document:
         person = self.person
         parents, joints = person.skeleton.parents, person.skeleton.joints.astype(np.float64)
         phases = np.append(np.arange(frames) / frames, 0.0)
+        if person.ride is not None and not moving:
+            phases *= 0.0
         bones = np.stack([person.bones(float(phase), moving=moving) for phase in phases]).astype(np.float64)
         place = np.einsum("fbij,bj->fbi", bones[..., :3], joints) + bones[..., 3]
         turn = bones[..., :3].copy()
