@@ -1,10 +1,11 @@
-"""Contact sheets of people: random ones, every garment, every accessory, hard groups, and a walk.
+"""Contact sheets of people: random ones, every garment, every accessory, hard groups, a walk, and riders.
 
 python examples/people_sheets.py [FOLDER] [COUNT]    COUNT people, garments, accessories and groups at most; 4
 """
 
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from unrealperson.synth.people.accessories import KINDS, make_item
 from unrealperson.synth.people.cuts import Garment
 from unrealperson.synth.people.identity import Identity, random_identity
 from unrealperson.synth.people.person import build_person, make_person
+from unrealperson.synth.people.riding import let_ride
 from unrealperson.synth.people.wardrobe import by_name, catalogue
 from unrealperson.synth.portraits import Studio, contact_sheet, front_and_back, walk_strip
 
@@ -47,6 +49,18 @@ def rows_of(pictures: list[np.ndarray], columns: int) -> list[list[np.ndarray]]:
     return [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
 
 
+def ride_sheet(count: int) -> np.ndarray:
+    """Riders from eight sides, pedalling; the last pictures of a row slow down and stop."""
+    rows = []
+    ride = let_ride(partial(make_person, body="natural"), 1.0)
+    with Studio(176, wide=True) as studio:
+        riders = (ride(SEED, 2, number) for number in range(99))
+        for rider in islice((each for each in riders if each.ride), count):
+            row = [studio.shoot(rider, turn_deg=45.0 * side, phase=0.13 * side) for side in range(8)]
+            rows.append(row + [studio.shoot(rider, turn_deg=60.0, phase=0.3, moving=share) for share in (0.12, 0.0)])
+    return contact_sheet(rows)
+
+
 def main(folder: Path, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sheets = {}
@@ -74,6 +88,7 @@ def main(folder: Path, count: int) -> None:
         groups = [make_person(SEED, 3, number, body="natural") for number in range(5 * min(count, 10))]
         pictures = [studio.shoot(each, turn_deg=25.0) for each in groups]
         sheets["groups"] = contact_sheet(rows_of(pictures, 15))
+    sheets["riders"] = ride_sheet(min(count, 5))
     for name, sheet in sheets.items():
         Image.fromarray(sheet).save(folder / f"{name}.jpg", quality=82)
         print(f"{folder / name}.jpg: {sheet.shape[1]} x {sheet.shape[0]}")

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from unrealperson.synth.cameras import camera_views
+from unrealperson.synth.people.person import make_person
+from unrealperson.synth.people.riding import let_ride
 from unrealperson.synth.portraits import contact_sheet
 from unrealperson.synth.renderer import Renderer
 from unrealperson.synth.scenes import make_scene, usual
@@ -17,6 +19,7 @@ from unrealperson.synth.sensors import camera_sensors
 from unrealperson.synth.world import World
 
 WIDTH, HEIGHT, SEED = 400, 300, 0
+RIDERS = 0.15
 
 
 def main(folder: Path, people: int, scenes: list[int]) -> None:
@@ -26,7 +29,8 @@ def main(folder: Path, people: int, scenes: list[int]) -> None:
         count = usual(number).cameras
         views, sensors = camera_views(number, count, SEED), camera_sensors(number, count, SEED)
         with Renderer(scene, width=WIDTH, height=HEIGHT) as renderer:
-            world = World(scene, seed=SEED, version=2, lights=1)
+            make = make_person if scene.indoor else let_ride(make_person, RIDERS)
+            world = World(scene, seed=SEED, version=2, lights=1, make=make)
             world.spawn(people)
             world.advance(6.0)
             for hours in ("day",) if scene.indoor else ("day", "dusk", "night"):

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config
-from unrealperson.crop import crop_folder
+from unrealperson.crop import crop_folder, recipe
 from unrealperson.data.frames import list_frames
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.rle import decode_mask
@@ -381,7 +381,10 @@ def test_a_real_set_is_the_same_whatever_the_workers(tmp_path: Path, monkeypatch
 def test_a_crop_is_made_again_from_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    riders = []
+
     def only_one(config: SynthConfig, shard: Shard, *, only: tuple[int, int]) -> Iterator[Frame]:
+        riders.append(config.riders)
         yield from (frame for frame in fake_capture(config, shard) if (frame.number, frame.camera) == only)
 
     monkeypatch.setattr(again, "capture", only_one)
@@ -393,6 +396,10 @@ def test_a_crop_is_made_again_from_its_row(
         path.write_bytes(b"damaged")
         assert regenerate(path) and path.read_bytes() == recorded
     changed = json.loads(manifest.column("recipe")[0])
+    del changed["synth"]["riders"]
+    manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
+    assert regenerate(manifest.image_path(0)) and riders == [0.03] * 4 + [0.0], "sets from before riders have none"
+    assert "riders" not in json.loads(recipe(SynthConfig(riders=0.0), CropConfig()))["synth"]
     changed["crop"]["quality"] = 50
     manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
     assert not regenerate(manifest.image_path(0), tmp_path / "out.jpg"), "another quality gives other bytes"

@@ -41,6 +41,8 @@ REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_visibility"
 
 FREE_KEYS = ("workers", "timeout_s")
 """Keys of [synth] that do not change the output."""
+LATER_KEYS: dict[str, Any] = {"riders": 0.0, "surfaces": ""}
+"""Keys of [synth] that older sets lack, and what they mean by it; recipes that say the same leave them out."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,7 @@ def recipe(synth: SynthConfig, rules: CropConfig) -> str:
         rules: configuration of the crops.
     """
     made = {key: value for key, value in dataclasses.asdict(synth).items() if key not in FREE_KEYS}
+    made = {key: value for key, value in made.items() if key not in LATER_KEYS or value != LATER_KEYS[key]}
     return json.dumps({"synth": made, "crop": dataclasses.asdict(rules)}, sort_keys=True)
 
 

@@ -44,18 +44,19 @@ class Studio:
 
     Args:
         height: picture height in pixels; the width is half of it.
+        wide: the pictures are square, with room for vehicles.
 
     Raises:
         RuntimeError: no OpenGL context can be made.
     """
 
-    def __init__(self, height: int = 256) -> None:
+    def __init__(self, height: int = 256, *, wide: bool = False) -> None:
         if not 32 <= height <= 4096:
             raise ValueError(f"height must lie in 32 ... 4096 pixels, got {height}")
         room = _Room(0, "Studio", 0, (_floor(),), (), np.zeros((0, 3)), (-2.0, -2.0, 2.0, 2.0), ())
         self._world = World(room, seed=0, version=1, lights=1)
-        self._renderer = Renderer(room, width=height // 2, height=height)
-        fov = 2 * math.degrees(math.atan(_WIDE_M / 2 / _DISTANCE_M))
+        self._renderer = Renderer(room, width=height if wide else height // 2, height=height)
+        fov = 2 * math.degrees(math.atan(_WIDE_M * (1.0 if wide else 0.5) / _DISTANCE_M))
         self._whole = View((_DISTANCE_M, 0.0, 0.5 * _TALL_M - 0.12), 180.0, 0.0, 0.0, fov)
 
     def __enter__(self) -> Studio:
@@ -77,7 +78,7 @@ class Studio:
             head: show head and shoulders instead of the whole person.
 
         Returns:
-            [height, height / 2, 3] uint8.
+            [height, height / 2, 3] uint8, square from a wide studio.
         """
         actor = Actor("person", person, (0.0, 0.0, 0.0), turn_deg % 360.0, phase, moving, 0.0)
         self._world.actors = {actor.name: actor}

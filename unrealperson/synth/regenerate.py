@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unrealperson.config import Config, parse_config
-from unrealperson.crop import write_crops
+from unrealperson.crop import LATER_KEYS, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.files import replacing
 from unrealperson.log import get_logger
@@ -47,7 +47,9 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
     (row,) = manifest.select([manifest.path.index(path)]).table.to_pylist()
     if row["recipe"] is None:
         raise ValueError(f"{root / FILE_NAME} does not say how {path} was made; only synthetic crops can be made again")
-    config = parse_config(json.loads(row["recipe"]), f"the recipe of {path}")
+    recipe = json.loads(row["recipe"])
+    recipe["synth"] = LATER_KEYS | recipe.get("synth", {})
+    config = parse_config(recipe, f"the recipe of {path}")
     if config.synth.endpoint:
         raise ValueError(f"{path} was taken from the endpoint {config.synth.endpoint}, which shows no instant twice")
     code = config.synth.place.rpartition(".py:")[0]
