@@ -42,7 +42,7 @@ def test_meshes_are_sound(number):
         assert mesh.uv.shape == (count, 2)
         assert mesh.faces.dtype == np.uint32 and mesh.faces.max() < count
         assert np.abs(np.linalg.norm(mesh.normals, axis=1) - 1).max() < 1e-3, mesh.name
-        assert mesh.texture.dtype == np.uint8 and mesh.texture.shape[2] == 3
+        assert mesh.texture.dtype == np.uint8 and mesh.texture.shape[2] in (3, 4)
         assert np.isfinite(mesh.positions).all() and np.isfinite(mesh.uv).all() and np.isfinite(mesh.colors).all()
 
 
