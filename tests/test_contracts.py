@@ -24,14 +24,14 @@ SOURCES = sorted(
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "verb"),
     ("demo",),
-    ("evaluation_page", "report", "page", "figures", "pictures", "doctor"),
-    ("train",),
+    ("evaluation_page", "adapt_report", "report", "page", "figures", "pictures", "doctor"),
+    ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
     ("data",),
     ("ops",),
     ("schema", "log"),
-    ("config",),
+    ("config", "config_adapt"),
     ("files", "compiled"),
 )
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from unrealperson.config_adapt import AdaptConfig
 from unrealperson.files import write_text
 
 CONFIG_VERSION = 1
@@ -444,6 +445,7 @@ class Config:
     synth: SynthConfig = field(default_factory=SynthConfig)
     crop: CropConfig = field(default_factory=CropConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

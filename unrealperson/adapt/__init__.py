@@ -1,0 +1,1 @@
+"""Adaptation to a site without labels: JVTC, JVTC+ and cluster contrast."""
