@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from together_adapt import compare_adaptation
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -63,6 +64,7 @@ def compare_steps(team: Team) -> None:
                 torch.testing.assert_close(other.grad, value.grad, rtol=1e-3, atol=1e-5, msg=f"{norm} {name}")
         for (name, value), other in zip(alone.named_buffers(), together.buffers(), strict=True):
             torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-5, msg=f"{norm} {name}")
+    compare_adaptation(team, lambda team: build("cbn", team).model)
     if team.share("first" if team.first else "") != "first":
         raise RuntimeError("the first process's value did not arrive")
 

@@ -19,6 +19,7 @@ import tyro
 
 from unrealperson import __version__
 from unrealperson.config import (
+    AdaptConfig,
     Config,
     CropConfig,
     EvaluateConfig,
@@ -149,6 +150,43 @@ class Train(Verb):
         from unrealperson.train import train
 
         train(read_images(self.data, skip_unreadable=True), self.resolved(), self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapt(Verb):
+    """Adapts a network to a site's unlabelled crops: JVTC with camera-based batch norm, or cluster contrast.
+
+    With --data, labelled crops such as the synthetic ones that the network learnt from, their loss is added; without
+    them the run and the crops are all that is needed. Labels of the target, where it has some, are used for scores
+    alone; with times on one clock of all cameras it is also scored by looks and times together (JVTC+).
+
+    Example: unrealperson adapt --run runs/first --target my_crops --data data --out runs/adapted
+    """
+
+    summary: ClassVar[str] = "a run and unlabelled crops -> a network adapted to them"
+    resumes: ClassVar[bool] = True
+    run: Path
+    """Run folder of 'train' to start from."""
+    target: Path
+    """Folder of the site's crops, or a data set; those with split train where it has splits."""
+    out: Path
+    """Folder of the adapted run."""
+    data: OptionalPath = None
+    """Labelled source data set; left out: source-free."""
+    adapt: Annotated[AdaptConfig, VALUED] = field(default_factory=AdaptConfig)
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
+
+    def execute(self) -> None:
+        from unrealperson.adapt import adapt, format_summary
+        from unrealperson.adapt_report import write_adaptation_report
+        from unrealperson.data.sources import read_images
+
+        target = read_images(self.target, skip_unreadable=True)
+        source = None if self.data is None else read_images(self.data, skip_unreadable=True)
+        summary = adapt(self.run, target, self.resolved(), self.out, source)
+        if summary:
+            print(format_summary(summary))
+            logger.info("the report is at %s", write_adaptation_report(self.out))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,24 +349,27 @@ class Search(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Verb):
-    """Writes one self-contained HTML page about a demo folder, or about an evaluation.
+    """Writes one self-contained HTML page about a demo folder, an evaluation or an adapted run.
 
     Example: unrealperson report --data demo --out demo/report.html
 
     An evaluation: unrealperson report --data scores --out scores.html
     """
 
-    summary: ClassVar[str] = "a demo or evaluation folder -> one HTML page"
+    summary: ClassVar[str] = "a demo folder, an evaluation or an adapted run -> one HTML page"
     data: Path
-    """Folder that 'demo' made, or the --out of 'evaluate'."""
+    """Folder that 'demo' or 'adapt' made, or the --out of 'evaluate'."""
     out: Path
     """Page to write (.html)."""
 
     def execute(self) -> None:
+        from unrealperson.adapt_report import write_adaptation_report
         from unrealperson.report import write_report
 
         _require_no_folder(self.out, "report.html")
-        if (self.data / "metrics.json").is_file():
+        if (self.data / "adaptation.json").is_file():
+            logger.info("the report is at %s", write_adaptation_report(self.data, self.out))
+        elif (self.data / "metrics.json").is_file():
             from unrealperson.evaluation_page import write_evaluation
 
             logger.info("the report is at %s", write_evaluation(self.data, self.out))
@@ -382,6 +423,7 @@ VERBS: dict[str, type[Verb]] = {
     "data export": DataExport,
     "regenerate": Regenerate,
     "train": Train,
+    "adapt": Adapt,
     "extract": Extract,
     "evaluate": Evaluate,
     "export": Export,

@@ -80,6 +80,63 @@ def score_chart(name: str, before: Sequence[Score], after: Sequence[Score], *, w
     return _svg(figure, name)
 
 
+def epoch_chart(name: str, curves: dict[str, tuple[np.ndarray, np.ndarray]], *, label: str) -> str:
+    """Draws values by epoch, at most two curves.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        curves: by their names, epochs [n] and values [n].
+        label: of the axis of values, with its unit.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=2.6)
+    looks = ((AFTER_COLOR, "o"), (BEFORE_COLOR, "s"))
+    for (curve, (epoch, value)), (color, marker) in zip(curves.items(), looks, strict=False):
+        axes.plot(epoch, value, f"{marker}-", color=color, linewidth=2, markersize=4)
+        axes.annotate(
+            curve,
+            (epoch[-1], value[-1]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=_INK,
+            fontsize=9,
+            va="center",
+        )
+    highest = max((float(value.max()) for _, value in curves.values()), default=1.0)
+    lowest = min((float(value.min()) for _, value in curves.values()), default=0.0)
+    axes.set_ylim(min(0.0, 1.1 * lowest), 1.1 * highest if highest > 0 else 1.0)
+    last = max((float(epoch.max()) for epoch, _ in curves.values()), default=1.0)
+    axes.set_xlim(0, 1.22 * last)
+    axes.locator_params(axis="x", integer=True)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.grid(axis="y", color=_RULE, linewidth=0.8)
+    return _svg(figure, name)
+
+
+def time_chart(name: str, seconds: np.ndarray, share: np.ndarray) -> str:
+    """Draws how long people take from one camera to another.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        seconds: [bins] time at the middle of each bin.
+        share: [bins] probability of each.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=1.6)
+    axes.fill_between(seconds, 100 * share, color=AFTER_COLOR, alpha=0.35, linewidth=0)
+    axes.plot(seconds, 100 * share, color=AFTER_COLOR, linewidth=1.5)
+    axes.set_ylim(0, 105 * float(share.max()) or 1.0)
+    axes.set_xlim(0, float(seconds[-1]))
+    axes.set_xlabel("s")
+    axes.set_ylabel("% of visits")
+    return _svg(figure, name)
+
+
 def loss_chart(name: str, step: np.ndarray, loss: np.ndarray, drops: Sequence[float] = ()) -> str:
     """Draws the training loss.
 

@@ -203,6 +203,28 @@ def freeze_statistics(model: Model) -> Model:
     return model
 
 
+def plain_batch_norm(model: Model, row: int = -1) -> Model:
+    """A copy of a model with plain batch norm in the place of each camera batch-norm layer.
+
+    Args:
+        model: a model with camera batch-norm layers.
+        row: row of the tables whose statistics it gets; -1 is that of unknown cameras.
+    """
+    for each in _layers(model):
+        each.context.process_group = None  # which no copy can be made of
+    model = copy.deepcopy(model)
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, CameraBatchNorm2d):
+                kind = nn.BatchNorm1d if isinstance(layer, CameraBatchNorm1d) else nn.BatchNorm2d
+                plain = kind(len(layer.weight), eps=layer.eps)
+                plain.weight, plain.bias = layer.weight, layer.bias
+                plain.running_mean = layer.running_mean[row].clone()
+                plain.running_var = layer.running_var[row].clone()
+                setattr(parent, name, plain.train(layer.training))
+    return model
+
+
 def convert_camera_batch_norm(
     model: nn.Module, cameras: int, *, min_images: int = 2, process_group: Any = None
 ) -> CameraContext:
