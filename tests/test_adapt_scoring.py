@@ -7,13 +7,14 @@ import pytest
 
 from unrealperson.adapt.scoring import estimate_times, score, score_joint, times_of
 from unrealperson.adapt.target import Target, clock, read_target
-from unrealperson.config import AdaptConfig, TrainConfig
+from unrealperson.config import AdaptConfig, Config, TrainConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.evaluate.metrics import split_rows
 from unrealperson.evaluate.temporal import temporal_distribution
 from unrealperson.ops import reference
 from unrealperson.schema import Features
 
+SMALL = Config(train=TrainConfig(height=64, width=32))
 CONFIG = AdaptConfig(bin_frames=50, bins=40, sigma=1.0, eps_share=0.05)
 
 
@@ -82,9 +83,9 @@ def test_what_is_adapted_to_and_what_is_scored(tmp_path, caplog):
     from learning import make_figures
 
     manifest = make_figures(tmp_path, identities=4, cameras=2, images=2, test=2)
-    target = read_target(manifest, TrainConfig(height=64, width=32), AdaptConfig())
+    target = read_target(manifest, SMALL)
     assert set(target.images.manifest.pid) == {10, 11} and set(target.scored.pid) == {12, 13} and target.timed
     assert target.camera_keys.tolist() == [1, 2] and target.camera.max() == 1
     one = manifest.replaced("camid", np.ones(len(manifest), int))
-    assert not read_target(one, TrainConfig(height=64, width=32), AdaptConfig()).timed
+    assert not read_target(one, SMALL).timed
     assert "the temporal part is off: one camera only" in caplog.text

@@ -29,7 +29,7 @@ JVTC = dict(epochs=4, steps=2, images=4, views=2, source_identities=2, eps_share
 CONTRAST = dict(
     method="cluster_contrast", epochs=2, steps=2, identities=3, images_per_identity=2, k1=5, k2=2, min_samples=2,
 )  # fmt: skip
-EVALUATE = EvaluateConfig(bootstrap=0, batch_size=16, mirror=False)
+EVALUATE = EvaluateConfig(bootstrap=0, batch_size=16, mirror=False, pseudo_cameras=2, min_statistics_images=4)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,9 +166,9 @@ def test_nothing_known_of_the_site(run, target, tmp_path, caplog):
     bare = target
     for name in ("pid", "camid", "frame"):
         bare = bare.replaced(name, np.full(len(target), -1))
-    summary = adapt(run, bare, config(**CONTRAST | {"epochs": 1, "pseudo_cameras": 2}), tmp_path / "out")
+    summary = adapt(run, bare, config(**CONTRAST | {"epochs": 1}), tmp_path / "out")
     assert summary["scores"] == {} and summary["cameras"] == 2
-    assert "36 images tell no camera: 2 groups by colour" in caplog.text
+    assert "36 images tell no camera: 2 groups by background" in caplog.text
     assert "the temporal part is off" in caplog.text
     assert not (tmp_path / "out" / "temporal.npz").exists()
 

@@ -84,8 +84,6 @@ class AdaptConfig:
     """Number of bins; longer times are not told apart."""
     sigma: float = 50.0
     """Of the smoothing of these times, in bins."""
-    pseudo_cameras: int = 4
-    """Groups by colour, sharpness and noise that stand in for cameras that are not known."""
     flip: float = 0.5
     """Probability of a horizontal mirror of a target image."""
     erasing: float = 0.5
@@ -98,7 +96,7 @@ class AdaptConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "learning_rate", "k1", "sigma", "score_every", "source_weight", "proxy_weight"):
             _require(getattr(self, name) >= 0, f"adapt.{name} must not be negative, got {getattr(self, name)}")
-        for name in ("views", "k2", "bins", "bin_frames", "min_samples", "pseudo_cameras", "source_identities"):
+        for name in ("views", "k2", "bins", "bin_frames", "min_samples", "source_identities"):
             _require(getattr(self, name) >= 1, f"adapt.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("images", "identities", "images_per_identity"):
             _require(getattr(self, name) >= 2, f"adapt.{name} must be at least 2, got {getattr(self, name)}")

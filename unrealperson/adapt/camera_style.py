@@ -90,11 +90,6 @@ class CameraLook:
     noise: float
     spectrum: np.ndarray
 
-    @property
-    def vector(self) -> np.ndarray:
-        """[8] numbers that tell cameras apart, each in just noticeable steps or so."""
-        return np.concatenate([self.mean, self.deviation, [2 * self.sharpness, 4 * self.noise]])
-
 
 def describe(images: np.ndarray) -> CameraLook:
     """Takes the statistics of a camera's images, or of one image.
@@ -211,27 +206,6 @@ class _CamStyleFolder:
             if name in self.paths:
                 return load_image(self.paths[name], size=(self.images.height, self.images.width))
         return None
-
-
-def pseudo_cameras(images: Images, count: int, *, seed: int) -> np.ndarray:
-    """Groups images whose cameras are not known by colour, sharpness and noise.
-
-    Args:
-        images: the data set.
-        count: groups.
-        seed: of the grouping's start.
-
-    Returns:
-        [n] int64 group of each image, numbered by first image; each has an image.
-    """
-    from sklearn.cluster import MiniBatchKMeans
-
-    n = len(images)
-    vectors = np.stack([describe(images[np.array([row])]).vector for row in range(n)])
-    vectors = (vectors - vectors.mean(0)) / vectors.std(0).clip(1e-6)
-    found = MiniBatchKMeans(min(count, n), random_state=seed, n_init=3, batch_size=4096).fit_predict(vectors)
-    _, first, label = np.unique(found, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[label]
 
 
 def contact_sheet(styles: CameraStyles, rows: Sequence[int]) -> np.ndarray:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrealperson.adapt.camera_style import pseudo_cameras
-from unrealperson.config import AdaptConfig, TrainConfig
+from unrealperson.config import AdaptConfig, Config
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
+from unrealperson.evaluate.pseudo_cameras import cluster_styles
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 
@@ -45,7 +45,7 @@ class Target:
         return bool((self.frame != UNKNOWN).any()) and len(self.camera_keys) > 1
 
 
-def read_target(manifest: Manifest, train: TrainConfig, config: AdaptConfig) -> Target:
+def read_target(manifest: Manifest, config: Config) -> Target:
     """Chooses what to adapt to and what to score.
 
     Rows with split "train" are adapted to, all rows where there is none; rows with split query and gallery are scored,
@@ -53,8 +53,7 @@ def read_target(manifest: Manifest, train: TrainConfig, config: AdaptConfig) -> 
 
     Args:
         manifest: crops of the site.
-        train: size of the network's input.
-        config: section [adapt]: pseudo_cameras, clock, ticks_per_s, seed.
+        config: sections [train]: size; [adapt]: clock, ticks_per_s; [evaluate]: pseudo_cameras.
 
     Raises:
         ValueError: too few images.
@@ -63,25 +62,23 @@ def read_target(manifest: Manifest, train: TrainConfig, config: AdaptConfig) -> 
     rows = manifest.select(split == "train") if (split == "train").any() else manifest
     if len(rows) < LEAST_IMAGES:
         raise ValueError(f"{manifest.root} has {len(rows)} images to adapt to; at least {LEAST_IMAGES} are needed")
-    images = Images(rows, height=train.height, width=train.width)
+    images = Images(rows, height=config.train.height, width=config.train.width)
     camid = rows.camid
     unknown = camid == UNKNOWN
     if unknown.any():
-        count = max(1, min(config.pseudo_cameras, int(unknown.sum()) // LEAST_IMAGES))
+        found = cluster_styles(images, np.flatnonzero(unknown), config.evaluate)
         logger.warning(
-            "%d images tell no camera: %d groups by colour, sharpness and noise stand in (adapt.pseudo_cameras)",
-            unknown.sum(), count,
+            "%d images tell no camera: %d groups by background, light and sharpness stand in (evaluate.pseudo_cameras)",
+            unknown.sum(), len(np.unique(found)),
         )  # fmt: skip
         camid = camid.copy()
-        lost = Images(rows.select(unknown), height=train.height, width=train.width)
-        found = pseudo_cameras(lost, count, seed=config.seed)
         camid[unknown] = camid.max() + 1 + found
         images.manifest = rows.replaced("camid", camid)
     keys, camera = np.unique(camid, return_inverse=True)
-    frame = clock(rows, config)
+    frame = clock(rows, config.adapt)
     frame[unknown] = UNKNOWN
     target = Target(images, camera, keys, frame, _scored(manifest))
-    if config.clock != "off" and not target.timed:
+    if config.adapt.clock != "off" and not target.timed:
         why = "one camera only" if len(keys) == 1 else "the images tell no times" if not unknown.all() else "no cameras"
         logger.warning("the temporal part is off: %s; labels and scores come from looks alone", why)
     return target

@@ -96,7 +96,7 @@ def adapt(
     train = dataclasses.replace(load_config(Path(run) / CONFIG_FILE).train, norm=norm)
     config = dataclasses.replace(config, train=train, adapt=config.adapt.resolved())
     with join_team() as team, ExitStack() as stack:
-        site = read_target(target, config.train, config.adapt)
+        site = read_target(target, config)
         loader = None
         if source is not None:
             batch = dataclasses.replace(
