@@ -17,7 +17,7 @@ import numpy as np
 from panda3d import core
 
 from unrealperson.log import get_logger
-from unrealperson.synth import shaders
+from unrealperson.synth import shaders, upload
 from unrealperson.synth.people.detail import Level
 from unrealperson.synth.people.sheets import SLOTS
 from unrealperson.synth.scenes.light import Light
@@ -190,12 +190,12 @@ class Renderer:
         return np.where(depth[..., None] > 0, surface[..., :3] * 127.5 + 128.0, 0.0).astype(np.uint8)
 
     def _add_mesh(self, mesh: Mesh, textures: dict[int, core.Texture]) -> None:
-        data = _vertices(mesh.positions, mesh.normals, mesh.uv, mesh.colors)
+        data = upload.vertices(mesh.positions, mesh.normals, mesh.uv, mesh.colors)
         node = core.GeomNode(mesh.name)
-        node.add_geom(_geom(data, mesh.faces))
+        node.add_geom(upload.triangles(data, mesh.faces))
         path = (self._glossy if mesh.gloss > 0 else self._matt).attach_new_node(node)
         if id(mesh.texture) not in textures:
-            textures[id(mesh.texture)] = _texture(mesh.name, mesh.texture)
+            textures[id(mesh.texture)] = upload.texture(mesh.name, mesh.texture)
         path.set_texture(textures[id(mesh.texture)])
         path.set_shader_inputs(object=_number(self._numbers[mesh.name]), gloss=mesh.gloss, glow=_glow(mesh.glow))
         path.set_bin(_NEAR_FIRST, 0)
@@ -425,13 +425,13 @@ class _PersonNode:
     def __init__(self, root: core.NodePath, actor: Actor) -> None:
         self.person = person = actor.person
         posed = actor.posed()
-        self._data = _vertices(posed.positions, posed.normals, person.uv, None)
+        self._data = upload.vertices(posed.positions, posed.normals, person.uv, None)
         self._posed = posed
         self._path = root.attach_new_node(actor.name)
-        self._path.set_texture(_texture(actor.name, person.texture))
+        self._path.set_texture(upload.texture(actor.name, person.texture))
         self._path.set_shader_inputs(gloss=0.0, glow=_glow(0.0))
         self._path.set_bin(_NEAR_FIRST, 0)
-        self._geoms = [_geom(self._data, _with_backs(level)) for level in person.levels]
+        self._geoms = [upload.triangles(self._data, _with_backs(level)) for level in person.levels]
         self._level = 0
         self._seen, shadow = core.GeomNode(actor.name), core.GeomNode(actor.name)
         for node, level, hidden in ((self._seen, 0, _SHADOW_MASK), (shadow, -1, _VIEW_MASK | _GEOMETRY_MASK)):
@@ -458,8 +458,8 @@ class _PersonNode:
             self._level = level
         posed = actor.posed(self.person.levels[level].vertices)
         if posed is not self._posed:
-            _write(self._data, 0, posed.positions)
-            _write(self._data, 1, posed.normals)
+            upload.write(self._data, 0, posed.positions)
+            upload.write(self._data, 1, posed.normals)
             self._posed = posed
 
     def close(self) -> None:
@@ -479,11 +479,11 @@ def _add_sky(root: core.NodePath) -> core.NodePath:
     faces = np.concatenate([corner + np.array([0, 1, 18]), corner + np.array([0, 18, 17])])
     points = (0.5 * FAR_M * place).reshape(-1, 3)
     node = core.GeomNode("sky")
-    node.add_geom(_geom(_vertices(points, -points, points[:, :2], np.ones_like(points)), faces))
+    node.add_geom(upload.triangles(upload.vertices(points, -points, points[:, :2], np.ones_like(points)), faces))
     path = root.attach_new_node(node)
     path.set_shader(_shader(shaders.VERTEX, shaders.SKY), 5)
     clouds = np.clip(0.5 + 0.5 * sum(noise(np.random.default_rng(3), 256, 4 << k) / 2**k for k in range(5)), 0, 1)
-    path.set_texture(_texture("clouds", np.repeat((255 * clouds).astype(np.uint8)[..., None], 3, 2)))
+    path.set_texture(upload.texture("clouds", np.repeat((255 * clouds).astype(np.uint8)[..., None], 3, 2)))
     path.set_two_sided(True)
     path.set_depth_write(False)
     path.set_bin("background", 0)
@@ -523,69 +523,6 @@ def _properties(*, color: int, auxiliary: int = 0) -> core.FrameBufferProperties
     properties.set_aux_rgba(auxiliary)
     properties.set_depth_bits(24)
     return properties
-
-
-def _format() -> core.GeomVertexFormat:
-    layout = core.GeomVertexFormat()
-    for name, components, kind in (
-        ("vertex", 3, core.Geom.C_point),
-        ("normal", 3, core.Geom.C_normal),
-        ("texcoord", 2, core.Geom.C_texcoord),
-        ("color", 4, core.Geom.C_other),
-    ):
-        array = core.GeomVertexArrayFormat()
-        array.add_column(name, components, core.Geom.NT_float32, kind)
-        layout.add_array(array)
-    return core.GeomVertexFormat.register_format(layout)
-
-
-def _vertices(
-    positions: np.ndarray, normals: np.ndarray, uv: np.ndarray, colors: np.ndarray | None
-) -> core.GeomVertexData:
-    data = core.GeomVertexData("mesh", _format(), core.Geom.UH_dynamic if colors is None else core.Geom.UH_static)
-    data.unclean_set_num_rows(len(positions))
-    tint = np.ones((len(positions), 4), np.float32)
-    if colors is not None:
-        tint[:, :3] = colors
-    for array, values in enumerate((positions, normals, uv, tint)):
-        _write(data, array, values)
-    return data
-
-
-def _write(data: core.GeomVertexData, array: int, values: np.ndarray) -> None:
-    """Overwrites the first rows of one of the arrays of `_format`."""
-    target = memoryview(data.modify_array(array)).cast("B")
-    source = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8)
-    target[: len(source)] = source.data
-
-
-def _geom(data: core.GeomVertexData, faces: np.ndarray) -> core.Geom:
-    primitive = core.GeomTriangles(core.Geom.UH_static)
-    primitive.set_index_type(core.Geom.NT_uint32)
-    index = primitive.modify_vertices()
-    index.unclean_set_num_rows(faces.size)
-    flat = np.ascontiguousarray(faces, np.uint32).reshape(-1)
-    memoryview(index).cast("B")[:] = flat.view(np.uint8).data
-    geom = core.Geom(data)
-    geom.add_primitive(primitive)
-    return geom
-
-
-def _texture(name: str, image: np.ndarray) -> core.Texture:
-    texture = core.Texture(name)
-    height, width = image.shape[:2]
-    shines = image.shape[2] == 4
-    kind = core.Texture.F_srgb_alpha if shines else core.Texture.F_srgb
-    texture.setup_2d_texture(width, height, core.Texture.T_unsigned_byte, kind)
-    turned = np.empty(image.shape, np.uint8)
-    # Plane by plane: a third of the time of one copy in another order.
-    for ours, theirs in enumerate([2, 1, 0, 3][: image.shape[2]]):
-        turned[..., ours] = image[::-1, :, theirs]
-    texture.set_ram_image(turned)
-    texture.set_keep_ram_image(False)
-    texture.set_minfilter(core.SamplerState.FT_linear_mipmap_linear)
-    texture.set_magfilter(core.SamplerState.FT_linear)
-    return texture
 
 
 def _focal_px(width: int, view: View) -> float:
