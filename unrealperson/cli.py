@@ -321,7 +321,7 @@ class Index(Verb):
 class Search(Verb):
     """Finds the most similar crops of a gallery.
 
-    Example: unrealperson search --gallery gallery query.jpg
+    Example: unrealperson search --gallery gallery query.jpg --search.group identity --search.rerank True
     """
 
     summary: ClassVar[str] = "a gallery and one image -> the most similar crops"
@@ -329,16 +329,26 @@ class Search(Verb):
     """The query: one crop of a person."""
     gallery: Path
     """Folder of 'index'."""
-    camera: int = -1
-    """Camera id of the query if it is known: its statistics are used."""
+    camera: str = "-1"
+    """Number or name of the query's camera if it is known: its statistics are used."""
     search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
 
     def execute(self) -> None:
-        from unrealperson.gallery import Gallery
+        from unrealperson.gallery import Gallery, filter_of
 
         gallery = Gallery.open(self.gallery)
-        for rank, hit in enumerate(gallery.search_image(self.image, k=self.search.k, camid=self.camera), 1):
+        hits = gallery.search_image(
+            self.image,
+            k=self.search.k,
+            camid=gallery.encoder.camera_id(self.camera),
+            where=filter_of(self.search),
+            group=None if self.search.group == "none" else self.search.group,
+            rerank=self.search.rerank_hits if self.search.rerank else 0,
+        )
+        for rank, hit in enumerate(hits, 1):
             print(f"{rank:3d}  {hit.similarity:7.4f}  {hit.path}")
+        if not hits:
+            logger.warning("no crop of the gallery passes the filter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,7 +434,7 @@ VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
 }
 
-EXTRA_OF = {"panda3d": "synth", "direct": "synth", "unrealcv": "synth", "onnxruntime": "cpu"}
+EXTRA_OF = {"panda3d": "synth", "direct": "synth", "unrealcv": "synth", "onnxruntime": "cpu", "faiss": "search", "pymilvus": "search"}
 """The optional dependency group that brings a module."""
 
 
