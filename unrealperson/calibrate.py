@@ -72,7 +72,8 @@ def calibrate(
     if not norms:
         raise ValueError(
             f"{model} holds no tables of cameras: it was exported with export.statistics "
-            f"{stored.get(PREFIX + 'statistics', 'unknown')!r}; export it with 'cameras' from a run with camera batch norm"
+            f"{stored.get(PREFIX + 'statistics', 'unknown')!r}; export it with 'cameras', from a run with camera "
+            "batch norm"
         )
     if len(data) < config.min_statistics_images:
         raise ValueError(
@@ -195,7 +196,9 @@ def _statistics_graph(proto: onnx.ModelProto, norms: list[_Norm]) -> onnx.ModelP
 def _batch_norm_nodes(
     graph: onnx.ModelProto, norm: _Norm, source: str, result: str, axes: list[int], kind: int
 ) -> list[onnx.NodeProto]:
-    own = [numpy_helper.to_array(_initializer(graph, name))[-1:].astype(np.float32) for name in (norm.scale, norm.shift)]
+    own = [
+        numpy_helper.to_array(_initializer(graph, name))[-1:].astype(np.float32) for name in (norm.scale, norm.shift)
+    ]
     at = f"{norm.scale}/"
     for name, value in (
         ("weight", own[0]),

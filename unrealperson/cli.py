@@ -434,7 +434,14 @@ VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
 }
 
-EXTRA_OF = {"panda3d": "synth", "direct": "synth", "unrealcv": "synth", "onnxruntime": "cpu", "faiss": "search", "pymilvus": "search"}
+EXTRA_OF = {
+    "panda3d": "synth",
+    "direct": "synth",
+    "unrealcv": "synth",
+    "onnxruntime": "cpu",
+    "faiss": "search",
+    "pymilvus": "search",
+}
 """The optional dependency group that brings a module."""
 
 

@@ -14,7 +14,7 @@ ODD_SIZES = ((37, 19), (131, 57), (200, 301))
 """Heights and widths of images that a graph has to resize."""
 _CROPS = 64
 _RESIZED = 0.99
-"""Smallest cosine after a resize in the graph, whose rounding to 8 bits makes one level of a pixel of nearly nothing."""
+"""Smallest cosine after a resize in the graph, whose rounding may make a whole level of next to nothing."""
 
 Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """[n, h, w, 3] uint8 images and [n] int64 table rows to [n, d] float32 features."""
@@ -47,8 +47,9 @@ def compare(
         noise: half of each batch is noise.
 
     Returns:
-        batches, sizes, resized_min_cosine, images, min_cosine, mean_cosine, max_abs_error, rank1_agreement (the share of crops whose
-        nearest other crop is the same by both; 1 where there are fewer than three).
+        batches, sizes, resized_min_cosine, images, min_cosine, mean_cosine, max_abs_error,
+        rank1_agreement (the share of crops whose nearest other crop is the same by both; 1 where there are fewer than
+        three).
 
     Raises:
         RuntimeError: the file gives another shape, or not finite numbers.

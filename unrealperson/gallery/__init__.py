@@ -256,7 +256,9 @@ class Gallery:
             RuntimeError: another process is writing to the gallery.
             ValueError: images outside the gallery's root.
         """
-        return self._add(self._below_root(manifest), lambda rows, writer: _encode(self.encoder, rows, writer, batch_size))
+        return self._add(
+            self._below_root(manifest), lambda rows, writer: _encode(self.encoder, rows, writer, batch_size)
+        )
 
     def add_features(self, manifest: Manifest, vectors: np.ndarray) -> int:
         """Adds images whose vectors are known.
@@ -457,7 +459,7 @@ class Gallery:
     ) -> tuple[np.ndarray, np.ndarray]:
         """One query's hits without gaps, in the order that was asked for."""
         similarity, rows = similarity[rows >= 0], rows[rows >= 0]
-        if not rerank and sighting is None or not len(rows):
+        if (not rerank and sighting is None) or not len(rows):
             return similarity, rows
         vectors = exact.take(self._state.segments, rows)
         distance = 1 - similarity
@@ -606,6 +608,7 @@ def _warn_unknown_cameras(encoder: OnnxEncoder, manifest: Manifest) -> None:
 def _portable(root: Path, out: Path) -> str:
     # A data set beside its gallery may be moved together with it; any other stays where it is.
     return os.path.relpath(root, out) if root.is_relative_to(out.parent) else str(root)
+
 
 def _encode(encoder: OnnxEncoder, manifest: Manifest, writer: store.SegmentWriter, batch_size: int) -> Manifest:
     """Writes the vectors of the readable images and returns their rows."""

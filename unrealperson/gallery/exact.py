@@ -11,7 +11,7 @@ from unrealperson.gallery.store import Segment
 
 BLOCK_ROWS = 1 << 16
 FEW_ABSENT = 64
-"""Up to so many absent rows in a block, the whole block is searched for as many rows more; beyond, rows are gathered."""
+"""Up to so many absent rows in a block, all of it is searched for as many rows more; beyond, rows are gathered."""
 _CANDIDATES = 8
 _MORE_CANDIDATES = 64
 
@@ -89,9 +89,7 @@ def take(segments: Sequence[Segment], rows: np.ndarray) -> np.ndarray:
     return out
 
 
-def _search_segment(
-    segment: Segment, queries: np.ndarray, k: int, mask: np.ndarray | None, first: int
-) -> Found:
+def _search_segment(segment: Segment, queries: np.ndarray, k: int, mask: np.ndarray | None, first: int) -> Found:
     if segment.coarse is None:
         return _scan(segment.features, queries, k, mask, first)
     _, rows = _scan(segment.coarse, queries, _CANDIDATES * k + _MORE_CANDIDATES, mask, first)
@@ -112,9 +110,7 @@ def _scan(vectors: np.ndarray, queries: np.ndarray, k: int, mask: np.ndarray | N
     return best
 
 
-def _blocks(
-    vectors: np.ndarray, mask: np.ndarray | None
-) -> Iterator[tuple[int, np.ndarray, np.ndarray | None, int]]:
+def _blocks(vectors: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[int, np.ndarray, np.ndarray | None, int]]:
     """First row, vectors, their rows after the first (None: all), and how many of them are absent."""
     if mask is None:
         yield 0, np.asarray(vectors), None, 0

@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from unrealperson.files import replacing
 FORMAT_VERSION = 2
 STATE = "gallery.json"
 VERIFIED_BYTES = 64 << 20
-"""Files up to this size have their checksum compared when they are opened, larger ones their size; `verify` reads all."""
+"""Larger files have their size compared when they are opened, and their checksum by `Gallery.verify` only."""
 _COARSE = 127.0
 
 
@@ -38,21 +37,16 @@ class Segment:
         name: stem of its files.
         features: [n, d] float32 or float16 of length 1, mapped from disk.
         coarse: [n, d] int8 directions that choose candidates, mapped from disk; None where there are none.
-        rows_path: Arrow file of what is known of each image.
+        table: rows with the columns of a manifest, mapped from disk.
     """
 
     name: str
     features: np.ndarray
     coarse: np.ndarray | None
-    rows_path: Path
+    table: pa.Table
 
     def __len__(self) -> int:
         return len(self.features)
-
-    @cached_property
-    def table(self) -> pa.Table:
-        """Rows with the columns of a manifest, mapped from disk."""
-        return _read_table(self.rows_path)
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,11 @@ class SegmentWriter:
             with pa.ipc.new_file(out, rows.table.schema) as writer:
                 writer.write_table(rows.table.combine_chunks())
             _sync(out)
-        return {"name": self._name, "rows": self.count, "files": {name: checksum(self._folder / name) for name in files}}
+        return {
+            "name": self._name,
+            "rows": self.count,
+            "files": {name: checksum(self._folder / name) for name in files},
+        }
 
     def discard(self) -> None:
         """Removes what was written."""
@@ -255,7 +253,8 @@ def rows_table(folder: Path, entry: dict[str, Any]) -> pa.Table:
         folder: the gallery.
         entry: of the segment in gallery.json.
     """
-    return _read_table(folder / f"{entry['name']}.rows.arrow")
+    with pa.memory_map(str(folder / f"{entry['name']}.rows.arrow")) as source:
+        return pa.ipc.open_file(source).read_all()
 
 
 def checksum(path: Path) -> dict[str, Any]:
@@ -268,11 +267,6 @@ def checksum(path: Path) -> dict[str, Any]:
         return {"bytes": os.fstat(stream.fileno()).st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
-def _read_table(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
-
-
 def _open_segment(folder: Path, entry: dict[str, Any], facts: dict[str, Any], *, everything: bool) -> Segment:
     for name, stored in entry["files"].items():
         _check(folder / name, stored, everything=everything)
@@ -282,8 +276,10 @@ def _open_segment(folder: Path, entry: dict[str, Any], facts: dict[str, Any], *,
         if path.name in entry["files"]:
             arrays[kind] = np.load(path, mmap_mode="r", allow_pickle=False)
             if arrays[kind].shape != (entry["rows"], facts["dimension"]):
-                raise ValueError(f"{path} must be {[entry['rows'], facts['dimension']]}, got {list(arrays[kind].shape)}")
-    return Segment(entry["name"], arrays["features"], arrays.get("coarse"), folder / f"{entry['name']}.rows.arrow")
+                raise ValueError(
+                    f"{path} must be {[entry['rows'], facts['dimension']]}, got {list(arrays[kind].shape)}"
+                )
+    return Segment(entry["name"], arrays["features"], arrays.get("coarse"), rows_table(folder, entry))
 
 
 def _check(path: Path, stored: dict[str, Any], *, everything: bool) -> None:

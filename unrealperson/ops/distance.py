@@ -106,8 +106,8 @@ def topk(
 
     Args:
         q: [q, d] float32 (float16 and float64 are converted); numpy, torch or cupy. No gradient flows through it.
-        g: [g, d] of the same kind and device, or what `prepare` made of it. Of numpy, int8 rows as well. Up to 8 queries
-            read float16 and int8 rows as they are stored.
+        g: [g, d] of the same kind and device, or what `prepare` made of it. Of numpy, int8 rows as well. Up to
+            8 queries read float16 and int8 rows as they are stored.
         k: How many, 1 or more; no more than g come back.
         metric: As for `pairwise_distance`; nearest means smallest, and largest for "inner_product".
         precision: Of the products that rule rows out. None takes integers where the gallery has 256 k rows or more and
