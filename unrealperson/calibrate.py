@@ -207,7 +207,7 @@ def _batch_norm_nodes(
         ("axes", np.array(axes, np.int64)),
     ):
         graph.graph.initializer.append(numpy_helper.from_array(value, at + name))
-    steps = (
+    steps: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
         ("Cast", [source], at + "x", {"to": TensorProto.FLOAT}),
         ("Shape", [at + "x"], f"shape/{norm.scale}", {}),
         ("ReduceMean", [at + "x", at + "axes"], f"mean/{norm.scale}", {"keepdims": 1}),

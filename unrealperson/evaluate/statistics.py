@@ -170,7 +170,15 @@ def estimate_tables(
     enough = np.setdiff1d(np.arange(len(keys)), few)
     nearest = config.few_images == "nearest" and len(enough) > 0
     measured = range(len(keys)) if nearest else enough
-    _fill(model, images, [(int(row), batch) for row in measured for batch in statistics_batches(np.flatnonzero(group == keys[row]), config, rng)])
+    _fill(
+        model,
+        images,
+        [
+            (int(row), batch)
+            for row in measured
+            for batch in statistics_batches(np.flatnonzero(group == keys[row]), config, rng)
+        ],
+    )
     stand_in = len(few) > 0 and not nearest and config.few_images != "source"
     if with_unknown or stand_in or (group == UNKNOWN).any():
         reset_statistics(model, -1)  # the batches of single cameras went into it
@@ -203,4 +211,3 @@ def _fill(model: ReidModel, images: Images, batches: list[tuple[int, np.ndarray]
             pixels[1::2] = pixels[1::2].flip(3)
             model(pixels, torch.full((len(batch),), row))
     model.eval()
-

@@ -76,7 +76,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, name: str, dimension: int, precision: str) -> None:
         self._folder, self._name, self._dimension = folder, name, dimension
-        self._kinds = {"features": np.dtype("<f4" if precision == "float32" else "<f2")}
+        self._kinds: dict[str, np.dtype[Any]] = {"features": np.dtype("<f4" if precision == "float32" else "<f2")}
         if precision == "int8":
             self._kinds["coarse"] = np.dtype("i1")
         self._streams = {kind: (folder / f"{name}.{kind}.npy").open("wb") for kind in self._kinds}
@@ -134,7 +134,7 @@ class SegmentWriter:
         for kind, stream in self._streams.items():
             stream.seek(0)
             shape = {"descr": self._kinds[kind].str, "fortran_order": False, "shape": (self.count, self._dimension)}
-            np.lib.format.write_array_header_1_0(stream, shape)  # type: ignore[arg-type]
+            np.lib.format.write_array_header_1_0(stream, shape)
 
 
 @contextmanager
