@@ -180,7 +180,7 @@ def test_narrow_vectors(model: Path, tmp_path: Path, precision: str, queries: in
 def test_back_ends_agree_with_the_exact_one(model: Path, tmp_path: Path, backend: str) -> None:
     pytest.importorskip("pymilvus" if backend == "milvus" else "faiss")
     gallery = start(model, tmp_path)
-    manifest, vectors = people(gallery.root, count=100)
+    manifest, vectors = people(gallery.root, count=30)
     gallery.add_features(manifest, vectors)
     expected = gallery.search(vectors[::60], k=5)
     facts = json.loads((gallery.folder / "gallery.json").read_text())

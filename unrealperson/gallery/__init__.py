@@ -6,7 +6,6 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,70 +13,25 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from unrealperson import ops
 from unrealperson.config import SearchConfig
 from unrealperson.data.manifest import COLUMNS, Manifest
 from unrealperson.data.sources import load_image, read_images, warn_unreadable
 from unrealperson.encoder import OnnxEncoder
 from unrealperson.files import only_process
 from unrealperson.gallery import ann, exact, store
-from unrealperson.gallery.filters import Filter, Group, distinct
+from unrealperson.gallery.filters import Filter, Group, distinct, filter_of
+from unrealperson.gallery.hits import Hit, Sighting, order_hits
 from unrealperson.gallery.threshold import Threshold, calibrate_threshold
 from unrealperson.log import get_logger, track
 from unrealperson.schema import UNKNOWN, Features
 
-__all__ = ["Filter", "Gallery", "Group", "Hit", "OnnxEncoder", "Sighting", "Threshold", "index_images"]
+__all__ = ["Filter", "Gallery", "Group", "Hit", "OnnxEncoder", "Sighting", "Threshold", "filter_of", "index_images"]
 
 logger = get_logger(__name__)
 
 SEARCH_BATCH = 256
 """Queries that are searched together."""
 _OVERSAMPLE, _MORE = 2, 32
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """When and where a query was seen, for joint visual-temporal scores.
-
-    Attributes:
-        model: how long people take from camera to camera.
-        camid: global camera of the query.
-        frame: frame number of the query, on the clock of the gallery's.
-        cameras: global camera of each index of the model.
-    """
-
-    model: ops.TemporalModel
-    camid: int
-    frame: int
-    cameras: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One image of a gallery that resembles a query.
-
-    Attributes:
-        path: path below the folder that was indexed.
-        image: where the image lies.
-        pid: global identity, -1 where unknown.
-        camid: global camera, -1 where unknown.
-        frame: frame number, -1 where unknown.
-        similarity: cosine of the two feature vectors, -1 ... 1.
-        same: whether that is above the gallery's threshold for one person; None where it has none.
-    """
-
-    path: str
-    image: Path
-    pid: int
-    camid: int
-    frame: int
-    similarity: float
-    same: bool | None = None
-
-    @property
-    def distance(self) -> float:
-        """Cosine distance, 1 - similarity."""
-        return 1.0 - self.similarity
 
 
 class Gallery:
@@ -461,25 +415,8 @@ class Gallery:
         similarity, rows = similarity[rows >= 0], rows[rows >= 0]
         if (not rerank and sighting is None) or not len(rows):
             return similarity, rows
-        vectors = exact.take(self._state.segments, rows)
-        distance = 1 - similarity
-        if rerank:
-            first = slice(0, rerank)
-            distance = distance + 10  # what is not re-ranked stays behind what is
-            distance[first] = ops.k_reciprocal(query[None], vectors[first])[0]
-        if sighting is not None:
-            known = {camera: number for number, camera in enumerate(sighting.cameras)}
-            camera = np.array([known.get(int(c), UNKNOWN) for c in self.table["camid"].take(rows).to_numpy()])
-            joint = ops.joint_similarity(
-                (query[None], vectors),
-                sighting.model,
-                query_camera=np.array([known.get(sighting.camid, UNKNOWN)]),
-                query_frame=np.array([sighting.frame]),
-                gallery_camera=camera,
-                gallery_frame=self.table["frame"].take(rows).to_numpy(),
-            )[0]
-            distance = joint if not rerank else joint * distance
-        order = np.argsort(distance, kind="stable")
+        vectors, known = exact.take(self._state.segments, rows), self.table.take(rows)
+        order = order_hits(query, vectors, similarity, known, rerank=rerank, sighting=sighting)
         return similarity[order], rows[order]
 
     def _wanted(self, where: Filter | None) -> np.ndarray | None:
@@ -565,22 +502,6 @@ def index_images(
     gallery = Gallery.build(model, manifest, out, config, overwrite=overwrite)
     logger.info("indexed %s, %d numbers each", gallery.manifest.summary(), gallery.encoder.dimension)
     return gallery
-
-
-def filter_of(config: SearchConfig) -> Filter | None:
-    """The filter that a configuration asks for, or None.
-
-    Args:
-        config: section [search].
-    """
-    found = Filter(
-        cameras=config.cameras,
-        sources=config.sources,
-        attributes=dict(text.split("=", 1) for text in config.attributes),
-        from_frame=None if config.from_frame < 0 else config.from_frame,
-        to_frame=None if config.to_frame < 0 else config.to_frame,
-    )
-    return None if found == Filter() else found
 
 
 def _require_free(out: Path, overwrite: bool) -> None:

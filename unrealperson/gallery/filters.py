@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from unrealperson.config import SearchConfig
 from unrealperson.data.tracklets import GAP_FRAMES
 from unrealperson.schema import UNKNOWN
 
@@ -110,3 +111,19 @@ def distinct(group: Group, rows: Sequence[int], table: pa.Table) -> list[int]:
             seen.add(key)
             kept.append(position)
     return kept
+
+
+def filter_of(config: SearchConfig) -> Filter | None:
+    """The filter that a configuration asks for, or None.
+
+    Args:
+        config: section [search].
+    """
+    found = Filter(
+        cameras=config.cameras,
+        sources=config.sources,
+        attributes=dict(text.split("=", 1) for text in config.attributes),
+        from_frame=None if config.from_frame < 0 else config.from_frame,
+        to_frame=None if config.to_frame < 0 else config.to_frame,
+    )
+    return None if found == Filter() else found
