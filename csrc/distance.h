@@ -59,8 +59,10 @@ int64_t first_unusable(const float* norm2, int64_t n);
 // norm2[i] = |x_i|^2. Returns first_unusable of it.
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads);
 
-// out[i, j] = q_i . g_j for a few queries, and row_norms(g), in one pass over g. cols(q) == cols(g).
-int64_t products_and_norms(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, float* norm2, int threads);
+// out[i, j] = q_i . g_j for a few queries, and row_norms(g), in one pass over g of float, Float16 or int8_t, each row
+// of which is widened to float32 on its way. cols(q) == cols(g).
+template <class T>
+int64_t products_and_norms(Matrix<const float> q, Matrix<const T> g, Matrix<float> out, float* norm2, int threads);
 
 // The two halves of the key, key = bias + scale * product, for n gallery rows.
 void key_terms(Metric metric, const float* norm2, int64_t n, float* scale, float* bias);

@@ -17,17 +17,25 @@ int64_t bind_row_norms(const py::object& x, const py::object& norm2, int threads
     return row_norms(rows, out, threads);
 }
 
+template <class T>
+int64_t bound_products(const Array& q, const Array& g, const Array& out, const Array& norm2, int threads) {
+    const auto queries = q.matrix<const float>();
+    const auto gallery = g.matrix<const T>();
+    const auto result = out.matrix<float>();
+    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
+    expect(result.rows == queries.rows && result.cols == gallery.rows, "out must be [q, g]");
+    float* norms = norm2.elements<float>(gallery.rows);
+    py::gil_scoped_release release;
+    return products_and_norms(queries, gallery, result, norms, threads);
+}
+
 int64_t bind_products_and_norms(const py::object& q, const py::object& g, const py::object& out,
                                 const py::object& norm2, int threads) {
     const Array q_array(q, "q", false), g_array(g, "g", false), out_array(out, "out", true),
         norm2_array(norm2, "norm2", true);
-    const auto queries = q_array.matrix<const float>(), gallery = g_array.matrix<const float>();
-    const auto result = out_array.matrix<float>();
-    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
-    expect(result.rows == queries.rows && result.cols == gallery.rows, "out must be [q, g]");
-    float* norms = norm2_array.elements<float>(gallery.rows);
-    py::gil_scoped_release release;
-    return products_and_norms(queries, gallery, result, norms, threads);
+    if (g_array.item_size() == 2) return bound_products<Float16>(q_array, g_array, out_array, norm2_array, threads);
+    if (g_array.item_size() == 1) return bound_products<int8_t>(q_array, g_array, out_array, norm2_array, threads);
+    return bound_products<float>(q_array, g_array, out_array, norm2_array, threads);
 }
 
 void bind_key_terms(const std::string& metric, const py::object& norm2, const py::object& terms) {

@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <type_traits>
+#include <vector>
 
 #include "distance.h"
 #include "dot.h"
+#include "half.h"
 #include "parallel.h"
 #include "simd.h"
 
@@ -14,26 +17,53 @@ UP_INLINE void norms_body(Matrix<const float> x, int64_t begin, int64_t end, flo
     for (int64_t i = begin; i < end; ++i) norm2[i] = dot_body(x.row(i), x.row(i), x.cols);
 }
 
-UP_INLINE void products_body(Matrix<const float> q, Matrix<const float> g, int64_t begin, int64_t end,
-                             Matrix<float> out, float* norm2) {
-    if (q.rows == 0) return norms_body(g, begin, end, norm2);
-    constexpr int64_t ahead = 4, line = 16;
+// A gallery row as float32: itself, or widened into `room`, which stays in the cache.
+UP_INLINE const float* widened(const float* row, int64_t, float*) { return row; }
+
+UP_INLINE const float* widened(const Float16* row, int64_t n, float* room) {
+    for (int64_t i = 0; i < n; ++i) {
+        // Subnormal numbers by a difference, as a machine may take long to multiply them.
+        const uint32_t magnitude = (row[i].bits & 0x7fffu) << 13, sign = (row[i].bits & 0x8000u) << 16;
+        const bool subnormal = magnitude < (1u << 23), special = magnitude >= (31u << 23);
+        const float tiny = float_of_bits(magnitude + (113u << 23)) - float_of_bits(113u << 23);
+        const uint32_t normal = magnitude + (special ? 224u << 23 : 112u << 23);
+        room[i] = float_of_bits((subnormal ? bits_of_float(tiny) : normal) | sign);
+    }
+    return room;
+}
+
+UP_INLINE const float* widened(const int8_t* row, int64_t n, float* room) {
+    for (int64_t i = 0; i < n; ++i) room[i] = row[i];
+    return room;
+}
+
+template <class T>
+UP_INLINE void products_body(Matrix<const float> q, Matrix<const T> g, int64_t begin, int64_t end, Matrix<float> out,
+                             float* norm2, float* room) {
+    constexpr int64_t ahead = 4, line = 64 / sizeof(T);
     for (int64_t j = begin; j < end; ++j) {
         if (j + ahead < end)
             for (int64_t i = 0; i < g.cols; i += line) __builtin_prefetch(g.row(j + ahead) + i);
-        const float* rows[2] = {g.row(j), q.row(0)};
-        float dots[2];
-        dots_body<2>(rows, g.row(j), g.cols, dots);
-        norm2[j] = dots[0];
-        out.row(0)[j] = dots[1];
-        int64_t i = 1;
+        const float* row = widened(g.row(j), g.cols, room);
+        int64_t i = 0;
+        if (q.rows == 0) {
+            norm2[j] = dot_body(row, row, g.cols);
+        } else {
+            const float* rows[2] = {row, q.row(0)};
+            float dots[2];
+            dots_body<2>(rows, row, g.cols, dots);
+            norm2[j] = dots[0];
+            out.row(0)[j] = dots[1];
+            i = 1;
+        }
         for (; i + 2 <= q.rows; i += 2) {
             const float* pair[2] = {q.row(i), q.row(i + 1)};
-            dots_body<2>(pair, g.row(j), g.cols, dots);
+            float dots[2];
+            dots_body<2>(pair, row, g.cols, dots);
             out.row(i)[j] = dots[0];
             out.row(i + 1)[j] = dots[1];
         }
-        if (i < q.rows) out.row(i)[j] = dot_body(q.row(i), g.row(j), g.cols);
+        if (i < q.rows) out.row(i)[j] = dot_body(q.row(i), row, g.cols);
     }
 }
 
@@ -98,7 +128,9 @@ UP_INLINE void shortlist_body(const float* row, int64_t n, const float* scale, c
 
 struct Kernels {
     void (*norms)(Matrix<const float>, int64_t, int64_t, float*);
-    void (*products)(Matrix<const float>, Matrix<const float>, int64_t, int64_t, Matrix<float>, float*);
+    void (*products)(Matrix<const float>, Matrix<const float>, int64_t, int64_t, Matrix<float>, float*, float*);
+    void (*products_f16)(Matrix<const float>, Matrix<const Float16>, int64_t, int64_t, Matrix<float>, float*, float*);
+    void (*products_i8)(Matrix<const float>, Matrix<const int8_t>, int64_t, int64_t, Matrix<float>, float*, float*);
     void (*values)(float*, int64_t, const float*, const float*, float, Metric);
     void (*shortlist)(const float*, int64_t, const float*, const float*, int64_t, Shortlist&);
 };
@@ -108,8 +140,16 @@ struct Kernels {
         norms_body(x, begin, end, norm2);                                                                             \
     }                                                                                                                 \
     attribute void products_##isa(Matrix<const float> q, Matrix<const float> g, int64_t begin, int64_t end,           \
-                                  Matrix<float> out, float* norm2) {                                                  \
-        products_body(q, g, begin, end, out, norm2);                                                                  \
+                                  Matrix<float> out, float* norm2, float* room) {                                     \
+        products_body(q, g, begin, end, out, norm2, room);                                                            \
+    }                                                                                                                 \
+    attribute void products_f16_##isa(Matrix<const float> q, Matrix<const Float16> g, int64_t begin, int64_t end,     \
+                                      Matrix<float> out, float* norm2, float* room) {                                 \
+        products_body(q, g, begin, end, out, norm2, room);                                                            \
+    }                                                                                                                 \
+    attribute void products_i8_##isa(Matrix<const float> q, Matrix<const int8_t> g, int64_t begin, int64_t end,       \
+                                     Matrix<float> out, float* norm2, float* room) {                                  \
+        products_body(q, g, begin, end, out, norm2, room);                                                            \
     }                                                                                                                 \
     attribute void values_##isa(float* row, int64_t n, const float* scale, const float* bias, float query_norm2,      \
                                 Metric metric) {                                                                      \
@@ -119,7 +159,8 @@ struct Kernels {
                                    Shortlist& list) {                                                                 \
         shortlist_body(row, n, scale, bias, first, list);                                                             \
     }                                                                                                                 \
-    constexpr Kernels kernels_##isa{norms_##isa, products_##isa, values_##isa, shortlist_##isa};
+    constexpr Kernels kernels_##isa{norms_##isa,       products_##isa, products_f16_##isa,                            \
+                                    products_i8_##isa, values_##isa,   shortlist_##isa};
 
 UP_EACH_ISA(UP_KERNELS)
 
@@ -141,12 +182,21 @@ int64_t row_norms(Matrix<const float> x, float* norm2, int threads) {
     return first_unusable(norm2, x.rows);
 }
 
-int64_t products_and_norms(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, float* norm2, int threads) {
+template <class T>
+int64_t products_and_norms(Matrix<const float> q, Matrix<const T> g, Matrix<float> out, float* norm2, int threads) {
     const Kernels& kernel = UP_CHOSEN_ISA(kernels);
-    parallel_for(g.rows, row_grain(g.cols), threads,
-                 [&](int64_t begin, int64_t end) { kernel.products(q, g, begin, end, out, norm2); });
+    parallel_for(g.rows, row_grain(g.cols), threads, [&](int64_t begin, int64_t end) {
+        std::vector<float> room(std::is_same_v<T, float> ? 0 : static_cast<size_t>(g.cols));
+        if constexpr (std::is_same_v<T, float>) kernel.products(q, g, begin, end, out, norm2, room.data());
+        if constexpr (std::is_same_v<T, Float16>) kernel.products_f16(q, g, begin, end, out, norm2, room.data());
+        if constexpr (std::is_same_v<T, int8_t>) kernel.products_i8(q, g, begin, end, out, norm2, room.data());
+    });
     return first_unusable(norm2, g.rows);
 }
+
+template int64_t products_and_norms(Matrix<const float>, Matrix<const float>, Matrix<float>, float*, int);
+template int64_t products_and_norms(Matrix<const float>, Matrix<const Float16>, Matrix<float>, float*, int);
+template int64_t products_and_norms(Matrix<const float>, Matrix<const int8_t>, Matrix<float>, float*, int);
 
 void key_terms(Metric metric, const float* norm2, int64_t n, float* scale, float* bias) {
     for (int64_t i = 0; i < n; ++i) {

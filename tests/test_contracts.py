@@ -26,7 +26,7 @@ LAYERS = (
     ("demo",),
     ("evaluation_page", "adapt_report", "report", "page", "figures", "pictures", "doctor"),
     ("train", "adapt"),
-    ("evaluate", "video", "export", "gallery"),
+    ("evaluate", "video", "export", "gallery", "calibrate", "encoder", "entrance", "parity", "quantise"),
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
     ("data",),
     ("ops",),
@@ -37,7 +37,7 @@ LAYERS = (
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {
     "unrealcv": {"synth/endpoint.py"},
-    "panda3d": {"synth/renderer.py"},
+    "panda3d": {"synth/renderer.py", "synth/upload.py"},
     "direct": {"synth/renderer.py"},
     "fastapi": set(),
     "nvidia": {"data/dali.py"},
@@ -49,6 +49,8 @@ LAZY_TORCH = (
     "crop",
     "synth",
     "gallery",
+    "calibrate",
+    "encoder",
     "demo",
     "doctor",
     "report",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -12,72 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from encoders import CAMERAS, DIMENSION, HEIGHT, WIDTH, expected_features, make_model, model_weights
 from PIL import Image
 
-from unrealperson import gallery as module
 from unrealperson.config import SearchConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.gallery import Gallery, OnnxEncoder, index_images
 
 SHARED = Path(os.environ.get("UNREALPERSON_SHARED", Path(__file__).parents[2] / "shared"))
-HEIGHT, WIDTH, DIMENSION = 8, 4, 16
-CAMERAS = (1, 2, 1_004)
 CONFIG = SearchConfig(batch_size=4)
-
-
-def model_weights() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    project = rng.standard_normal((HEIGHT * WIDTH * 3, DIMENSION), dtype=np.float32)
-    return project, 3000 * rng.standard_normal((len(CAMERAS) + 1, DIMENSION), dtype=np.float32)
-
-
-def expected_features(images: np.ndarray, camera: list[int]) -> np.ndarray:
-    project, table = model_weights()
-    raw = images.reshape(len(images), -1).astype(np.float64) @ project + table[camera]
-    return raw / np.linalg.norm(raw, axis=1, keepdims=True)
-
-
-def make_model(path: Path, *, table: np.ndarray | None = None, **metadata: str | None) -> Path:
-    """Flattened pixels times a matrix, plus a row for the camera, to length 1."""
-    project, rows = model_weights()
-    nodes = [
-        helper.make_node("Cast", ["images"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["real"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "project"], ["product"]),
-        helper.make_node("Gather", ["table", "camera"], ["own"]),
-        helper.make_node("Add", ["product", "own"], ["raw"]),
-        helper.make_node("LpNormalization", ["raw"], ["features"], axis=1, p=2),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "encoder",
-        [
-            helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", HEIGHT, WIDTH, 3]),
-            helper.make_tensor_value_info("camera", TensorProto.INT64, ["n"]),
-        ],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", DIMENSION])],
-        [
-            numpy_helper.from_array(project, "project"),
-            numpy_helper.from_array(rows if table is None else table, "table"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    stored: dict[str, str | None] = {
-        "format_version": "1",
-        "cameras": json.dumps(CAMERAS),
-        "height": str(HEIGHT),
-        "width": str(WIDTH),
-        "dimension": str(DIMENSION),
-    }
-    helper.set_model_props(
-        model, {f"unrealperson.{key}": value for key, value in (stored | metadata).items() if value is not None}
-    )
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture
@@ -131,7 +75,7 @@ def test_not_finite_features_are_an_error(tmp_path: Path) -> None:
     ("metadata", "message"),
     [
         ({"format_version": None}, "is no model of 'unrealperson export'"),
-        ({"format_version": "2"}, "has format version 2; this release reads version 1: export it again"),
+        ({"format_version": "1"}, "has format version 1; this release reads version 2: export it again"),
         ({"height": "tall"}, "has damaged metadata"),
         ({"cameras": "[1, "}, "has damaged metadata"),
         ({"cameras": "7"}, "has damaged metadata"),
@@ -262,7 +206,7 @@ def test_a_failed_build_leaves_nothing(
     def fail(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.shutil, "copyfile", fail)
+    monkeypatch.setattr("unrealperson.gallery.shutil.copyfile", fail)
     with pytest.raises(KeyboardInterrupt):
         index_images(model, read_images(crops).select([0]), out, CONFIG, overwrite=True)
     assert len(Gallery.open(out)) == 10
@@ -290,14 +234,13 @@ def test_moves_together_with_its_images(model: Path, crops: Path, tmp_path: Path
     [
         ("gallery.json", None, "is no gallery: it holds no gallery.json; make one with"),
         ("gallery.json", b"{", "is no gallery: it holds no valid gallery.json"),
-        ("gallery.json", b'{"format_version": 9}', "has format version 9; this release reads version 1: index the"),
-        ("gallery.json", b'{"format_version": 1, "root": ""}', "gallery.json lacks dimension, images, model_sha256"),
-        ("features.npy", None, "lacks features.npy; index the images again"),
-        ("features.npy", b"words", "features.npy is damaged"),
-        ("features.npy", np.zeros((9, 16), np.float32), r"must hold float32 \[10, 16\].* got float32 \[9, 16\] and 10"),
-        ("features.npy", np.zeros((10, 16)), r"must hold float32 .* got float64"),
+        ("gallery.json", b'{"format_version": 9}', "has format version 9; this release reads version 2: index the"),
+        ("gallery.json", b'{"format_version": 2, "root": ""}', "gallery.json lacks backend, dimension, images"),
+        ("segment-000001.features.npy", None, "lacks segment-000001.features.npy; index the images again"),
+        ("segment-000001.features.npy", b"words", "features.npy is damaged: it has 5 bytes of 768"),
+        ("segment-000001.features.npy", np.zeros((10, 16), np.float32), "features.npy is damaged: its checksum is"),
         ("model.onnx", b"words", "is not the model that made this gallery"),
-        ("rows.parquet", b"words", "rows.parquet is not a readable Parquet file"),
+        ("segment-000001.rows.arrow", b"words", "rows.arrow is damaged"),
     ],
 )
 def test_damaged_galleries(model: Path, crops: Path, tmp_path: Path, name: str, change: Any, message: str) -> None:
@@ -311,16 +254,6 @@ def test_damaged_galleries(model: Path, crops: Path, tmp_path: Path, name: str, 
         np.save(out / name, change)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         Gallery.open(out)
-
-
-def test_cut_off_features(model: Path, crops: Path, tmp_path: Path) -> None:
-    index_images(model, crops, tmp_path / "gallery", CONFIG)
-    path = tmp_path / "gallery" / "features.npy"
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ValueError, match=r"features\.npy is damaged .*; index the images again"):
-        Gallery.open(tmp_path / "gallery")
-    with pytest.raises(FileNotFoundError, match=r"there is no gallery .*; make one with 'unrealperson index'"):
-        Gallery.open(tmp_path / "nowhere")
 
 
 def test_real_crops(model: Path, tmp_path: Path) -> None:

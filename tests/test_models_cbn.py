@@ -13,6 +13,7 @@ from unrealperson.models.cbn import (
     CameraContext,
     convert_camera_batch_norm,
     copy_statistics,
+    fold_statistics,
     freeze_statistics,
     reset_statistics,
     resize_tables,
@@ -258,8 +259,23 @@ def test_frozen_layers_give_the_same_for_any_number_of_dimensions():
     frozen = freeze_statistics(model)
     with context.use(torch.tensor([0, 1, 5, 1, 0, -1])):
         expected = model.eval()(x)
-    with frozen.norm.context.use(torch.tensor([0, 1, 5, 1, 0, -1])):
+    with frozen.norm.context.use(torch.tensor([0, 1, 2, 1, 0, 2])):  # rows of the tables
         torch.testing.assert_close(frozen(x), expected, rtol=1e-4, atol=1e-5)
+    assert len(frozen.norm.scale) == 4 and torch.equal(frozen.norm.scale[-1].flatten(), model.norm.weight.detach())
+
+
+def test_folded_layers_are_plain_ones():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    context = convert_camera_batch_norm(model, 2)
+    x = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    with context.use(torch.tensor([0, 1, 0, 1, 0, 1])):
+        model(x)
+    for row in (0, 1, -1):
+        with context.use(torch.full((6,), row)):
+            expected = model.eval()(x)
+        folded = fold_statistics(model, row)
+        assert type(folded[1]) is nn.BatchNorm2d
+        torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
 
 
 class NormAndActivation(nn.BatchNorm2d):

@@ -371,3 +371,25 @@ def test_gpu_refuses_nan():
     g[499, 3] = float("nan")
     with pytest.raises(ValueError, match=r"g must be finite .* see row 499;"):
         ops.topk(torch.ones(2, 8, device="cuda"), g, k=2)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 5, 12])
+@pytest.mark.parametrize("dtype", [np.float16, np.int8])
+def test_narrow_rows_are_searched_as_they_are_stored(isa: str, dtype: type, queries: int) -> None:
+    rng = np.random.default_rng(0)
+    stored = rng.standard_normal((300, 37)).astype(np.float32)
+    stored[:, 0] = rng.choice([6e-8, 3.05e-5, 6.1e-5, -2e-6, 0.0], 300)  # subnormal in 16 bits
+    stored = (stored * 30).astype(dtype) if dtype is np.int8 else stored.astype(dtype)
+    q = rng.standard_normal((queries, 37), dtype=np.float32)
+    for metric in ("cosine", "sqeuclidean", "inner_product"):
+        found, expected = (ops.topk(q, g, k=9, metric=metric) for g in (stored, stored.astype(np.float32)))
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        np.testing.assert_array_equal(found.values, expected.values)
+
+
+def test_narrow_rows_that_are_not_finite_are_refused() -> None:
+    stored = np.ones((70, 40), np.float16)
+    for bad in (np.inf, np.nan):
+        stored[66, 3] = bad
+        with pytest.raises(ValueError, match="66"):
+            ops.topk(np.ones((1, 40), np.float32), stored, k=1)

@@ -277,9 +277,11 @@ class Evaluate(Verb):
 class Export(Verb):
     """Writes a network as ONNX; refuses if ONNX Runtime does not give what torch gives.
 
-    The graph holds one table of batch-norm statistics per camera of --data.
+    The file takes 8-bit images of any size; resizing, normalisation and the mirrored image are inside. It holds one
+    table of batch-norm statistics per camera of --data and takes the camera of each image; 'calibrate' adds cameras
+    later. With --export.statistics global, or folded and --export.camera, it is a plain convolution network.
 
-    Example: unrealperson export --run runs/first --data my_crops --out model.onnx
+    Example: unrealperson export --run runs/first --data my_crops --out model.onnx --export.precision int8
     """
 
     summary: ClassVar[str] = "a network -> ONNX, checked against torch"
@@ -299,6 +301,36 @@ class Export(Verb):
         _require_no_folder(self.out, "model.onnx")
         manifest = None if self.data is None else read_images(self.data, skip_unreadable=True)
         export(self.run, self.out, self.resolved(), manifest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrate(Verb):
+    """Gives an exported model the batch-norm statistics of one more camera, from unlabelled crops of it.
+
+    Needs no torch. The other cameras' features stay as they are, which is checked before the file is replaced.
+
+    Example: unrealperson calibrate model.onnx --camera entrance crops_of_the_entrance
+    """
+
+    summary: ClassVar[str] = "an ONNX model and crops of a camera -> the model with that camera"
+    model: Annotated[Path, tyro.conf.Positional]
+    """ONNX file of 'export'."""
+    data: Annotated[Path, tyro.conf.Positional]
+    """Folder of unlabelled crops of that camera alone."""
+    camera: str
+    """The camera's number, as the names of its crops give it, or a name of your own."""
+    out: OptionalPath = None
+    """File to write; left out: the model is replaced."""
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
+
+    def execute(self) -> None:
+        from unrealperson.calibrate import calibrate
+        from unrealperson.data.sources import read_images
+
+        if self.out is not None:
+            _require_no_folder(self.out, "model.onnx")
+        crops = read_images(self.data, skip_unreadable=True)
+        calibrate(self.model, self.camera, crops, self.evaluate, out=self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +359,7 @@ class Index(Verb):
 class Search(Verb):
     """Finds the most similar crops of a gallery.
 
-    Example: unrealperson search --gallery gallery query.jpg
+    Example: unrealperson search --gallery gallery query.jpg --search.group identity --search.rerank True
     """
 
     summary: ClassVar[str] = "a gallery and one image -> the most similar crops"
@@ -335,16 +367,26 @@ class Search(Verb):
     """The query: one crop of a person."""
     gallery: Path
     """Folder of 'index'."""
-    camera: int = -1
-    """Camera id of the query if it is known: its statistics are used."""
+    camera: str = "-1"
+    """Number or name of the query's camera if it is known: its statistics are used."""
     search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
 
     def execute(self) -> None:
-        from unrealperson.gallery import Gallery
+        from unrealperson.gallery import Gallery, filter_of
 
         gallery = Gallery.open(self.gallery)
-        for rank, hit in enumerate(gallery.search_image(self.image, k=self.search.k, camid=self.camera), 1):
+        hits = gallery.search_image(
+            self.image,
+            k=self.search.k,
+            camid=gallery.encoder.camera_id(self.camera),
+            where=filter_of(self.search),
+            group=None if self.search.group == "none" else self.search.group,
+            rerank=self.search.rerank_hits if self.search.rerank else 0,
+        )
+        for rank, hit in enumerate(hits, 1):
             print(f"{rank:3d}  {hit.similarity:7.4f}  {hit.path}")
+        if not hits:
+            logger.warning("no crop of the gallery passes the filter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,13 +469,21 @@ VERBS: dict[str, type[Verb]] = {
     "extract": Extract,
     "evaluate": Evaluate,
     "export": Export,
+    "calibrate": Calibrate,
     "index": Index,
     "search": Search,
     "report": Report,
     "demo": Demo,
 }
 
-EXTRA_OF = {"panda3d": "synth", "direct": "synth", "unrealcv": "synth", "onnxruntime": "cpu"}
+EXTRA_OF = {
+    "panda3d": "synth",
+    "direct": "synth",
+    "unrealcv": "synth",
+    "onnxruntime": "cpu",
+    "faiss": "search",
+    "pymilvus": "search",
+}
 """The optional dependency group that brings a module."""
 
 

@@ -414,14 +414,40 @@ class EvaluateConfig:
 class ExportConfig:
     """ONNX export and its parity gate."""
 
+    statistics: Literal["cameras", "folded", "global"] = "cameras"
+    """Batch norm as tables of all cameras with a camera input; or folded into the convolutions for one camera; or for
+    the statistics of all cameras."""
+    camera: int = -1
+    """The camera that "folded" folds."""
+    pixels: bool = True
+    """Take 8-bit RGB images and normalise them in the graph; off: float32 [n, 3, height, width], normalised."""
+    resize: bool = True
+    """Take images of any size and resize them in the graph as Pillow would; off: of the network's size only."""
+    precision: Literal["float32", "float16", "int8"] = "float32"
+    """Of weights and products; int8 is calibrated on the crops."""
+    calibration_images: int = 128
+    """Crops that give the ranges of int8."""
     opset: int = 18
     """ONNX operator set, 18 or newer."""
-    min_cosine: float = 0.9999
-    """Smallest cosine between the torch and the ONNX feature of one image; below it no file is written."""
+    min_cosine: float = 0.0
+    """Smallest cosine between the torch and the ONNX feature of one image; below it no file is written. 0: what suits
+    the precision, 0.9999 for float32, 0.99 for float16, 0.6 for int8."""
+    min_rank1_agreement: float = 0.0
+    """Share of crops whose nearest other crop must be the same by both; 0: 0.98 for float32, 0.95 for float16, 0.7 for
+    int8."""
 
     def __post_init__(self) -> None:
         _require(self.opset >= 18, f"export.opset must be at least 18, got {self.opset}")
-        _require(0 < self.min_cosine <= 1, f"export.min_cosine must lie in (0, 1], got {self.min_cosine}")
+        _require(
+            self.calibration_images >= 1, f"export.calibration_images must be at least 1, got {self.calibration_images}"
+        )
+        for name in ("min_cosine", "min_rank1_agreement"):
+            _require(0 <= getattr(self, name) <= 1, f"export.{name} must lie in 0 ... 1, got {getattr(self, name)}")
+        _require(
+            (self.statistics == "folded") == (self.camera != -1),
+            f'export.camera names the camera that export.statistics "folded" folds, and goes with it alone; got '
+            f"camera {self.camera} with {self.statistics!r}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -432,10 +458,34 @@ class SearchConfig:
     """Hits to return."""
     batch_size: int = 32
     """Images in one run of the ONNX model."""
+    precision: Literal["float32", "float16", "int8"] = "float32"
+    """Of the stored vectors; int8 chooses candidates, which float16 vectors beside it decide."""
+    backend: Literal["exact", "faiss_hnsw", "faiss_ivfpq", "milvus"] = "exact"
+    """What finds candidates: all rows, a graph or compressed lists of faiss, or Milvus."""
+    milvus_uri: str = ""
+    """Address of a Milvus cluster, such as http://127.0.0.1:19530; empty: a file of milvus-lite in the gallery."""
+    cameras: tuple[int, ...] = ()
+    """Only hits under these cameras."""
+    sources: tuple[str, ...] = ()
+    """Only hits in these folders below the root."""
+    attributes: tuple[str, ...] = ()
+    """Only hits of people with these attributes, "name=value"."""
+    from_frame: int = -1
+    """Only hits from this frame number on; -1: any."""
+    to_frame: int = -1
+    """Only hits before this frame number; -1: any."""
+    group: Literal["none", "identity", "tracklet"] = "none"
+    """Return one hit for each person, or for each passage of a person under a camera."""
+    rerank: bool = False
+    """Order the first hits by their common neighbours (k-reciprocal re-ranking)."""
+    rerank_hits: int = 100
+    """How many are ordered so."""
 
     def __post_init__(self) -> None:
-        _require(self.k >= 1, f"search.k must be at least 1, got {self.k}")
-        _require(self.batch_size >= 1, f"search.batch_size must be at least 1, got {self.batch_size}")
+        for name in ("k", "batch_size", "rerank_hits"):
+            _require(getattr(self, name) >= 1, f"search.{name} must be at least 1, got {getattr(self, name)}")
+        for text in self.attributes:
+            _require("=" in text, f'search.attributes must be "name=value", got {text!r}')
 
 
 @dataclass(frozen=True, kw_only=True)

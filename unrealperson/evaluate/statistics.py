@@ -7,13 +7,13 @@ images of no group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from unrealperson.calibrate import statistics_batches
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.transforms import normalise
@@ -170,11 +170,19 @@ def estimate_tables(
     enough = np.setdiff1d(np.arange(len(keys)), few)
     nearest = config.few_images == "nearest" and len(enough) > 0
     measured = range(len(keys)) if nearest else enough
-    _fill(model, images, [(int(row), batch) for row in measured for batch in _batches(group == keys[row], config, rng)])
+    _fill(
+        model,
+        images,
+        [
+            (int(row), batch)
+            for row in measured
+            for batch in statistics_batches(np.flatnonzero(group == keys[row]), config, rng)
+        ],
+    )
     stand_in = len(few) > 0 and not nearest and config.few_images != "source"
     if with_unknown or stand_in or (group == UNKNOWN).any():
         reset_statistics(model, -1)  # the batches of single cameras went into it
-        _fill(model, images, [(len(keys), batch) for batch in _batches(np.ones(len(group), bool), config, rng)])
+        _fill(model, images, [(len(keys), batch) for batch in statistics_batches(np.arange(len(group)), config, rng)])
     source = [OWN] * len(keys)
     for row in few.tolist():
         if nearest:
@@ -203,8 +211,3 @@ def _fill(model: ReidModel, images: Images, batches: list[tuple[int, np.ndarray]
             pixels[1::2] = pixels[1::2].flip(3)
             model(pixels, torch.full((len(batch),), row))
     model.eval()
-
-
-def _batches(chosen: np.ndarray, config: EvaluateConfig, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    rows = rng.permutation(np.flatnonzero(chosen))[: config.statistics_images]
-    yield from np.array_split(rows, -(-len(rows) // config.batch_size))

@@ -50,12 +50,17 @@ class CameraContext:
         finally:
             self._set(previous)
 
-    def rows(self, cameras: int) -> Tensor:
-        """[n] int64 table rows: the ids, and `cameras` where the camera is unknown."""
+    @property
+    def camera(self) -> Tensor:
+        """[n] int64 ids, as they were given."""
         if self._camera is None:
             raise RuntimeError("no camera ids are set: run the model inside `with context.use(camera):`")
+        return self._camera
+
+    def rows(self, cameras: int) -> Tensor:
+        """[n] int64 table rows: the ids, and `cameras` where the camera is unknown."""
+        camera = self.camera
         if cameras not in self._rows:
-            camera = self._camera
             self._rows[cameras] = torch.where((camera < 0) | (camera >= cameras), cameras, camera)
         return self._rows[cameras]
 
@@ -165,6 +170,9 @@ class CameraBatchNorm(CameraBatchNorm2d):
 class FrozenCameraNorm(nn.Module):
     """A camera batch-norm layer in evaluation, reduced to two table look-ups and a multiply-add.
 
+    The tables are [cameras + 2, c]: known cameras, the others, and a last row that no camera id selects: the layer's
+    weight and bias, from which the row of a further camera can be made.
+
     Args:
         layer: the layer whose statistics are final.
     """
@@ -175,14 +183,15 @@ class FrozenCameraNorm(nn.Module):
     def __init__(self, layer: CameraBatchNorm2d) -> None:
         super().__init__()
         self.context = layer.context
-        self.cameras = layer.cameras
-        scale, shift = layer.affine_tables()
+        self.eps = layer.eps
+        tables = zip(layer.affine_tables(), (layer.weight, layer.bias), strict=True)
+        scale, shift = (torch.cat([table, own[None]]).detach() for table, own in tables)
         shape = (*scale.shape, *[1] * (layer.dimensions[0] - 2))
-        self.register_buffer("scale", scale.detach().reshape(shape).clone())
-        self.register_buffer("shift", shift.detach().reshape(shape).clone())
+        self.register_buffer("scale", scale.reshape(shape).clone())
+        self.register_buffer("shift", shift.reshape(shape).clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self.context.rows(self.cameras)
+        rows = self.context.camera
         scale, shift = self.scale.index_select(0, rows), self.shift.index_select(0, rows)
         for _ in range(x.ndim - scale.ndim):
             scale, shift = scale.unsqueeze(-1), shift.unsqueeze(-1)
@@ -192,14 +201,38 @@ class FrozenCameraNorm(nn.Module):
 def freeze_statistics(model: Model) -> Model:
     """A copy of a model for evaluation only, its camera batch-norm layers as look-up tables.
 
+    Its camera ids are rows of the tables: it takes `cameras`, not any other id, for an unknown camera.
+
     Args:
         model: a model with camera batch-norm layers, their statistics estimated.
     """
+    return _with_layers(model, FrozenCameraNorm)
+
+
+def fold_statistics(model: Model, row: int) -> Model:
+    """A copy of a model for evaluation only, its camera batch-norm layers as plain ones with one row's statistics.
+
+    Args:
+        model: a model with camera batch-norm layers, their statistics estimated.
+        row: of the tables; -1 is that of all cameras.
+    """
+
+    def plain(layer: CameraBatchNorm2d) -> nn.Module:
+        kind = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[layer.dimensions[0]]
+        folded = kind(len(layer.weight), eps=layer.eps).to(layer.weight.device).eval()
+        folded.weight, folded.bias = layer.weight, layer.bias
+        folded.running_mean, folded.running_var = layer.running_mean[row].clone(), layer.running_var[row].clone()
+        return folded
+
+    return _with_layers(model, plain)
+
+
+def _with_layers(model: Model, convert: Callable[[CameraBatchNorm2d], nn.Module]) -> Model:
     model = copy.deepcopy(model).eval()
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, CameraBatchNorm2d):
-                setattr(parent, name, FrozenCameraNorm(layer))
+                setattr(parent, name, convert(layer))
     return model
 
 

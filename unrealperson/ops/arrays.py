@@ -199,7 +199,7 @@ def check_float_matrix(x: Any, name: str) -> None:
     if kind == "torch":
         if not x.is_floating_point():
             raise ValueError(f"{name} must be float32, float16, bfloat16 or float64, got {x.dtype}; use {name}.float()")
-    elif x.dtype.kind != "f" or x.dtype.itemsize > 8:
+    elif (x.dtype.kind != "f" or x.dtype.itemsize > 8) and not (kind == "numpy" and x.dtype == np.int8):
         raise ValueError(f"{name} must be float32, float16 or float64, got {x.dtype}; use {name}.astype('float32')")
 
 

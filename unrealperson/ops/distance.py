@@ -87,7 +87,7 @@ def pairwise_distance(
 
 def topk(
     q: Any,  # [q, d] float
-    g: Any,  # [g, d] float, or prepared
+    g: Any,  # [g, d] float or int8, or prepared
     *,
     k: int,
     metric: Metric = "sqeuclidean",
@@ -106,7 +106,8 @@ def topk(
 
     Args:
         q: [q, d] float32 (float16 and float64 are converted); numpy, torch or cupy. No gradient flows through it.
-        g: [g, d] of the same kind and device, or what `prepare` made of it.
+        g: [g, d] of the same kind and device, or what `prepare` made of it. Of numpy, int8 rows as well. Up to
+            8 queries read float16 and int8 rows as they are stored.
         k: How many, 1 or more; no more than g come back.
         metric: As for `pairwise_distance`; nearest means smallest, and largest for "inner_product".
         precision: Of the products that rule rows out. None takes integers where the gallery has 256 k rows or more and
@@ -167,7 +168,7 @@ def _search(
         if itself and len(pools) > 1:
             _search_itself(native, q, pools, metric, threads)
         elif len(q) <= FEW_QUERIES:
-            for columns, gallery in _gallery_blocks(q, g):
+            for columns, gallery in _gallery_blocks(q, g, narrow=True):
                 block, terms = _few_products(native, q, gallery, columns.start, metric, threads)
                 pools[0][1].add(block, terms, columns.start, threads)
         else:
@@ -212,11 +213,12 @@ def _same(q: Any, g: Any) -> bool:
     return False
 
 
-def _gallery_blocks(q: Any, g: Any) -> Iterator[tuple[slice, Any]]:
-    """Blocks of a gallery as float32: one that is not so already is never converted whole."""
+def _gallery_blocks(q: Any, g: Any, *, narrow: bool = False) -> Iterator[tuple[slice, Any]]:
+    """Blocks of a gallery as float32, or as they are stored where `narrow` numbers will do: never converted whole."""
     rows = BLOCK_PRODUCTS // max(1, min(len(q), BLOCK_QUERIES), q.shape[1])
+    stored = narrow and isinstance(g, np.ndarray) and g.dtype in (np.float16, np.int8) and g.flags.c_contiguous
     for columns in arrays.blocks(len(g), max(64, rows)):
-        yield columns, arrays.float_matrix(g[columns], "g")
+        yield columns, g[columns] if stored else arrays.float_matrix(g[columns], "g")
 
 
 def _few_products(
