@@ -431,9 +431,9 @@ class ExportConfig:
     """ONNX operator set, 18 or newer."""
     min_cosine: float = 0.0
     """Smallest cosine between the torch and the ONNX feature of one image; below it no file is written. 0: what suits
-    the precision, 0.9999 for float32, 0.99 for float16, 0.6 for int8."""
+    the precision, 0.9999 for float32, 0.99 for float16, 0.9 for int8."""
     min_rank1_agreement: float = 0.0
-    """Share of crops whose nearest other crop must be the same by both; 0: 0.98 for float32, 0.95 for float16, 0.7 for
+    """Share of crops whose nearest other crop must be the same by both; 0: 0.98 for float32, 0.95 for float16, 0.9 for
     int8."""
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ WEIGHTS_LICENCES = {
     "osnet_x0_25": "torchreid's OSNet ImageNet weights (MIT)",
     "osnet_x1_0": "torchreid's OSNet ImageNet weights (MIT)",
 }
-GATES = {"float32": (0.9999, 0.98), "float16": (0.99, 0.95), "int8": (0.6, 0.7)}
+GATES = {"float32": (0.9999, 0.98), "float16": (0.99, 0.95), "int8": (0.9, 0.9)}
 """Smallest cosine and smallest rank-1 agreement that pass, where the configuration names none."""
 _CALIBRATION_BATCH = 8
 
