@@ -37,20 +37,29 @@ from unrealperson.train import train
 logger = get_logger("transfer")
 
 TRAINING = SynthConfig(
-    seed=0, scenes=(1, 2), people=60, test_people=0, people_per_batch=20, cameras=6, instants=8, interval_s=5.0,
-    lights=4,
+    seed=0, scenes=(1, 2), people=60, test_people=0, people_per_batch=20, cameras=0, instants=6, interval_s=5.0,
+    lights=3, width=960, height=720,
 )  # fmt: skip
 HELD_OUT = SynthConfig(
-    seed=1, scenes=(3,), people=40, test_people=40, people_per_batch=20, cameras=6, instants=8, interval_s=5.0,
-    lights=4,
+    seed=1, scenes=(3,), people=40, test_people=40, people_per_batch=20, cameras=6, instants=12, interval_s=5.0,
+    lights=3, width=960, height=720,
 )  # fmt: skip
 NETWORK = TrainConfig(
-    height=160, width=80, pad=6, epochs=6, decay_epoch=4, cameras_per_batch=4, identities_per_camera=4,
+    height=160, width=80, pad=6, epochs=5, decay_epoch=4, cameras_per_batch=4, identities_per_camera=4,
     images_per_identity=2,
 )  # fmt: skip
 TUNING = replace(NETWORK, epochs=18, decay_epoch=12)
 """The paper's 60 epochs with decay at 40, in proportion."""
-TINY = {"scenes": (1,), "people": 10, "people_per_batch": 10, "cameras": 3, "instants": 8, "lights": 1}
+TINY = {
+    "scenes": (1,),
+    "width": 640,
+    "height": 480,
+    "people": 10,
+    "people_per_batch": 10,
+    "cameras": 3,
+    "instants": 8,
+    "lights": 1,
+}
 
 
 @dataclass(frozen=True)

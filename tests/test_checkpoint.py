@@ -91,7 +91,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 def test_weights_that_do_not_fit_the_configuration_are_refused(tmp_path):
     make_run(tmp_path)
     text = (tmp_path / "config.toml").read_text()
-    (tmp_path / "config.toml").write_text(text.replace('norm = "cbn"', 'norm = "bn"'))
+    (tmp_path / "config.toml").write_text(text.replace('norm = "cbn"', 'norm = "bn"', 1))
     with pytest.raises(ValueError, match="does not fit the configuration beside it"):
         load_checkpoint(tmp_path)
 

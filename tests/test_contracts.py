@@ -31,7 +31,7 @@ LAYERS = (
     ("data",),
     ("ops",),
     ("schema", "log"),
-    ("config", "config_adapt"),
+    ("config",),
     ("files", "compiled"),
 )
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}

@@ -208,7 +208,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
     monkeypatch.setattr(module, "Simulator", lambda world, renderer, **options: seen.append(options))
     for heavy in ("renderer.Renderer", "world.World", "scenes.make_scene", "scenes.clutter.add_clutter"):
-        monkeypatch.setattr(f"unrealperson.synth.{heavy}", lambda *parts, **options: None)
+        monkeypatch.setattr(f"unrealperson.synth.{heavy}", lambda *parts, **options: SimpleNamespace(indoor=True))
     return seen
 
 

@@ -1,4 +1,4 @@
-"""The configuration section [adapt]."""
+"""Configuration section [adapt]: training on unlabelled crops of a site."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+from unrealperson.config.check import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +92,15 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "learning_rate", "k1", "sigma", "score_every", "source_weight", "proxy_weight"):
-            _require(getattr(self, name) >= 0, f"adapt.{name} must not be negative, got {getattr(self, name)}")
+            require(getattr(self, name) >= 0, f"adapt.{name} must not be negative, got {getattr(self, name)}")
         for name in ("views", "k2", "bins", "bin_frames", "min_samples", "source_identities"):
-            _require(getattr(self, name) >= 1, f"adapt.{name} must be at least 1, got {getattr(self, name)}")
+            require(getattr(self, name) >= 1, f"adapt.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("images", "identities", "images_per_identity"):
-            _require(getattr(self, name) >= 2, f"adapt.{name} must be at least 2, got {getattr(self, name)}")
+            require(getattr(self, name) >= 2, f"adapt.{name} must be at least 2, got {getattr(self, name)}")
         for name in ("lambda_visual", "lambda_joint", "memory_momentum", "flip", "erasing", "eps_share", "eps"):
-            _require(0 <= getattr(self, name) <= 1, f"adapt.{name} must lie in 0 ... 1, got {getattr(self, name)}")
+            require(0 <= getattr(self, name) <= 1, f"adapt.{name} must lie in 0 ... 1, got {getattr(self, name)}")
         for name in ("temperature", "local_temperature", "ticks_per_s"):
-            _require(getattr(self, name) > 0, f"adapt.{name} must be positive, got {getattr(self, name)}")
+            require(getattr(self, name) > 0, f"adapt.{name} must be positive, got {getattr(self, name)}")
 
     @property
     def published_epochs(self) -> int:

@@ -1,0 +1,46 @@
+"""Configuration section [search]: galleries and queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from unrealperson.config.check import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Gallery building and search."""
+
+    k: int = 10
+    """Hits to return."""
+    batch_size: int = 32
+    """Images in one run of the ONNX model."""
+    precision: Literal["float32", "float16", "int8"] = "float32"
+    """Of the stored vectors; int8 chooses candidates, which float16 vectors beside it decide."""
+    backend: Literal["exact", "faiss_hnsw", "faiss_ivfpq", "milvus"] = "exact"
+    """What finds candidates: all rows, a graph or compressed lists of faiss, or Milvus."""
+    milvus_uri: str = ""
+    """Address of a Milvus cluster, such as http://127.0.0.1:19530; empty: a file of milvus-lite in the gallery."""
+    cameras: tuple[int, ...] = ()
+    """Only hits under these cameras."""
+    sources: tuple[str, ...] = ()
+    """Only hits in these folders below the root."""
+    attributes: tuple[str, ...] = ()
+    """Only hits of people with these attributes, "name=value"."""
+    from_frame: int = -1
+    """Only hits from this frame number on; -1: any."""
+    to_frame: int = -1
+    """Only hits before this frame number; -1: any."""
+    group: Literal["none", "identity", "tracklet"] = "none"
+    """Return one hit for each person, or for each passage of a person under a camera."""
+    rerank: bool = False
+    """Order the first hits by their common neighbours (k-reciprocal re-ranking)."""
+    rerank_hits: int = 100
+    """How many are ordered so."""
+
+    def __post_init__(self) -> None:
+        for name in ("k", "batch_size", "rerank_hits"):
+            require(getattr(self, name) >= 1, f"search.{name} must be at least 1, got {getattr(self, name)}")
+        for text in self.attributes:
+            require("=" in text, f'search.attributes must be "name=value", got {text!r}')
