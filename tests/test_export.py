@@ -18,18 +18,18 @@ from learning import make_figures
 from PIL import Image
 from torch import nn
 
-from unrealperson import encoder as encoder_module
-from unrealperson import export as export_module
-from unrealperson.calibrate import calibrate
 from unrealperson.checkpoint import RunState
 from unrealperson.config import Config, EvaluateConfig, ExportConfig, TrainConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
-from unrealperson.encoder import OnnxEncoder, choose_providers
-from unrealperson.entrance import resize_as_graph
 from unrealperson.evaluate.features import extract
-from unrealperson.export import export
+from unrealperson.export import convert as export_module
+from unrealperson.export import encoder as encoder_module
+from unrealperson.export.calibrate import calibrate
+from unrealperson.export.convert import export
+from unrealperson.export.encoder import OnnxEncoder, choose_providers
+from unrealperson.export.entrance import resize_as_graph
 from unrealperson.models.cbn import convert_camera_batch_norm
 from unrealperson.models.reid import ReidModel
 

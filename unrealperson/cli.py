@@ -296,7 +296,7 @@ class Export(Verb):
 
     def execute(self) -> None:
         from unrealperson.data.sources import read_images
-        from unrealperson.export import export
+        from unrealperson.export.convert import export
 
         _require_no_folder(self.out, "model.onnx")
         manifest = None if self.data is None else read_images(self.data, skip_unreadable=True)
@@ -324,8 +324,8 @@ class Calibrate(Verb):
     evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
 
     def execute(self) -> None:
-        from unrealperson.calibrate import calibrate
         from unrealperson.data.sources import read_images
+        from unrealperson.export.calibrate import calibrate
 
         if self.out is not None:
             _require_no_folder(self.out, "model.onnx")

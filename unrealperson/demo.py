@@ -57,7 +57,7 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
         ValueError: `out` holds a demo of another configuration, or `real` has no usable images.
     """
     from unrealperson.evaluate import evaluate_run, format_metrics
-    from unrealperson.export import export
+    from unrealperson.export.convert import export
     from unrealperson.gallery import Gallery, index_images
     from unrealperson.report import write_report
     from unrealperson.synth.shards import synthesize
@@ -129,7 +129,7 @@ def _is_trained(run: Path, epochs: int) -> bool:
 def _score_real(config: Config, crops: Manifest, run: Path, out: Path) -> None:
     """Scores, indexes and searches the user's own crops; says why where they cannot be scored."""
     from unrealperson.evaluate import evaluate_manifest, format_metrics
-    from unrealperson.export import export
+    from unrealperson.export.convert import export
     from unrealperson.gallery import Gallery, index_images
 
     partial = out.with_name(out.name + ".partial")

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from unrealperson.calibrate import statistics_batches
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.transforms import normalise
+from unrealperson.export.calibrate import statistics_batches
 from unrealperson.log import get_logger, track
 from unrealperson.models import reuse_memory
 from unrealperson.models.cbn import (

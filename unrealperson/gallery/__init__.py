@@ -16,7 +16,7 @@ import pyarrow as pa
 from unrealperson.config import SearchConfig
 from unrealperson.data.manifest import COLUMNS, Manifest
 from unrealperson.data.sources import load_image, read_images, warn_unreadable
-from unrealperson.encoder import OnnxEncoder
+from unrealperson.export.encoder import OnnxEncoder
 from unrealperson.files import only_process
 from unrealperson.gallery import ann, exact, store
 from unrealperson.gallery.filters import Filter, Group, distinct, filter_of

@@ -19,11 +19,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.manifest import Manifest
-from unrealperson.encoder import PREFIX, OnnxEncoder, open_session
-from unrealperson.entrance import KNOWN_CAMERAS
+from unrealperson.export.encoder import PREFIX, OnnxEncoder, open_session
+from unrealperson.export.entrance import KNOWN_CAMERAS
+from unrealperson.export.parity import Crops, crops_of
 from unrealperson.files import replacing
 from unrealperson.log import get_logger, track
-from unrealperson.parity import Crops, crops_of
 
 logger = get_logger(__name__)
 

@@ -25,15 +25,15 @@ from unrealperson.data.loader import Images, training_rows
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.data.transforms import MEAN, STD, normalise
-from unrealperson.encoder import FORMAT_VERSION, PREFIX, OnnxEncoder
-from unrealperson.entrance import FEATURES, NORMALISED, ROWS, add_entrance, resize_as_graph
 from unrealperson.evaluate.statistics import camera_index, estimate_statistics
+from unrealperson.export.encoder import FORMAT_VERSION, PREFIX, OnnxEncoder
+from unrealperson.export.entrance import FEATURES, NORMALISED, ROWS, add_entrance, resize_as_graph
+from unrealperson.export.parity import compare, crops_of, require_parity
+from unrealperson.export.quantise import to_int8
 from unrealperson.files import replacing, write_json
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import FrozenCameraNorm, fold_statistics, freeze_statistics
 from unrealperson.models.reid import ReidModel
-from unrealperson.parity import compare, crops_of, require_parity
-from unrealperson.quantise import to_int8
 
 logger = get_logger(__name__)
 

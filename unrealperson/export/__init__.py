@@ -1,0 +1,1 @@
+"""ONNX files: a run becomes one (`convert`), which gives features (`encoder`) and learns cameras (`calibrate`)."""
