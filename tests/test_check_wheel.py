@@ -62,7 +62,7 @@ def test_a_wheel_works_far_from_the_checkout(source_distribution: Path, tmp_path
         names = archive.namelist()
     package = source_distribution.parent / "checkout" / "unrealperson"
     sources = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert {"unrealperson/py.typed", "unrealperson/report.html"} <= sources
+    assert {"unrealperson/py.typed", "unrealperson/report/demo.html"} <= sources
     (module,) = {name for name in names if name.startswith("unrealperson/")} - sources
     assert module.startswith("unrealperson/ops/_C.") and module.endswith(".so") and sources <= set(names)
     assert {name.split("/")[0] for name in names} == {

@@ -24,7 +24,7 @@ SOURCES = sorted(
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "verb"),
     ("demo",),
-    ("evaluation_page", "adapt_report", "report", "page", "figures", "pictures", "doctor"),
+    ("report", "doctor"),
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),

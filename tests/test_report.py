@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw
 
 from unrealperson.config import Config, save_config
 from unrealperson.data.manifest import Manifest
-from unrealperson.figures import Score, score_chart
-from unrealperson.page import MAX_PAGE_BYTES
-from unrealperson.pictures import Album
-from unrealperson.report import choose_queries, compare, read_metrics, write_report
+from unrealperson.report.demo import choose_queries, compare, read_metrics, write_report
+from unrealperson.report.figures import Score, score_chart
+from unrealperson.report.page import MAX_PAGE_BYTES
+from unrealperson.report.pictures import Album
 
 PEOPLE, CAMERAS = 5, 3
 VOID = {"meta", "img", "br", "path", "use"}

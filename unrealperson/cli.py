@@ -178,8 +178,8 @@ class Adapt(Verb):
 
     def execute(self) -> None:
         from unrealperson.adapt import adapt, format_summary
-        from unrealperson.adapt_report import write_adaptation_report
         from unrealperson.data.sources import read_images
+        from unrealperson.report.adaptation import write_adaptation_report
 
         target = read_images(self.target, skip_unreadable=True)
         source = None if self.data is None else read_images(self.data, skip_unreadable=True)
@@ -268,7 +268,7 @@ class Evaluate(Verb):
         )
         print(format_metrics(metrics))
         if self.out is not None:
-            from unrealperson.evaluation_page import write_evaluation
+            from unrealperson.report.evaluation import write_evaluation
 
             logger.info("the report is at %s", write_evaluation(self.out, self.out / "report.html"))
 
@@ -405,14 +405,14 @@ class Report(Verb):
     """Page to write (.html)."""
 
     def execute(self) -> None:
-        from unrealperson.adapt_report import write_adaptation_report
-        from unrealperson.report import write_report
+        from unrealperson.report.adaptation import write_adaptation_report
+        from unrealperson.report.demo import write_report
 
         _require_no_folder(self.out, "report.html")
         if (self.data / "adaptation.json").is_file():
             logger.info("the report is at %s", write_adaptation_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
-            from unrealperson.evaluation_page import write_evaluation
+            from unrealperson.report.evaluation import write_evaluation
 
             logger.info("the report is at %s", write_evaluation(self.data, self.out))
         else:

@@ -59,7 +59,7 @@ def run_demo(config: Config, out: Path, *, real: Path | None = None) -> Path:
     from unrealperson.evaluate import evaluate_run, format_metrics
     from unrealperson.export.convert import export
     from unrealperson.gallery import Gallery, index_images
-    from unrealperson.report import write_report
+    from unrealperson.report.demo import write_report
     from unrealperson.synth.shards import synthesize
     from unrealperson.train import train
 

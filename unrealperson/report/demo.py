@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from unrealperson.data.manifest import Manifest
-from unrealperson.figures import Score, accuracy_chart, loss_chart, score_chart
 from unrealperson.log import get_logger
-from unrealperson.page import MAX_PAGE_BYTES, write_page
-from unrealperson.pictures import Album, FrameView, Picture, view_frame
+from unrealperson.report.figures import Score, accuracy_chart, loss_chart, score_chart
+from unrealperson.report.page import MAX_PAGE_BYTES, write_page
+from unrealperson.report.pictures import Album, FrameView, Picture, view_frame
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ def write_report(folder: Path, out: Path) -> Path:
     if not any((folder / name).exists() for name in _MADE):
         raise ValueError(f"{folder} holds nothing that 'unrealperson demo' makes; give the folder of a demo")
     page = _gather(folder)
-    return write_page("report.html", out, title=folder.resolve().name, missing=page.missing, **page.parts)
+    return write_page("demo.html", out, title=folder.resolve().name, missing=page.missing, **page.parts)
 
 
 def _gather(folder: Path) -> _Page:

@@ -26,7 +26,7 @@ def write_page(template: str, out: Path, **parts: Any) -> Path:
     """
     import jinja2
 
-    files = resources.files("unrealperson")
+    files = resources.files("unrealperson.report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"percent": _percent, "count": _count, "duration": _duration, "points": _points}
     page = environment.from_string(files.joinpath(template).read_text("utf-8"))

@@ -4,90 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unrealperson import __version__
-from unrealperson.figures import epoch_chart, time_chart
-from unrealperson.files import write_text
-from unrealperson.pictures import Album
+from unrealperson.report.figures import epoch_chart, time_chart
+from unrealperson.report.page import write_page
+from unrealperson.report.pictures import Album
 
 PAGE_FILE = "report.html"
 _PICTURE_BYTES = 5 * 10**6
 _EACH, _PICTURES, _PAIRS = 10, 12, 12
 _WAYS = {"direct": "before", "adapted": "adapted", "joint": "adapted, looks and times (JVTC+)"}
-
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{{ title }}: adaptation</title>
-{{ style|safe }}
-</head>
-<body>
-<header>
-<h1>Adapted without labels: {{ title }}</h1>
-<p class="lead">{{ method }}, {{ source }}: {{ "{:,}".format(images) }} images under {{ cameras }} cameras,
-{{ groups }} presumed people.</p>
-</header>
-<main>
-{% if scores %}
-<section id="scores"><h2>Scores</h2>
-<div class="card"><div class="scroll"><table>
-<tr><th></th><th class="n">rank-1</th><th class="n">mAP</th></tr>
-{% for way, rank1, map in scores %}
-<tr><td>{{ way }}</td><td class="n">{{ rank1 }} %</td><td class="n">{{ map }} %</td></tr>
-{% endfor %}
-</table></div><p class="hint">Labels of the target are used here alone.</p></div></section>
-{% else %}
-<p class="missing">Scores: the target has no labelled images of two people and two cameras.</p>
-{% endif %}
-<section id="epochs"><h2>By epoch</h2>
-<div class="pair">
-{% for caption, chart in charts %}
-<figure class="card">{{ chart|safe }}<figcaption>{{ caption }}</figcaption></figure>
-{% endfor %}
-</div></section>
-<section id="clusters"><h2>Presumed people</h2>
-{% for heading, rows in clusters %}
-<h3>{{ heading }}</h3>
-{% for note, pictures in rows %}
-<div class="card search"><div class="search-head"><span class="kind">{{ note }}</span></div>
-<div class="results"><ol>
-{% for picture, camera, odd in pictures %}
-<li class="hit{{ ' wrong' if odd else '' }}">{% if picture %}<img class="crop" src="{{ picture.uri }}"
-alt="camera {{ camera }}" width="{{ picture.width }}" height="{{ picture.height }}">{% else %}<span class="none">no
-picture</span>{% endif %}camera {{ camera }}{{ ", another person" if odd else "" }}</li>
-{% endfor %}
-</ol></div></div>
-{% endfor %}
-{% else %}
-<p class="missing">No cluster has two images.</p>
-{% endfor %}
-</section>
-<section id="times"><h2>Times between cameras</h2>
-{% if times %}
-<p>How long the same presumed person took from the first camera to the second; {{ times|length }} of {{ pairs }} with
-visits, those with the sharpest times.</p>
-<div class="pair">
-{% for caption, chart in times %}
-<figure class="card">{{ chart|safe }}<figcaption>{{ caption }}</figcaption></figure>
-{% endfor %}
-</div>
-{% else %}
-<p class="missing">The images tell no times of one clock (adapt.clock), so looks alone decide.</p>
-{% endif %}
-</section>
-</main>
-<footer>unrealperson {{ version }}</footer>
-</body></html>
-"""
 
 
 def write_adaptation_report(run: str | Path, out: str | Path | None = None) -> Path:
@@ -104,20 +33,15 @@ def write_adaptation_report(run: str | Path, out: str | Path | None = None) -> P
         FileNotFoundError: the run is not finished.
         ValueError: a file is not as expected.
     """
-    import jinja2
-
     run = Path(run)
     if not (run / "adaptation.json").is_file():
         raise FileNotFoundError(f"{run} holds no finished adaptation; 'unrealperson adapt --out {run}' makes one")
     summary = json.loads((run / "adaptation.json").read_text(encoding="utf-8"))
-    page = resources.files("unrealperson").joinpath("report.html").read_text("utf-8")
-    style = page[page.index("<style>") : page.index("</style>") + len("</style>")]
     times, pairs = _times(run / "temporal.npz")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(_TEMPLATE).render(
+    return write_page(
+        "adaptation.html",
+        run / PAGE_FILE if out is None else Path(out),
         title=run.resolve().name,
-        style=style,
-        version=__version__,
         method={"jvtc": "JVTC", "cluster_contrast": "Cluster contrast"}.get(summary["method"], summary["method"]),
         source="with the labelled source" if summary["source"] else "without a source",
         scores=[
@@ -130,10 +54,6 @@ def write_adaptation_report(run: str | Path, out: str | Path | None = None) -> P
         pairs=pairs,
         **{name: summary[name] for name in ("images", "cameras", "groups")},
     )
-    path = run / PAGE_FILE if out is None else Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    return path
 
 
 def _charts(path: Path, summary: dict[str, Any]) -> list[tuple[str, str]]:

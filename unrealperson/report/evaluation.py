@@ -9,10 +9,10 @@ from typing import Any
 from unrealperson.evaluate.metrics import SKIPPED
 from unrealperson.evaluate.open_set import explain_point
 from unrealperson.evaluate.summary import mean_curve
-from unrealperson.figures import Score, errors_chart, images_chart, score_chart
-from unrealperson.page import MAX_PAGE_BYTES, write_page
-from unrealperson.pictures import Album
-from unrealperson.report import choose_queries, read_metrics
+from unrealperson.report.demo import choose_queries, read_metrics
+from unrealperson.report.figures import Score, errors_chart, images_chart, score_chart
+from unrealperson.report.page import MAX_PAGE_BYTES, write_page
+from unrealperson.report.pictures import Album
 
 _TEXT_BYTES = 2 * 10**6  # of the page's bytes, what is left to text and charts
 _MOST_CAMERAS = 40

@@ -8,9 +8,9 @@ import pytest
 from learning import make_figures
 
 from unrealperson.adapt.scoring import save_times
-from unrealperson.adapt_report import write_adaptation_report
 from unrealperson.cli import main
 from unrealperson.ops import TemporalModel
+from unrealperson.report.adaptation import write_adaptation_report
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def test_the_page_shows_scores_clusters_and_times(run):
     assert page.count('<li class="hit') == 9 and page.count("another person") == 1
     assert "5 images, 2 cameras, 4 of them one person" in page
     assert "from camera 1 to camera 2" in page and "1 of 1 with" in page
+    assert page.count("<style>") == 1 and "--faint:" in page and "{{" not in page
     assert page.count("<svg ") == 5 and not re.search(r"<script|https?://(?!www.w3.org)", page)
 
 

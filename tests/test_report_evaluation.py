@@ -11,8 +11,8 @@ import pytest
 from learning import make_figures
 
 from unrealperson.cli import main
-from unrealperson.evaluation_page import write_evaluation
-from unrealperson.figures import errors_chart, images_chart
+from unrealperson.report.evaluation import write_evaluation
+from unrealperson.report.figures import errors_chart, images_chart
 
 FLAGS = (
     "--train.backbone", "osnet_x0_25", "--train.weights", "none", "--train.height", "64", "--train.width", "32",

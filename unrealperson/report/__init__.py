@@ -1,0 +1,1 @@
+"""Self-contained HTML pages about a demo, an evaluation, an adaptation."""
