@@ -24,7 +24,7 @@ from unrealperson.synth.protocol import MAGIC, MAX_REQUEST_BYTES, Server, receiv
 QUICK = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-LONG = settings(QUICK, max_examples=4000)
+LONG = settings(QUICK, max_examples=2000)
 TEMPLATES = [
     line
     for line in (
