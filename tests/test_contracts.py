@@ -22,7 +22,7 @@ SOURCES = sorted(
 )
 
 LAYERS = (
-    ("cli", "data_verbs", "endpoint_verbs", "verb"),
+    ("cli", "data_verbs", "endpoint_verbs", "model_verbs", "verb"),
     ("demo",),
     ("report", "doctor"),
     ("train", "adapt"),
@@ -41,7 +41,7 @@ ONLY_IN = {
     "direct": {"synth/renderer.py"},
     "fastapi": set(),
     "nvidia": {"data/dali.py"},
-    "tyro": {"cli.py", "data_verbs.py", "verb.py"},
+    "tyro": {"cli.py", "data_verbs.py", "model_verbs.py", "verb.py"},
 }
 LAZY_TORCH = (
     "config",

@@ -32,7 +32,8 @@ from unrealperson.config import (
 from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.endpoint_verbs import Poses, Simulate
 from unrealperson.log import configure_logging, get_logger
-from unrealperson.verb import VALUED, OptionalPath, Switch, Verb
+from unrealperson.model_verbs import Calibrate, Export, Index
+from unrealperson.verb import VALUED, OptionalPath, Switch, Verb, require_no_folder
 
 logger = get_logger(__name__)
 
@@ -209,7 +210,7 @@ class Extract(Verb):
         from unrealperson.data.sources import read_images
         from unrealperson.evaluate import extract_run
 
-        _require_no_folder(self.out, "features.npz")
+        require_no_folder(self.out, "features.npz")
         manifest = read_images(self.data, skip_unreadable=True)
         features = extract_run(self.run, manifest, self.resolved())
         features.save(self.out)
@@ -274,88 +275,6 @@ class Evaluate(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(Verb):
-    """Writes a network as ONNX; refuses if ONNX Runtime does not give what torch gives.
-
-    The file takes 8-bit images of any size; resizing, normalisation and the mirrored image are inside. It holds one
-    table of batch-norm statistics per camera of --data and takes the camera of each image; 'calibrate' adds cameras
-    later. With --export.statistics global, or folded and --export.camera, it is a plain convolution network.
-
-    Example: unrealperson export --run runs/first --data my_crops --out model.onnx --export.precision int8
-    """
-
-    summary: ClassVar[str] = "a network -> ONNX, checked against torch"
-    run: Path
-    """Run folder of 'train'."""
-    out: Path
-    """File to write (.onnx); its parity report goes beside it."""
-    data: OptionalPath = None
-    """Crops of the cameras that the model will see; left out: the training crops."""
-    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
-    export: Annotated[ExportConfig, VALUED] = field(default_factory=ExportConfig)
-
-    def execute(self) -> None:
-        from unrealperson.data.sources import read_images
-        from unrealperson.export.convert import export
-
-        _require_no_folder(self.out, "model.onnx")
-        manifest = None if self.data is None else read_images(self.data, skip_unreadable=True)
-        export(self.run, self.out, self.resolved(), manifest)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibrate(Verb):
-    """Gives an exported model the batch-norm statistics of one more camera, from unlabelled crops of it.
-
-    Needs no torch. The other cameras' features stay as they are, which is checked before the file is replaced.
-
-    Example: unrealperson calibrate model.onnx --camera entrance crops_of_the_entrance
-    """
-
-    summary: ClassVar[str] = "an ONNX model and crops of a camera -> the model with that camera"
-    model: Annotated[Path, tyro.conf.Positional]
-    """ONNX file of 'export'."""
-    data: Annotated[Path, tyro.conf.Positional]
-    """Folder of unlabelled crops of that camera alone."""
-    camera: str
-    """The camera's number, as the names of its crops give it, or a name of your own."""
-    out: OptionalPath = None
-    """File to write; left out: the model is replaced."""
-    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
-
-    def execute(self) -> None:
-        from unrealperson.data.sources import read_images
-        from unrealperson.export.calibrate import calibrate
-
-        if self.out is not None:
-            _require_no_folder(self.out, "model.onnx")
-        crops = read_images(self.data, skip_unreadable=True)
-        calibrate(self.model, self.camera, crops, self.evaluate, out=self.out)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Index(Verb):
-    """Makes a gallery of a folder of crops (labels are not needed), ready for 'search'.
-
-    Example: unrealperson index --model model.onnx --data my_crops --out gallery
-    """
-
-    summary: ClassVar[str] = "an ONNX model and crops -> a gallery"
-    model: Path
-    """ONNX file of 'export'."""
-    data: Path
-    """Folder of crops."""
-    out: Path
-    """Folder of the gallery."""
-    search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
-
-    def execute(self) -> None:
-        from unrealperson.gallery import index_images
-
-        index_images(self.model, self.data, self.out, self.search)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Search(Verb):
     """Finds the most similar crops of a gallery.
 
@@ -408,7 +327,7 @@ class Report(Verb):
         from unrealperson.report.adaptation import write_adaptation_report
         from unrealperson.report.demo import write_report
 
-        _require_no_folder(self.out, "report.html")
+        require_no_folder(self.out, "report.html")
         if (self.data / "adaptation.json").is_file():
             logger.info("the report is at %s", write_adaptation_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
@@ -588,12 +507,6 @@ def _overview(family: str = "") -> str:
         "Everywhere: --version, -v (debug lines), --quiet, --log-json.\n\n"
         "A first run, some minutes on two cores:  unrealperson demo --out demo"
     )
-
-
-def _require_no_folder(out: Path, example: str) -> None:
-    # Only the last step writes the file; the mistake must not cost the minutes before it.
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder; give the file to write, such as {out / example}")
 
 
 def _one_line(error: BaseException) -> str:

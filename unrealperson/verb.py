@@ -51,3 +51,17 @@ class Verb(ABC):
             if hasattr(self, section.name)
         }
         return dataclasses.replace(load_config(self.config), **given)
+
+
+def require_no_folder(out: Path, example: str) -> None:
+    """Refuses a folder where a file is to be written, before the minutes of work that the file is the last step of.
+
+    Args:
+        out: file to write.
+        example: name that it could have.
+
+    Raises:
+        ValueError: it is a folder.
+    """
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; give the file to write, such as {out / example}")

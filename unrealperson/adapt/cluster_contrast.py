@@ -46,9 +46,14 @@ class ClusterContrast:
         train: section [train] of the run: size.
         team: the processes that share each batch.
 
+    Attributes:
+        schedule: published number of epochs, and after how many of them the learning rate falls to a tenth.
+
     Raises:
         ValueError: a batch cannot be shared alike.
     """
+
+    schedule = EPOCHS, DECAY_EVERY
 
     def __init__(self, target: Target, config: AdaptConfig, train: TrainConfig, team: Team) -> None:
         self.batch_size = config.identities * config.images_per_identity
@@ -62,14 +67,6 @@ class ClusterContrast:
         self._label = np.arange(len(target))
         self._clusters = ClusterMemory(torch.zeros(0, 0))
         self._proxies: ProxyMemory | None = None
-
-    def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch.
-
-        Args:
-            epoch: 1 for the first.
-        """
-        return self.config.learning_rate * 0.1 ** ((epoch - 1) * EPOCHS // self.config.epochs // DECAY_EVERY)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Adam.

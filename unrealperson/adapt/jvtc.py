@@ -65,9 +65,14 @@ class Jvtc:
         train: section [train] of the run: size and batch norm.
         team: the processes that share each batch.
 
+    Attributes:
+        schedule: published number of epochs, and after how many of them the learning rate falls to a tenth.
+
     Raises:
         ValueError: a batch cannot be shared alike, or the CamStyle folder is none.
     """
+
+    schedule = EPOCHS, DECAY_EVERY
 
     def __init__(self, target: Target, config: AdaptConfig, train: TrainConfig, team: Team) -> None:
         if config.images % team.world:
@@ -78,14 +83,6 @@ class Jvtc:
         )
         self.memory: ImageMemory | None = None
         self.steps = min(config.steps, max(1, round(len(target) / config.images)))
-
-    def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, from 1.
-
-        Args:
-            epoch: 1 for the first.
-        """
-        return self.config.learning_rate * 0.1 ** ((epoch - 1) * EPOCHS // self.config.epochs // DECAY_EVERY)
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """SGD with Nesterov's momentum.

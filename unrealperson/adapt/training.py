@@ -232,7 +232,8 @@ class _Adaptation:
         config, method, team = self._config.adapt, self._method, self._team
         self._model.train()
         reset_statistics(self._model)
-        rate = method.rate(epoch)
+        published, decay_every = method.schedule
+        rate = config.learning_rate * 0.1 ** ((epoch - 1) * published // config.epochs // decay_every)
         values: list[list[float]] = []
         names: list[str] = []
         pairs = zip(method.batches(epoch), self._source_batches(epoch), strict=False)
