@@ -27,9 +27,10 @@ def write_page(template: str, out: Path, **parts: Any) -> Path:
     import jinja2
 
     files = resources.files("unrealperson.report")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    loader = jinja2.FunctionLoader(lambda name: files.joinpath(name).read_text("utf-8"))
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"percent": _percent, "count": _count, "duration": _duration, "points": _points}
-    page = environment.from_string(files.joinpath(template).read_text("utf-8"))
+    page = environment.get_template(template)
     text = page.render(style=files.joinpath("page.css").read_text("utf-8"), version=__version__, **parts)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
