@@ -79,17 +79,22 @@ class Team:
         return rows if self.world == 1 else _Gather.apply(rows, self.rank, self.world)
 
 
+def compute_device() -> torch.device:
+    """This process's GPU where there is one and the native module was built for it, otherwise the CPU."""
+    if torch.cuda.is_available() and build_info()["cuda"]:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
 @contextmanager
 def join_team() -> Iterator[Team]:
     """Joins the processes that torchrun started with this one, while the block runs.
 
-    A GPU is used where there is one and the native module was built for it: NCCL joins GPUs, Gloo CPUs. Processes
-    other than the first log only errors.
+    NCCL joins GPUs, Gloo CPUs. Processes other than the first log only errors.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cpu")
-    if torch.cuda.is_available() and build_info()["cuda"]:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = compute_device()
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     if world == 1:
         yield Team(0, 1, device)

@@ -114,14 +114,14 @@ def extract_tracklets(
         for some in track(list(_together(tracklets, config.batch_size)), label="tracklets", unit="batches"):
             rows = np.concatenate([tracklet.rows for tracklet in some])
             found = [
-                _describe(model, images[part], torch.from_numpy(camera[part]), mirror=config.mirror)
+                _describe(model, torch.from_numpy(images[part]), torch.from_numpy(camera[part]), mirror=config.mirror)
                 for part in np.split(rows, range(config.batch_size, len(rows), config.batch_size))
             ]
             described, scores = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
             lengths = [len(tracklet) for tracklet in some]
             for frames, score in zip(described.split(lengths, 1), scores.split(lengths, 1), strict=True):
                 weight = score.flatten().softmax(0)
-                vectors.append(F.normalize(weight @ frames.flatten(0, 1), dim=0).numpy())
+                vectors.append(F.normalize(weight @ frames.flatten(0, 1), dim=0).cpu().numpy())
     first = [tracklet.rows[0] for tracklet in tracklets]
     return Features(
         np.stack(vectors), manifest.pid[first], manifest.camid[first], manifest.frame[first],
@@ -129,9 +129,9 @@ def extract_tracklets(
     )  # fmt: skip
 
 
-def _describe(model: ReidModel, pixels: np.ndarray, camera: Tensor, *, mirror: bool) -> tuple[Tensor, Tensor]:
+def _describe(model: ReidModel, pixels: Tensor, camera: Tensor, *, mirror: bool) -> tuple[Tensor, Tensor]:
     """Features [v, n, d] and scores [v, n] of n frames in v views: as it is, and mirrored."""
-    x = normalise(pixels)
+    x, camera = normalise(pixels.to(model.device)), camera.to(model.device)
     views = torch.stack([model(view, camera) for view in ((x, x.flip(3)) if mirror else (x,))])
     return views, model.score_frames(views.flatten(0, 1)).view(len(views), -1)
 

@@ -13,6 +13,7 @@ from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.data.subsets import where
+from unrealperson.distributed import compute_device
 from unrealperson.evaluate.camera_pairs import score_camera_pairs
 from unrealperson.evaluate.curve import score_curve
 from unrealperson.evaluate.factors import score_factors
@@ -164,16 +165,16 @@ def extract_run(run: str | Path | None, manifest: Manifest, config: Config) -> F
 
 
 def load_model(run: str | Path | None, config: Config) -> tuple[ReidModel, Config]:
-    """The network of a run and the configuration that it was trained with.
+    """The network of a run, on the device that computes here, and the configuration that it was trained with.
 
     Args:
         run: folder of a training run; None is the backbone with ImageNet weights, untrained.
         config: used where `run` is None.
     """
     if run is None:
-        return build_model(config.train, classes=1, cameras=0).eval(), config
+        return build_model(config.train, classes=1, cameras=0).eval().to(compute_device()), config
     model, stored, _ = load_checkpoint(run)
-    return model, stored
+    return model.to(compute_device()), stored
 
 
 def _images_and_model(run: str | Path | None, manifest: Manifest, config: Config) -> tuple[Images, ReidModel]:

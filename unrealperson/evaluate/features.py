@@ -60,10 +60,10 @@ def embed(model: ReidModel, images: Images, row: np.ndarray, config: EvaluateCon
     with torch.inference_mode():
         for start in track(starts, label="features", unit="batches"):
             rows = np.arange(start, min(start + config.batch_size, len(images)))
-            pixels = normalise(images[rows])
-            camera = torch.from_numpy(row[rows])
+            pixels = normalise(torch.from_numpy(images[rows]).to(model.device))
+            camera = torch.from_numpy(row[rows]).to(model.device)
             feature = model(pixels, camera)
             if config.mirror:
                 feature = feature + model(pixels.flip(3), camera)
-            vectors[rows] = F.normalize(feature).numpy()
+            vectors[rows] = F.normalize(feature).cpu().numpy()
     return vectors

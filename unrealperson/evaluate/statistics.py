@@ -207,7 +207,7 @@ def _fill(model: ReidModel, images: Images, batches: list[tuple[int, np.ndarray]
     model.train()
     with torch.no_grad():
         for row, batch in track(batches, label="statistics", unit="batches"):
-            pixels = normalise(images[batch])
+            pixels = normalise(torch.from_numpy(images[batch]).to(model.device))
             pixels[1::2] = pixels[1::2].flip(3)
-            model(pixels, torch.full((len(batch),), row))
+            model(pixels, torch.full((len(batch),), row, device=model.device))
     model.eval()

@@ -43,6 +43,11 @@ class ReidModel(nn.Module):
         self.dimension = dimension
         self.context: CameraContext | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes, and where images and cameras have to be."""
+        return self.neck.weight.device
+
     def forward(self, images: Tensor, camera: Tensor, frames: int = 1) -> Tensor | tuple[Tensor, Tensor]:
         """One pass over a batch.
 
