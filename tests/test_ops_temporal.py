@@ -479,9 +479,12 @@ def test_kernels_under_the_checker(shape, small_gpu_blocks, checked_gpu):
 @pytest.mark.parametrize("shape", [*GPU_SHAPES, (520, 20_000)], ids=str)
 def test_gpu_equals_cpu(shape):
     similarity, sides = torch.from_numpy(np.round(similarities(*shape) * 8) / 8), seen(*shape)
-    found = ops.joint_similarity(similarity.cuda(), model(), **sides)
-    torch.testing.assert_close(found.cpu(), ops.joint_similarity(similarity, model(), **sides))
+    found = ops.joint_similarity(similarity.cuda(), model(), **sides).cpu()
+    torch.testing.assert_close(found, ops.joint_similarity(similarity, model(), **sides))
     for k in (1, 20, 128, 129, 5000):
         top, expected = (ops.joint_topk(x, model(), k=k, **sides) for x in (similarity.cuda(), similarity))
-        assert top.indices.is_cuda and torch.equal(top.indices.cpu(), expected.indices)
         torch.testing.assert_close(top.values.cpu(), expected.values)
+        # The device rounds exponentials in its own way: rows as near as each other may come in another order.
+        rows = top.indices.cpu()
+        assert top.indices.is_cuda and (rows.sort(1).values.diff() > 0).all()
+        torch.testing.assert_close(found.gather(1, rows), expected.values)
