@@ -35,6 +35,7 @@ class CameraContext:
         self.process_group = process_group
         self._camera: Tensor | None = None
         self._rows: dict[int, Tensor] = {}
+        self._counts: dict[tuple[int, int], Counts] = {}
 
     @contextmanager
     def use(self, camera: Tensor) -> Iterator[None]:
@@ -64,9 +65,57 @@ class CameraContext:
             self._rows[cameras] = torch.where((camera < 0) | (camera >= cameras), cameras, camera)
         return self._rows[cameras]
 
+    def counts(self, cameras: int, min_images: int, images: Tensor) -> Counts:
+        """The batch's images as the tables count them; all layers that see the batch share them.
+
+        Args:
+            cameras: of the layer.
+            min_images: of the layer.
+            images: [cameras + 2] int64, of each known camera, of unknown ones, of the batch.
+        """
+        key = cameras, min_images
+        if key not in self._counts:
+            self._counts[key] = Counts(cameras, min_images, images)
+        return self._counts[key]
+
     def _set(self, camera: Tensor | None) -> None:
         self._camera = camera
         self._rows = {}
+        self._counts = {}
+
+
+class Counts:
+    """Images of a batch by row of the tables: [cameras + 1], known cameras and the batch.
+
+    Args:
+        cameras: number of known cameras.
+        min_images: a camera with fewer does not count.
+        images: [cameras + 2] int64; unknown cameras, the row before the last, have no row in the tables.
+
+    Attributes:
+        rows: [cameras + 1] int64 rows of the batch's statistics that the tables have.
+        counted: [cameras + 1] int64 images that move the row, 0 where they are too few.
+    """
+
+    def __init__(self, cameras: int, min_images: int, images: Tensor) -> None:
+        self.rows = torch.arange(cameras + 1, device=images.device)
+        self.rows[-1] = cameras + 1
+        self._images = images.index_select(0, self.rows)
+        enough = self._images >= min_images
+        enough[-1] = True
+        self.counted = self._images * enough
+        self._unbiased: dict[int, Tensor] = {}
+
+    def unbiased(self, positions: int) -> Tensor:
+        """[cameras + 1, 1] float32 from the mean squared deviation to the unbiased variance.
+
+        Args:
+            positions: of each image.
+        """
+        if positions not in self._unbiased:
+            values = self._images * positions
+            self._unbiased[positions] = (values / (values - 1).clamp(min=1))[:, None]
+        return self._unbiased[positions]
 
 
 class CameraBatchNorm2d(nn.Module):
@@ -137,16 +186,12 @@ class CameraBatchNorm2d(nn.Module):
 
     @torch.no_grad()
     def _update(self, statistics: Statistics, *, positions: int) -> None:
-        # Unknown cameras have statistics of their own in the batch, the row before the last, but none in the tables.
-        mean, var, images = (torch.cat([table[: self.cameras], table[-1:]]) for table in statistics)
-        enough = images >= self.min_images
-        enough[-1] = True
-        counted = images * enough
-        self.images += counted
-        share = (counted / self.images.clamp(min=1))[:, None]
-        values = images * positions
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(var.mul_((values / (values - 1).clamp(min=1))[:, None]), share)
+        counts = self.context.counts(self.cameras, self.min_images, statistics.images)
+        self.images += counts.counted
+        share = (counts.counted / self.images.clamp(min=1))[:, None]
+        self.running_mean.lerp_(statistics.mean.index_select(0, counts.rows), share)
+        var = statistics.var.index_select(0, counts.rows).mul_(counts.unbiased(positions))
+        self.running_var.lerp_(var, share)
 
 
 class CameraBatchNorm1d(CameraBatchNorm2d):

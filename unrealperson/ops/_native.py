@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from functools import cache
 from typing import Any
 
 from unrealperson.log import get_logger
@@ -56,11 +57,16 @@ def load_for(x: Any, name: str) -> Any:
         RuntimeError: As `load`, or the array lies on a GPU and the module has no CUDA.
     """
     module = load()
-    if arrays.on_gpu(x) and not module.build_info()["cuda"]:
+    if arrays.on_gpu(x) and not _with_cuda(module):
         raise RuntimeError(
             f"{name} lies on a GPU, but the native module has no CUDA; rebuild with nvcc on PATH: make install"
         )
     return module
+
+
+@cache
+def _with_cuda(module: Any) -> bool:
+    return bool(module.build_info()["cuda"])
 
 
 def build_info() -> dict[str, Any]:
