@@ -34,8 +34,9 @@ TRAIN = TrainConfig(
     height=128, width=64, pad=5, epochs=6, decay_epoch=4,
     cameras_per_batch=4, identities_per_camera=4, images_per_identity=2,
 )  # fmt: skip
-PASSING = {"people_per_batch": 8, "instants": 12}
-"""At the target few people are in the scene at once, for a minute: when somebody was seen tells something."""
+PASSING = {"people_per_batch": 8, "instants": 12, "width": 1280, "height": 960}
+"""At the target few people are in the scene at once, for a minute: when somebody was seen tells something. Its cameras
+are far from them, so its frames are larger."""
 SMALL_SYNTH = dataclasses.replace(SYNTH, people_per_batch=12, cameras=4, lights=1)
 METHODS = ("jvtc", "cluster_contrast")
 

@@ -179,7 +179,7 @@ int64_t scratch_of(const py::object& x) {
 template <class Where>
 void count(const Where& where, const py::object& camera, const py::object& images) {
     const Array camera_array(camera, "camera", false), images_array(images, "images", true);
-    const int64_t n = py::len(camera), rows = py::len(images);
+    const int64_t n = camera_array.size(0), rows = images_array.size(0);
     expect(n >= 1 && rows >= 2, "camera must be [N] and images [groups + 1]");
     where.count(camera_array.elements<const int64_t>(n, Where::on_gpu), n, rows - 1,
                 images_array.elements<int64_t>(rows, Where::on_gpu));
