@@ -31,7 +31,9 @@ class TrainConfig:
     width: int = 128
     """Input width in pixels."""
     epochs: int = 15
-    """Passes over the training crops."""
+    """Passes over the training crops, or parts of the training of epoch_images each."""
+    epoch_images: int = 0
+    """Images of one epoch, so that trainings on sets of different size see equally many; 0: as many as the set has."""
     decay_epoch: int = 10
     """From this epoch on the learning rate is a tenth."""
     second_decay_epoch: int = 0
@@ -125,7 +127,7 @@ class TrainConfig:
             require(0 <= getattr(self, name) <= 1, f"train.{name} must lie in 0 ... 1, got {getattr(self, name)}")
         for name in (
             "triplet", "triplet_margin", "circle", "center", "checkpoint_minutes", "warmup_epochs",
-            "second_decay_epoch", "brightness",
+            "second_decay_epoch", "brightness", "epoch_images",
         ):  # fmt: skip
             require(getattr(self, name) >= 0, f"train.{name} must not be negative, got {getattr(self, name)}")
         require(self.brightness <= 4, f"train.brightness must lie in 0 ... 4, got {self.brightness}")
