@@ -59,7 +59,7 @@ def test_normalised_images_are_channels_last():
 def test_what_is_drawn_can_be_shared_out():
     config = TrainConfig(
         height=64, width=32, erasing=0.5, jitter=0.3, brightness=1, white_balance=0.2, contrast=0.2, blur=0.5,
-        resolution=0.5, noise=5.0, jpeg=0.5, box=0.1,
+        resolution=0.5, noise=5.0, sharpen=1.0, jpeg=0.5, box=0.1,
     )  # fmt: skip
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 32, 3), dtype=np.uint8)
     drawn = draw_augmentation(8, config, np.random.default_rng(3))
@@ -129,6 +129,15 @@ def test_blur_resolution_and_compression_soften_a_share_of_the_images(name):
     assert 0.3 < changed.mean() < 0.7 and result.shape == images.shape
     sharpness = np.abs(np.diff(result.astype(int), axis=1)).mean((1, 2, 3))
     assert sharpness[changed].mean() < sharpness[~changed].mean()
+
+
+def test_sharpening_draws_rims_and_leaves_flat_parts():
+    edge = np.full((40, 64, 32, 3), 80, np.uint8)
+    edge[:, 32:] = 160
+    result = augmented(7, edge, height=64, width=32, sharpen=2.0).astype(int)
+    assert (result[:, :28] == 80).all() and (result[:, 36:] == 160).all()
+    rims = 80 - result[:, 31, 16, 0]
+    assert rims.min() < 8 and rims.max() > 30
 
 
 def test_noise_is_as_strong_as_drawn_and_grey():

@@ -110,6 +110,8 @@ class TrainConfig:
     """Probability that the image has only a quarter ... all of its pixels a side, as of somebody far away."""
     noise: float = 0.0
     """Greatest standard deviation of the brightness noise, in 255ths."""
+    sharpen: float = 0.0
+    """Greatest strength of an unsharp mask, such as 1.5, with the bright and dark rims that cameras draw at edges."""
     jpeg: float = 0.0
     """Probability of JPEG compression at quality 20 ... 80."""
     box: float = 0.0
@@ -142,7 +144,7 @@ class TrainConfig:
             "second_decay_epoch", "epoch_images",
         ):  # fmt: skip
             require(getattr(self, name) >= 0, f"train.{name} must not be negative, got {getattr(self, name)}")
-        for name, most in (("brightness", 4), ("noise", 100), ("box", 0.4)):
+        for name, most in (("brightness", 4), ("noise", 100), ("sharpen", 10), ("box", 0.4)):
             value = getattr(self, name)
             require(0 <= value <= most, f"train.{name} must lie in 0 ... {most}, got {value}")
         require(0 <= self.ema < 1, f"train.ema must lie in 0 ... 1, 1 excluded, got {self.ema}")

@@ -14,7 +14,7 @@ from unrealperson.config import TrainConfig
 from unrealperson.data.loader import Plan
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import image_size, load_image, read_bytes
-from unrealperson.data.transforms import ERASED, Augmentation, draw_augmentation, grain, reduced_size
+from unrealperson.data.transforms import ERASED, SHARPENING_PX, Augmentation, draw_augmentation, grain, reduced_size
 
 _BATCHES_AHEAD = 2
 
@@ -124,6 +124,11 @@ class DaliBackEnd:
             if "grain" in names:
                 images = fn.cast_like(images + (given["grain"].gpu() if gpu else given["grain"]), images)
                 images = fn.reinterpret(images, layout="HWC")
+            if "sharpening" in names:
+                strength = given["sharpening"].gpu() if gpu else given["sharpening"]
+                smooth = fn.gaussian_blur(images, sigma=SHARPENING_PX, dtype=types.FLOAT)
+                images = fn.cast_like(images + strength * (images - smooth), images)
+                images = fn.reinterpret(images, layout="HWC")
             if "quality" in names:
                 if given["quality"] > 0:
                     images = fn.jpeg_compression_distortion(images, quality=given["quality"])
@@ -177,6 +182,8 @@ class DaliBackEnd:
         if drawn.noise is not None and drawn.noise_seed is not None:
             each = zip(drawn.noise_seed.tolist(), drawn.noise.tolist(), size.tolist(), strict=True)
             values["grain"] = [grain(seed, scale, *shape)[..., None] for seed, scale, shape in each]
+        if drawn.sharpening is not None:
+            values["sharpening"] = drawn.sharpening.astype(np.float32)
         if drawn.quality is not None:
             values["quality"] = drawn.quality.astype(np.int32)
         if drawn.box is not None:

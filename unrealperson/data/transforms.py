@@ -25,8 +25,8 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class Augmentation:
     """What happens to each image of a batch, drawn before any pixel is touched, so that any loader can do it.
 
-    In this order, which is a camera's: colour, blur, resolution, noise, compression, box; then mirror, shift on black,
-    erasing.
+    In this order, which is a camera's: colour, blur, resolution, noise, sharpening, compression, box; then mirror,
+    shift on black, erasing.
 
     Attributes:
         mirrored: [n] bool.
@@ -37,6 +37,7 @@ class Augmentation:
         detail: [n] float64 share of its pixels a side that the image keeps until its box is cut; None: all.
         noise: [n] float64 standard deviation of the noise, in 255ths; None: none.
         noise_seed: [n] int64 of `grain`; None where noise is.
+        sharpening: [n] float64 strength of an unsharp mask of SHARPENING_PX; None: none.
         quality: [n] int64 JPEG quality, 0 for none; None: none.
         box: [n, 4] float64 top, left, bottom, right of what is shown, as shares of height and width; black outside the
             image. None: the image.
@@ -51,6 +52,7 @@ class Augmentation:
     detail: np.ndarray | None = None
     noise: np.ndarray | None = None
     noise_seed: np.ndarray | None = None
+    sharpening: np.ndarray | None = None
     quality: np.ndarray | None = None
     box: np.ndarray | None = None
     erased: np.ndarray | None = None
@@ -58,7 +60,7 @@ class Augmentation:
     @property
     def by_camera(self) -> bool:
         """Whether something happens before the mirror."""
-        steps = (self.matrix, self.blur_px, self.detail, self.noise, self.quality, self.box)
+        steps = (self.matrix, self.blur_px, self.detail, self.noise, self.sharpening, self.quality, self.box)
         return any(step is not None for step in steps)
 
     def __getitem__(self, rows: slice) -> Augmentation:
@@ -90,6 +92,8 @@ def draw_augmentation(n: int, config: TrainConfig, rng: np.random.Generator) -> 
     if config.noise:
         drawn["noise"] = rng.uniform(0, config.noise, n)
         drawn["noise_seed"] = rng.integers(2**32, size=n)
+    if config.sharpen:
+        drawn["sharpening"] = rng.uniform(0, config.sharpen, n)
     if config.jpeg:
         drawn["quality"] = np.where(rng.random(n) < config.jpeg, rng.integers(20, 81, n), 0)
     if config.box:
@@ -159,6 +163,8 @@ class ImagenetColors(nn.Module):
 
 ERASED = np.round(IMAGENET_MEAN).astype(np.uint8)
 """Colour of an erased box."""
+SHARPENING_PX = 1.0
+"""Standard deviation of the blur that an unsharp mask takes away."""
 _GREY = np.array([0.299, 0.587, 0.114])
 _PIXEL = np.dtype("V3")  # copied whole, which mirrors a row twice as fast as byte by byte
 
@@ -206,6 +212,9 @@ def _developed(image: np.ndarray, drawn: Augmentation, index: int) -> np.ndarray
         seed, scale = int(drawn.noise_seed[index]), float(drawn.noise[index])
         noisy = np.asarray(picture) + grain(seed, scale, picture.height, picture.width)[..., None]
         picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    if drawn.sharpening is not None:
+        percent = round(100 * float(drawn.sharpening[index]))
+        picture = picture.filter(ImageFilter.UnsharpMask(SHARPENING_PX, percent, threshold=0))
     if drawn.quality is not None and drawn.quality[index]:
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=int(drawn.quality[index]))
