@@ -34,7 +34,7 @@ CHANGES = {
     "sharpening": {"sharpen": 1.5},
     "compression": {"jpeg": 0.7},
     "box": {"box": 0.2},
-    "camera and detector": {"resolution": 0.7, "noise": 6.0, "box": 0.1},
+    "resolution and box": {"resolution": 0.7, "box": 0.1},
     "all": {"erasing": 0.5, "jitter": 0.3, "brightness": 0.5, "blur": 0.5, "jpeg": 0.5},
 }
 
