@@ -162,6 +162,9 @@ def _convert(value: Any, hint: Any, *, where: str) -> Any:
             raise ValueError(f"{where} must be one of {', '.join(map(repr, choices))}, got {value!r}")
         return value
     if origin is tuple and isinstance(value, list):
+        wanted = [item for item in typing.get_args(hint) if item is not ...]
+        if ... not in typing.get_args(hint) and len(value) != len(wanted):
+            raise ValueError(f"{where} must be {len(wanted)} values, got {value!r}")
         return tuple(_convert(item, typing.get_args(hint)[0], where=where) for item in value)
     if hint is float and type(value) is int:
         value = float(value)
