@@ -22,8 +22,8 @@ SOURCES = sorted(
 )
 
 LAYERS = (
-    ("cli", "data_verbs", "endpoint_verbs", "model_verbs", "verb"),
-    ("demo",),
+    ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "model_verbs", "verb"),
+    ("demo", "ablate"),
     ("report", "doctor"),
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),
@@ -41,7 +41,7 @@ ONLY_IN = {
     "direct": {"synth/renderer.py"},
     "fastapi": set(),
     "nvidia": {"data/dali.py"},
-    "tyro": {"cli.py", "data_verbs.py", "model_verbs.py", "verb.py"},
+    "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "model_verbs.py", "verb.py"},
 }
 LAZY_TORCH = (
     "config",
@@ -152,6 +152,7 @@ def test_no_hidden_errors_and_no_prints(path: Path) -> None:
                 "cli.py",
                 "data_verbs.py",
                 "doctor.py",
+                "experiment_verbs.py",
                 "synth/simulator.py",
             ), f"line {node.lineno}: print"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pickle":

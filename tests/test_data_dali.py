@@ -28,7 +28,13 @@ CHANGES = {
     "erasing": {"erasing": 0.7},
     "colour": {"jitter": 0.4, "brightness": 0.7},
     "blur": {"blur": 0.7},
+    "white balance and contrast": {"white_balance": 0.3, "contrast": 0.4},
+    "resolution": {"resolution": 0.8},
+    "noise": {"noise": 12.0},
+    "sharpening": {"sharpen": 1.5},
     "compression": {"jpeg": 0.7},
+    "box": {"box": 0.2},
+    "resolution and box": {"resolution": 0.7, "box": 0.1},
     "all": {"erasing": 0.5, "jitter": 0.3, "brightness": 0.5, "blur": 0.5, "jpeg": 0.5},
 }
 

@@ -57,7 +57,10 @@ def test_normalised_images_are_channels_last():
 
 
 def test_what_is_drawn_can_be_shared_out():
-    config = TrainConfig(height=64, width=32, erasing=0.5, jitter=0.3, brightness=1, blur=0.5, jpeg=0.5)
+    config = TrainConfig(
+        height=64, width=32, erasing=0.5, jitter=0.3, brightness=1, white_balance=0.2, contrast=0.2, blur=0.5,
+        resolution=0.5, noise=5.0, sharpen=1.0, jpeg=0.5, box=0.1,
+    )  # fmt: skip
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 32, 3), dtype=np.uint8)
     drawn = draw_augmentation(8, config, np.random.default_rng(3))
     whole = augment(images, drawn)
@@ -94,29 +97,68 @@ def test_erased_boxes_have_the_published_sizes_and_the_mean_colour():
 
 @pytest.mark.parametrize(
     ("options", "low", "high"),
-    [(dict(brightness=1.0), 45, 180), (dict(jitter=0.4), 58, 122), (dict(brightness=0.5, jitter=0.2), 52, 147)],
+    [
+        (dict(brightness=1.0), 45, 180),
+        (dict(jitter=0.4), 58, 122),
+        (dict(brightness=0.5, jitter=0.2), 52, 147),
+        (dict(white_balance=0.3), 63, 117),
+    ],
 )
 def test_light_and_colour_stay_in_their_range(options, low, high):
     values = augmented(1, GREY, height=64, width=32, **options).astype(int)
     assert low - 1 <= values.min() < 90 < values.max() <= high + 1
     assert len({tuple(image[0, 0]) for image in values}) > 100
     colourful = np.ptp(values[:, 0, 0], axis=1).max()
-    assert colourful == 0 if "jitter" not in options else colourful > 5
+    assert colourful == 0 if set(options) == {"brightness"} else colourful > 5
 
 
-def test_contrast_and_saturation_change_what_has_them():
+@pytest.mark.parametrize("name", ["jitter", "contrast"])
+def test_contrast_changes_what_has_it(name):
     image = np.zeros((64, 64, 32, 3), np.uint8)
     image[:, :32] = (200, 100, 50)
-    values = augmented(2, image, height=64, width=32, jitter=0.5).astype(int)
+    values = augmented(2, image, height=64, width=32, **{name: 0.5}).astype(int)
     contrast = values[:, 0].mean((1, 2)) - values[:, -1].mean((1, 2))
     assert contrast.std() > 5
 
 
-@pytest.mark.parametrize("name", ["blur", "jpeg"])
-def test_blur_and_compression_soften_a_share_of_the_images(name):
+@pytest.mark.parametrize("name", ["blur", "resolution", "jpeg"])
+def test_blur_resolution_and_compression_soften_a_share_of_the_images(name):
     images = np.random.default_rng(0).integers(0, 256, (60, 64, 32, 3), dtype=np.uint8)
     result = augmented(4, images, height=64, width=32, **{name: 0.5})
     changed = (result != images).any((1, 2, 3))
-    assert 0.3 < changed.mean() < 0.7
+    assert 0.3 < changed.mean() < 0.7 and result.shape == images.shape
     sharpness = np.abs(np.diff(result.astype(int), axis=1)).mean((1, 2, 3))
     assert sharpness[changed].mean() < sharpness[~changed].mean()
+
+
+def test_sharpening_draws_rims_and_leaves_flat_parts():
+    edge = np.full((40, 64, 32, 3), 80, np.uint8)
+    edge[:, 32:] = 160
+    result = augmented(7, edge, height=64, width=32, sharpen=2.0).astype(int)
+    assert (result[:, :28] == 80).all() and (result[:, 36:] == 160).all()
+    rims = 80 - result[:, 31, 16, 0]
+    assert rims.min() < 8 and rims.max() > 30
+
+
+def test_noise_is_as_strong_as_drawn_and_grey():
+    result = augmented(5, GREY[:60], height=64, width=32, noise=20.0).astype(int) - 90
+    assert (np.ptp(result, axis=3) == 0).all()
+    spread = result.std((1, 2, 3))
+    assert spread.min() < 3 and 15 < spread.max() < 21
+    assert np.unique(result[:, 0, 0, 0]).size > 10, "each image has noise of its own"
+
+
+def test_a_box_moves_its_edges_and_shows_black_outside():
+    ramp = np.zeros((80, 64, 32, 3), np.uint8)
+    ramp[..., 2] = 100
+    ramp[..., 0] = 20 + 3 * np.arange(64)[:, None]
+    ramp[..., 1] = 20 + 6 * np.arange(32)
+    result = augmented(6, ramp, height=64, width=32, box=0.25).astype(int)
+    middle = result[:, 30:34, 14:18]
+    assert (middle > 0).all()
+    top = 64 * np.where(result[:, 0, 16, 0] > 0, (result[:, 0, 16, 0] - 20) / 3 / 64, 0)
+    assert top.max() > 10 and top.max() <= 17
+    outside = (result[:, 0, 16] == 0).all(1)
+    assert 0.3 < outside.mean() < 0.7, "half of the edges move out"
+    steps = np.diff(result[:, 20:44, 16, 0], axis=1).mean(1) / 3
+    assert 0.5 <= steps.min() < 0.9 and 1.1 < steps.max() <= 1.5, "shares of the height that fill it"

@@ -86,6 +86,11 @@ def test_bad_points():
         VIEWS[0].project(np.zeros(3), 640, 480)
 
 
+def test_cameras_at_a_height():
+    for view in camera_views(1, 8, 0, heights_m=(1.5, 2.0)):
+        assert 1.5 <= view.position_m[2] <= 2.0
+
+
 def test_any_number_of_cameras():
     views = camera_views(1, 16, 5)
     assert len(views) == 16

@@ -46,7 +46,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     with running_simulator() as running:
         monkeypatch.setattr(module, "launch_simulator", lambda config, people: contextlib.nullcontext(running))
         monkeypatch.setattr(module, "views_of", lambda config, scene: VIEWS[: config.cameras])
-        monkeypatch.setattr(module, "camera_sensors", lambda scene, count, seed: [Sensor(noise=3.0)] * count)
+        monkeypatch.setattr(module, "camera_sensors", lambda scene, count, *_: [Sensor(noise=3.0)] * count)
         yield running
 
 
@@ -260,7 +260,7 @@ def test_kept_frames_have_depth_that_bends_with_the_mask(
     straight = next(capture(small(keep_frames=True, sensor=False), SHARD))
     assert straight.depth is not None and straight.depth.shape == straight.mask.shape[:2]
     assert not straight.depth[:5].any() and straight.depth[-1, -1] == 90 * 256
-    monkeypatch.setattr(module, "camera_sensors", lambda scene, count, seed: [Sensor(distortion=0.08)] * count)
+    monkeypatch.setattr(module, "camera_sensors", lambda scene, count, *_: [Sensor(distortion=0.08)] * count)
     bent = next(capture(small(keep_frames=True), SHARD))
     both = Sensor(distortion=0.08).bend(np.repeat((straight.depth >> 8).astype(np.uint8)[..., None], 3, 2), flat=True)
     assert bent.depth is not None and np.array_equal(bent.depth >> 8, both[..., 0])

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from unrealperson.config import SynthConfig, parse_config
 from unrealperson.synth.sensors import Sensor, camera_sensors
 
 
@@ -25,6 +26,27 @@ def test_sensor_is_deterministic_and_fast():
     assert (time.process_time() - start) / 5 < 0.1
 
 
+def test_the_configuration_gives_the_ranges():
+    config = SynthConfig(
+        sensor_exposure=(0.1, 0.2), sensor_red=(1.1, 1.2), sensor_blue=(0.7, 0.8), sensor_contrast=(1.3, 1.4),
+        sensor_saturation=(0.1, 0.2), sensor_blur_px=(2, 3), sensor_sharpen=(1, 2), sensor_noise=(5, 6),
+        sensor_quality=(20, 30),
+    )  # fmt: skip
+    for sensor, default in zip(camera_sensors(1, 20, 0, config), camera_sensors(1, 20, 0), strict=True):
+        assert 1.1 <= sensor.exposure <= 1.23 and 1.1 <= sensor.white_balance[0] <= 1.2
+        assert 0.7 <= sensor.white_balance[2] <= 0.8 and 1.3 <= sensor.contrast <= 1.4
+        assert 0.1 <= sensor.saturation <= 0.2 and 2 <= sensor.blur_px <= 3 and 1 <= sensor.sharpen <= 2
+        assert 5 <= sensor.noise <= 6 and 20 <= sensor.quality <= 30
+        assert (default.gamma, default.detail, default.sharpen) == (sensor.gamma, sensor.detail, 0)
+
+
+@pytest.mark.parametrize("key", ["sensor_red", "sensor_quality", "camera_height_m"])
+@pytest.mark.parametrize("values", [[2, 1], [-1, 1], [1]])
+def test_a_range_that_cannot_be_is_told(key, values):
+    with pytest.raises(ValueError, match=key):
+        parse_config({"synth": {key: values}}, "here")
+
+
 def test_sensor_parameters_do_what_they_say():
     grey = np.full((64, 64, 3), 120, np.uint8)
     rng = np.random.default_rng(0)
@@ -34,6 +56,9 @@ def test_sensor_parameters_do_what_they_say():
     warm = Sensor(white_balance=(1.2, 1.0, 0.8)).apply(grey, rng).mean((0, 1))
     assert warm[0] > warm[1] > warm[2]
     assert 2.0 < Sensor(noise=3.0, quality=100).apply(grey, rng).std() < 4.0
+    edge = np.repeat(np.uint8([80, 160]), 32)[None, :, None].repeat(64, 0).repeat(3, 2)
+    rims = Sensor(sharpen=2.0, quality=100).apply(edge, rng)
+    assert rims.min() < 60 and rims.max() > 180 and abs(int(rims[0, 0, 0]) - 80) <= 1
     red = np.full((64, 64, 3), (200, 40, 40), np.uint8)
     assert np.ptp(Sensor(saturation=0.0, quality=100).apply(red, rng)[0, 0].astype(int)) <= 1
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):

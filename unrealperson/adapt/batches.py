@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -71,7 +71,5 @@ def augmented(
         pad: pixels of the random shift.
         rng: source of randomness.
     """
-    light = replace(
-        train, flip=config.flip, erasing=config.erasing, pad=pad, jitter=0.0, brightness=0.0, blur=0.0, jpeg=0.0
-    )
+    light = TrainConfig(height=train.height, width=train.width, flip=config.flip, erasing=config.erasing, pad=pad)
     return normalise(augment(pixels, draw_augmentation(count, light, rng)[images]))

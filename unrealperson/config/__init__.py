@@ -34,6 +34,7 @@ __all__ = [
     "SearchConfig",
     "SynthConfig",
     "TrainConfig",
+    "build_section",
     "format_config",
     "load_config",
     "parse_config",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 CONFIG_VERSION = 1
+
+T = typing.TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ def parse_config(document: dict[str, Any], where: str) -> Config:
             raise ValueError(f"{where}: unknown section [{name}]{_nearest(name, sections)}")
         if not isinstance(table, dict):
             raise ValueError(f"{where}: '{name}' must be a section, written [{name}], got {table!r}")
-        built[name] = _build(typing.get_type_hints(Config)[name], table, where=f"{where}: [{name}]")
+        built[name] = build_section(typing.get_type_hints(Config)[name], table, where=f"{where}: [{name}]")
     return Config(**built)
 
 
@@ -127,8 +130,18 @@ def save_config(config: Config, path: str | Path) -> None:
     write_text(path, format_config(config))
 
 
-def _build(section: type, table: dict[str, Any], *, where: str) -> Any:
-    keys = {key.name: key for key in dataclasses.fields(section)}
+def build_section(section: type[T], table: dict[str, Any], *, where: str) -> T:
+    """Builds one section, a frozen dataclass, from its keys; what they leave out keeps its default.
+
+    Args:
+        section: the dataclass.
+        table: key -> value.
+        where: what the keys come from, for messages.
+
+    Raises:
+        ValueError: unknown key, wrong type, or value out of range.
+    """
+    keys = {key.name: key for key in dataclasses.fields(section)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(section)
     values = {}
     for name, value in table.items():
@@ -149,6 +162,9 @@ def _convert(value: Any, hint: Any, *, where: str) -> Any:
             raise ValueError(f"{where} must be one of {', '.join(map(repr, choices))}, got {value!r}")
         return value
     if origin is tuple and isinstance(value, list):
+        wanted = [item for item in typing.get_args(hint) if item is not ...]
+        if ... not in typing.get_args(hint) and len(value) != len(wanted):
+            raise ValueError(f"{where} must be {len(wanted)} values, got {value!r}")
         return tuple(_convert(item, typing.get_args(hint)[0], where=where) for item in value)
     if hint is float and type(value) is int:
         value = float(value)

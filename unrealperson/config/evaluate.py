@@ -18,8 +18,11 @@ class EvaluateConfig:
     """At most so many images of a camera give its batch-norm statistics (10 batches of 32)."""
     min_statistics_images: int = 32
     """A camera with fewer images takes what few_images says."""
-    statistics: Literal["pooled", "split"] = "pooled"
-    """A camera's statistics come from all of its images, or apart for queries and gallery as in the authors' code."""
+    norm: Literal["trained", "cbn"] = "trained"
+    """The network's batch norm: as it was trained, or camera-based, which a network trained with plain one can take."""
+    statistics: Literal["pooled", "split", "training"] = "pooled"
+    """A camera's statistics come from all of its images, or apart for queries and gallery as in the authors' code, or
+    are those of all training images together."""
     few_images: Literal["global", "nearest", "source"] = "global"
     """Statistics for a camera with few images: of all images, of the camera most alike, or of the training."""
     unknown_cameras: Literal["global", "clusters"] = "global"

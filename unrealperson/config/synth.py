@@ -7,6 +7,20 @@ from typing import Literal
 
 from unrealperson.config.check import require
 
+_RANGES = {
+    "sensor_exposure": (-2, 2),
+    "sensor_red": (0.3, 3),
+    "sensor_blue": (0.3, 3),
+    "sensor_contrast": (0.2, 3),
+    "sensor_saturation": (0, 3),
+    "sensor_blur_px": (0, 10),
+    "sensor_sharpen": (0, 10),
+    "sensor_noise": (0, 100),
+    "sensor_quality": (1, 99),
+    "camera_height_m": (0, 30),
+}
+"""What two numbers of a range may be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthConfig:
@@ -66,6 +80,26 @@ class SynthConfig:
     """Frame height in pixels."""
     sensor: bool = True
     """Give each camera its own exposure, white balance, gamma, blur and noise."""
+    sensor_exposure: tuple[float, float] = (-0.3, 0.3)
+    """Lowest and highest exposure of a camera, as the natural logarithm of the factor on light."""
+    sensor_red: tuple[float, float] = (0.88, 1.12)
+    """Lowest and highest white balance of a camera: factor on red light."""
+    sensor_blue: tuple[float, float] = (0.86, 1.14)
+    """Lowest and highest white balance of a camera: factor on blue light."""
+    sensor_contrast: tuple[float, float] = (0.88, 1.2)
+    """Lowest and highest factor on contrast."""
+    sensor_saturation: tuple[float, float] = (0.6, 1.15)
+    """Lowest and highest saturation; 0 is grey, 1 leaves colours alone."""
+    sensor_blur_px: tuple[float, float] = (0.0, 0.7)
+    """Least and greatest blur of the optics, in pixels of a frame 640 wide."""
+    sensor_sharpen: tuple[float, float] = (0.0, 0.0)
+    """Least and greatest strength of the camera's unsharp mask, such as 1.5, which draws rims at edges."""
+    sensor_noise: tuple[float, float] = (0.5, 4.0)
+    """Least and greatest standard deviation of the noise, in 255ths."""
+    sensor_quality: tuple[int, int] = (45, 90)
+    """Least and greatest JPEG quality of the camera's stream."""
+    camera_height_m: tuple[float, float] = (0.0, 0.0)
+    """Least and greatest height of cameras, all of them seeded; 0 0: the scene's own, then seeded at 2.5 ... 6."""
     endpoint: str = ""
     """host:port of a running Unreal Engine with UnrealCV; empty: the embedded simulator."""
     compat: bool = False
@@ -122,5 +156,11 @@ class SynthConfig:
             64 <= self.width <= 4096 and 64 <= self.height <= 4096,
             f"synth.width and synth.height must lie in 64 ... 4096, got {self.width} x {self.height}",
         )
+        for name, (least, most) in _RANGES.items():
+            low, high = getattr(self, name)
+            require(
+                least <= low <= high <= most,
+                f"synth.{name} must be two numbers in {least} ... {most}, the lower one first, got {[low, high]}",
+            )
         require(self.workers >= 0, f"synth.workers must be 0 (one per core) or more, got {self.workers}")
         require(self.timeout_s > 0, f"synth.timeout_s must be positive, got {self.timeout_s}")

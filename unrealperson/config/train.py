@@ -31,7 +31,9 @@ class TrainConfig:
     width: int = 128
     """Input width in pixels."""
     epochs: int = 15
-    """Passes over the training crops."""
+    """Passes over the training crops, or parts of the training of epoch_images each."""
+    epoch_images: int = 0
+    """Images of one epoch, so that trainings on sets of different size see equally many; 0: as many as the set has."""
     decay_epoch: int = 10
     """From this epoch on the learning rate is a tenth."""
     second_decay_epoch: int = 0
@@ -98,10 +100,22 @@ class TrainConfig:
     """Greatest relative change of contrast and saturation, and half of it for each colour channel, 0 ... 1."""
     brightness: float = 0.0
     """Greatest change of brightness as a power of two, such as 1 for half ... double the light."""
+    contrast: float = 0.0
+    """Greatest relative change of contrast, 0 ... 1."""
+    white_balance: float = 0.0
+    """Greatest relative change of red and of blue against green, 0 ... 1."""
     blur: float = 0.0
     """Probability of a blur, as of a camera out of focus."""
+    resolution: float = 0.0
+    """Probability that the image has only a quarter ... all of its pixels a side, as of somebody far away."""
+    noise: float = 0.0
+    """Greatest standard deviation of the brightness noise, in 255ths."""
+    sharpen: float = 0.0
+    """Greatest strength of an unsharp mask, such as 1.5, with the bright and dark rims that cameras draw at edges."""
     jpeg: float = 0.0
     """Probability of JPEG compression at quality 20 ... 80."""
+    box: float = 0.0
+    """Each edge of the crop moves in or out by up to this share of its height or width, as a detector's boxes do."""
     loader: Literal["torch", "dali"] = "torch"
     """What decodes and augments: a torch DataLoader, or NVIDIA DALI (on the GPU where there is one); same images."""
     workers: int = -1
@@ -121,14 +135,18 @@ class TrainConfig:
         )
         for name in ("cameras_per_batch", "identities_per_camera", "images_per_identity", "frames", "accumulate"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("flip", "label_smoothing", "erasing", "jitter", "blur", "jpeg"):
+        for name in (
+            "flip", "label_smoothing", "erasing", "jitter", "contrast", "white_balance", "blur", "resolution", "jpeg",
+        ):  # fmt: skip
             require(0 <= getattr(self, name) <= 1, f"train.{name} must lie in 0 ... 1, got {getattr(self, name)}")
         for name in (
             "triplet", "triplet_margin", "circle", "center", "checkpoint_minutes", "warmup_epochs",
-            "second_decay_epoch", "brightness",
+            "second_decay_epoch", "epoch_images",
         ):  # fmt: skip
             require(getattr(self, name) >= 0, f"train.{name} must not be negative, got {getattr(self, name)}")
-        require(self.brightness <= 4, f"train.brightness must lie in 0 ... 4, got {self.brightness}")
+        for name, most in (("brightness", 4), ("noise", 100), ("sharpen", 10), ("box", 0.4)):
+            value = getattr(self, name)
+            require(0 <= value <= most, f"train.{name} must lie in 0 ... {most}, got {value}")
         require(0 <= self.ema < 1, f"train.ema must lie in 0 ... 1, 1 excluded, got {self.ema}")
         require(0 <= self.teacher_decay < 1, f"train.teacher_decay must lie in 0 ... 1, got {self.teacher_decay}")
         require(self.temperature > 0, f"train.temperature must be positive, got {self.temperature}")

@@ -14,7 +14,7 @@ from unrealperson.config import TrainConfig
 from unrealperson.data.loader import Plan
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import image_size, load_image, read_bytes
-from unrealperson.data.transforms import ERASED, Augmentation, draw_augmentation
+from unrealperson.data.transforms import ERASED, SHARPENING_PX, Augmentation, draw_augmentation, grain, reduced_size
 
 _BATCHES_AHEAD = 2
 
@@ -70,7 +70,7 @@ class DaliBackEnd:
         def feed() -> tuple[Any, ...]:
             rows, drawn = next(plans)
             ahead.append(rows)
-            return self._encoded(rows), *_inputs(drawn).values()
+            return self._encoded(rows), *self._inputs(drawn).values()
 
         pipeline = self._pipeline(feed)
         while True:
@@ -102,7 +102,7 @@ class DaliBackEnd:
 
         height, width = self._config.height, self._config.width
         gpu = self._device.type == "cuda"
-        names = list(_inputs(draw_augmentation(1, self._config, np.random.default_rng(0))))
+        names = list(self._inputs(draw_augmentation(1, self._config, np.random.default_rng(0))))
 
         def graph() -> Any:
             encoded, *values = fn.external_source(source=feed, num_outputs=1 + len(names))
@@ -119,9 +119,25 @@ class DaliBackEnd:
             if "blur_px" in names:
                 if given["blur_px"] > 0.0:
                     images = fn.gaussian_blur(images, sigma=given["blur_px"])
+            if "reduced" in names:
+                images = fn.resize(images, size=given["reduced"], interp_type=types.INTERP_TRIANGULAR)
+            if "grain" in names:
+                images = fn.cast_like(images + (given["grain"].gpu() if gpu else given["grain"]), images)
+                images = fn.reinterpret(images, layout="HWC")
+            if "sharpening" in names:
+                strength = given["sharpening"].gpu() if gpu else given["sharpening"]
+                smooth = fn.gaussian_blur(images, sigma=SHARPENING_PX, dtype=types.FLOAT)
+                images = fn.cast_like(images + strength * (images - smooth), images)
+                images = fn.reinterpret(images, layout="HWC")
             if "quality" in names:
                 if given["quality"] > 0:
                     images = fn.jpeg_compression_distortion(images, quality=given["quality"])
+            if "box" in names:
+                images = fn.warp_affine(
+                    images, matrix=given["box"], size=(height, width), fill_value=0, interp_type=types.INTERP_LINEAR
+                )
+            elif "reduced" in names:
+                images = fn.resize(images, size=(height, width), interp_type=types.INTERP_TRIANGULAR)
             # Rows as bytes are copied whole; as pixels, one by one.
             images = fn.reshape(images, shape=(height, 3 * width), layout="HW")
             images = fn.slice(
@@ -147,21 +163,41 @@ class DaliBackEnd:
         pipeline.build()
         return pipeline
 
+    def _inputs(self, drawn: Augmentation) -> dict[str, Any]:
+        """What was drawn, as the operators take it."""
+        height, width = self._config.height, self._config.width
+        down, right = drawn.shift.T
+        values: dict[str, Any] = {
+            "mirrored": drawn.mirrored.astype(np.int32),
+            "start": np.column_stack([-down, 3 * np.where(drawn.mirrored, right, -right)]).astype(np.int32),
+        }
+        if drawn.matrix is not None and drawn.tint is not None:
+            values |= {"matrix": drawn.matrix, "tint": drawn.tint}
+        if drawn.blur_px is not None:
+            values["blur_px"] = drawn.blur_px.astype(np.float32)
+        size = np.tile([height, width], (len(down), 1))
+        if drawn.detail is not None:
+            size = reduced_size(drawn.detail, height, width)
+            values["reduced"] = size.astype(np.float32)
+        if drawn.noise is not None and drawn.noise_seed is not None:
+            each = zip(drawn.noise_seed.tolist(), drawn.noise.tolist(), size.tolist(), strict=True)
+            values["grain"] = [grain(seed, scale, *shape)[..., None] for seed, scale, shape in each]
+        if drawn.sharpening is not None:
+            values["sharpening"] = drawn.sharpening.astype(np.float32)
+        if drawn.quality is not None:
+            values["quality"] = drawn.quality.astype(np.int32)
+        if drawn.box is not None:
+            values["box"] = _enlarging(drawn.box * np.tile(size, 2), height, width)
+        if drawn.erased is not None:
+            anchor, end = drawn.erased[:, :2], drawn.erased[:, 2:]
+            values |= {"anchor": anchor.astype(np.float32), "shape": (end - anchor).astype(np.float32)}
+        return values
 
-def _inputs(drawn: Augmentation) -> dict[str, np.ndarray]:
-    """What was drawn, as the operators take it."""
-    down, right = drawn.shift.T
-    values = {
-        "mirrored": drawn.mirrored.astype(np.int32),
-        "start": np.column_stack([-down, 3 * np.where(drawn.mirrored, right, -right)]).astype(np.int32),
-    }
-    if drawn.matrix is not None and drawn.tint is not None:
-        values |= {"matrix": drawn.matrix, "tint": drawn.tint}
-    if drawn.blur_px is not None:
-        values["blur_px"] = drawn.blur_px.astype(np.float32)
-    if drawn.quality is not None:
-        values["quality"] = drawn.quality.astype(np.int32)
-    if drawn.erased is not None:
-        anchor, end = drawn.erased[:, :2], drawn.erased[:, 2:]
-        values |= {"anchor": anchor.astype(np.float32), "shape": (end - anchor).astype(np.float32)}
-    return values
+
+def _enlarging(box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Matrices [n, 2, 3] that tell where in an image a pixel of its box comes from, at the size of the network."""
+    top, left, bottom, right = box.T
+    matrix = np.zeros((len(box), 2, 3), np.float32)
+    matrix[:, 0, 0], matrix[:, 0, 2] = (right - left) / width, left
+    matrix[:, 1, 1], matrix[:, 1, 2] = (bottom - top) / height, top
+    return matrix

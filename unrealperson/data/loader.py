@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, tee
 from mmap import mmap
+from typing import Any
 
 import numpy as np
 import torch
@@ -280,21 +281,19 @@ def _start_worker(_: int) -> None:
 def _sampler(
     label: np.ndarray, camera: np.ndarray, weight: np.ndarray | None, config: TrainConfig
 ) -> CameraBalancedSampler | IdentitySampler | RandomSampler:
+    shared: dict[str, Any] = {"seed": config.seed, "weight": weight, "epoch_images": config.epoch_images}
     if config.sampler == "random":
-        return RandomSampler(len(label), batch_size=config.batch_size, seed=config.seed, weight=weight)
+        return RandomSampler(len(label), batch_size=config.batch_size, **shared)
     images = config.images_per_identity
     if config.sampler == "identity":
-        return IdentitySampler(
-            label, identities=config.batch_size // images, images_per_identity=images, seed=config.seed, weight=weight
-        )
+        return IdentitySampler(label, identities=config.batch_size // images, images_per_identity=images, **shared)
     return CameraBalancedSampler(
         label,
         camera,
         cameras_per_batch=config.cameras_per_batch,
         identities_per_camera=config.identities_per_camera,
         images_per_identity=images,
-        seed=config.seed,
-        weight=weight,
+        **shared,
     )
 
 

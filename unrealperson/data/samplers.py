@@ -14,9 +14,10 @@ import numpy as np
 class _Sampler:
     """How many images a batch and how many batches an epoch has."""
 
-    def __init__(self, count: int, batch_size: int) -> None:
+    def __init__(self, count: int, batch_size: int, epoch_images: int) -> None:
         self._count = count
         self._batch_size = batch_size
+        self._epoch_images = epoch_images or count
 
     @property
     def batch_size(self) -> int:
@@ -24,8 +25,8 @@ class _Sampler:
         return self._batch_size
 
     def __len__(self) -> int:
-        """Batches in one epoch: as many images as the data set holds, to the nearest batch."""
-        return max(1, round(self._count / self.batch_size))
+        """Batches in one epoch: as many images as are asked for or the data set holds, to the nearest batch."""
+        return max(1, round(self._epoch_images / self.batch_size))
 
 
 class CameraBalancedSampler(_Sampler):
@@ -43,6 +44,7 @@ class CameraBalancedSampler(_Sampler):
         seed: an epoch's batches are a pure function of the seed and the epoch's number.
         weight: [n] float64, 0 or more: a camera is drawn by the mean weight of its images, an identity under it
             likewise; None draws all alike.
+        epoch_images: images of an epoch; 0: n.
 
     Source: paper section 4.1 (balanced sampling of its reference 55).
     """
@@ -57,10 +59,11 @@ class CameraBalancedSampler(_Sampler):
         images_per_identity: int,
         seed: int,
         weight: np.ndarray | None = None,
+        epoch_images: int = 0,
     ) -> None:
         if len(label) != len(camera) or len(label) == 0:
             raise ValueError(f"label and camera must be equally long and not empty, got {len(label)} and {len(camera)}")
-        super().__init__(len(label), cameras_per_batch * identities_per_camera * images_per_identity)
+        super().__init__(len(label), cameras_per_batch * identities_per_camera * images_per_identity, epoch_images)
         self.cameras_per_batch = cameras_per_batch
         self.identities_per_camera = identities_per_camera
         self.images_per_identity = images_per_identity
@@ -109,6 +112,7 @@ class IdentitySampler(_Sampler):
         images_per_identity: K, likewise.
         seed: an epoch's batches are a pure function of the seed and the epoch's number.
         weight: [n] float64, 0 or more: an identity is drawn by the mean weight of its images; None draws all alike.
+        epoch_images: images of an epoch; 0: n.
 
     Source: Hermans et al., "In Defense of the Triplet Loss", 2017; 16 x 4 in the authors' code.
     """
@@ -121,10 +125,11 @@ class IdentitySampler(_Sampler):
         images_per_identity: int,
         seed: int,
         weight: np.ndarray | None = None,
+        epoch_images: int = 0,
     ) -> None:
         if len(label) == 0:
             raise ValueError("label must not be empty: there is nothing to draw from")
-        super().__init__(len(label), identities * images_per_identity)
+        super().__init__(len(label), identities * images_per_identity, epoch_images)
         self.identities = identities
         self.images_per_identity = images_per_identity
         self.seed = seed
@@ -155,12 +160,15 @@ class RandomSampler(_Sampler):
         batch_size: images in one batch.
         seed: an epoch's batches are a pure function of the seed and the epoch's number.
         weight: [n] float64, 0 or more: how often an image is drawn; None draws all alike.
+        epoch_images: images of an epoch; 0: n.
     """
 
-    def __init__(self, count: int, *, batch_size: int, seed: int, weight: np.ndarray | None = None) -> None:
+    def __init__(
+        self, count: int, *, batch_size: int, seed: int, weight: np.ndarray | None = None, epoch_images: int = 0
+    ) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}: there is nothing to draw from")
-        super().__init__(count, batch_size)
+        super().__init__(count, batch_size, epoch_images)
         self.seed = seed
         self._share = None if weight is None else _shares(weight)
 

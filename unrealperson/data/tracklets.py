@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -159,13 +160,12 @@ def tracklet_sampler(
         raise ValueError(f"a batch of {batch_size} tracklets cannot be shared by {world} processes alike")
     first = np.array([rows[0] for rows in tracklets])
     sampler: CameraBalancedSampler | IdentitySampler | RandomSampler
+    shared: dict[str, Any] = {"seed": config.seed, "epoch_images": config.epoch_images // config.frames}
     if config.sampler == "random":
-        sampler = RandomSampler(len(first), batch_size=batch_size, seed=config.seed)
+        sampler = RandomSampler(len(first), batch_size=batch_size, **shared)
     elif config.sampler == "identity":
         each = config.images_per_identity
-        sampler = IdentitySampler(
-            label[first], identities=batch_size // each, images_per_identity=each, seed=config.seed
-        )
+        sampler = IdentitySampler(label[first], identities=batch_size // each, images_per_identity=each, **shared)
     else:
         sampler = CameraBalancedSampler(
             label[first],
@@ -173,7 +173,7 @@ def tracklet_sampler(
             cameras_per_batch=config.cameras_per_batch,
             identities_per_camera=config.identities_per_camera,
             images_per_identity=config.images_per_identity,
-            seed=config.seed,
+            **shared,
         )
     return TrackletSampler(tracklets, sampler, frames=config.frames, seed=config.seed)
 

@@ -25,7 +25,8 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class Augmentation:
     """What happens to each image of a batch, drawn before any pixel is touched, so that any loader can do it.
 
-    In this order: colour, blur, compression; then mirror, shift on black, erasing.
+    In this order, which is a camera's: colour, blur, resolution, noise, sharpening, compression, box; then mirror,
+    shift on black, erasing.
 
     Attributes:
         mirrored: [n] bool.
@@ -33,7 +34,13 @@ class Augmentation:
         matrix: [n, 3, 3] float32; a pixel v becomes matrix @ v + tint . (the image's mean colour); None: stays.
         tint: [n, 3] float32; None where matrix is.
         blur_px: [n] float64 standard deviation of a Gaussian blur, 0 for none; None: none.
+        detail: [n] float64 share of its pixels a side that the image keeps until its box is cut; None: all.
+        noise: [n] float64 standard deviation of the noise, in 255ths; None: none.
+        noise_seed: [n] int64 of `grain`; None where noise is.
+        sharpening: [n] float64 strength of an unsharp mask of SHARPENING_PX; None: none.
         quality: [n] int64 JPEG quality, 0 for none; None: none.
+        box: [n, 4] float64 top, left, bottom, right of what is shown, as shares of height and width; black outside the
+            image. None: the image.
         erased: [n, 4] int64 top, left, bottom, right of the erased box, empty for none; None: none.
     """
 
@@ -42,8 +49,19 @@ class Augmentation:
     matrix: np.ndarray | None = None
     tint: np.ndarray | None = None
     blur_px: np.ndarray | None = None
+    detail: np.ndarray | None = None
+    noise: np.ndarray | None = None
+    noise_seed: np.ndarray | None = None
+    sharpening: np.ndarray | None = None
     quality: np.ndarray | None = None
+    box: np.ndarray | None = None
     erased: np.ndarray | None = None
+
+    @property
+    def by_camera(self) -> bool:
+        """Whether something happens before the mirror."""
+        steps = (self.matrix, self.blur_px, self.detail, self.noise, self.sharpening, self.quality, self.box)
+        return any(step is not None for step in steps)
 
     def __getitem__(self, rows: slice) -> Augmentation:
         """That of some of the images."""
@@ -56,7 +74,7 @@ def draw_augmentation(n: int, config: TrainConfig, rng: np.random.Generator) -> 
 
     Args:
         n: images.
-        config: section [train]: flip, pad, erasing, jitter, brightness, blur, jpeg, height, width.
+        config: section [train]: height, width, and flip to erasing.
         rng: source of randomness.
 
     Source: the authors' training transforms (flip, pad 10, random crop); Zhong et al., "Random Erasing Data
@@ -64,16 +82,25 @@ def draw_augmentation(n: int, config: TrainConfig, rng: np.random.Generator) -> 
     """
     mirrored = np.less(rng.random(n), config.flip)
     shift = rng.integers(-config.pad, config.pad + 1, size=(n, 2))
-    matrix = tint = blur_px = quality = erased = None
-    if config.brightness or config.jitter:
-        matrix, tint = _draw_colors(n, config, rng)
+    drawn: dict[str, np.ndarray] = {}
+    if config.brightness or config.jitter or config.contrast or config.white_balance:
+        drawn["matrix"], drawn["tint"] = _draw_colors(n, config, rng)
     if config.blur:
-        blur_px = np.where(rng.random(n) < config.blur, rng.uniform(0.3, 1.6, n) * config.height / 256, 0.0)
+        drawn["blur_px"] = np.where(rng.random(n) < config.blur, rng.uniform(0.3, 1.6, n) * config.height / 256, 0.0)
+    if config.resolution:
+        drawn["detail"] = np.where(rng.random(n) < config.resolution, 2.0 ** rng.uniform(-2, 0, n), 1.0)
+    if config.noise:
+        drawn["noise"] = rng.uniform(0, config.noise, n)
+        drawn["noise_seed"] = rng.integers(2**32, size=n)
+    if config.sharpen:
+        drawn["sharpening"] = rng.uniform(0, config.sharpen, n)
     if config.jpeg:
-        quality = np.where(rng.random(n) < config.jpeg, rng.integers(20, 81, n), 0)
+        drawn["quality"] = np.where(rng.random(n) < config.jpeg, rng.integers(20, 81, n), 0)
+    if config.box:
+        drawn["box"] = np.array([0, 0, 1, 1]) + rng.uniform(-config.box, config.box, (n, 4))
     if config.erasing:
-        erased = _draw_boxes(n, config, rng)
-    return Augmentation(mirrored, shift, matrix, tint, blur_px, quality, erased)
+        drawn["erased"] = _draw_boxes(n, config, rng)
+    return Augmentation(mirrored, shift, **drawn)
 
 
 def augment(images: np.ndarray, drawn: Augmentation) -> np.ndarray:
@@ -136,28 +163,69 @@ class ImagenetColors(nn.Module):
 
 ERASED = np.round(IMAGENET_MEAN).astype(np.uint8)
 """Colour of an erased box."""
+SHARPENING_PX = 1.0
+"""Standard deviation of the blur that an unsharp mask takes away."""
 _GREY = np.array([0.299, 0.587, 0.114])
 _PIXEL = np.dtype("V3")  # copied whole, which mirrors a row twice as fast as byte by byte
 
 
+def reduced_size(detail: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Height and width of images that keep a share of their pixels a side, [n, 2] int64.
+
+    Args:
+        detail: [n] share.
+        height: of the whole image.
+        width: of the whole image.
+    """
+    return np.maximum(np.rint(np.outer(detail, (height, width))), 1).astype(np.int64)
+
+
+def grain(seed: int, scale: float, height: int, width: int) -> np.ndarray:
+    """Brightness noise of an image, [height, width] int16, the same for all colours.
+
+    Args:
+        seed: of the noise.
+        scale: standard deviation, in 255ths.
+        height: of the image.
+        width: of the image.
+    """
+    noise = np.random.default_rng(seed).standard_normal((height, width), dtype=np.float32)
+    return np.rint(noise * scale).astype(np.int16)
+
+
 def _developed(image: np.ndarray, drawn: Augmentation, index: int) -> np.ndarray:
-    """What a camera does to the light, in its order: colours, lens, compression."""
-    matrix = None if drawn.matrix is None or drawn.tint is None else (drawn.matrix[index], drawn.tint[index])
-    blur_px = 0.0 if drawn.blur_px is None else float(drawn.blur_px[index])
-    quality = 0 if drawn.quality is None else int(drawn.quality[index])
-    if matrix is None and not blur_px and not quality:
+    """What a camera does to the light, in its order, and the box that a detector cuts."""
+    if not drawn.by_camera:
         return image
+    height, width, _ = image.shape
     picture = Image.fromarray(image)
-    if matrix is not None:
+    if drawn.matrix is not None and drawn.tint is not None:
         mean = image.reshape(len(image), -1).sum(0, dtype=np.uint32).reshape(-1, 3).sum(0) / (image.size / 3)
-        terms = np.column_stack([matrix[0], np.full(3, matrix[1] @ mean)])
+        terms = np.column_stack([drawn.matrix[index], np.full(3, drawn.tint[index] @ mean)])
         picture = picture.convert("RGB", tuple(terms.ravel().tolist()))
-    if blur_px:
-        picture = picture.filter(ImageFilter.GaussianBlur(blur_px))
-    if quality:
+    if drawn.blur_px is not None and drawn.blur_px[index]:
+        picture = picture.filter(ImageFilter.GaussianBlur(float(drawn.blur_px[index])))
+    if drawn.detail is not None and drawn.detail[index] < 1:
+        ((rows, columns),) = reduced_size(drawn.detail[index : index + 1], height, width).tolist()
+        picture = picture.resize((columns, rows), Image.Resampling.BILINEAR)
+    if drawn.noise is not None and drawn.noise_seed is not None:
+        seed, scale = int(drawn.noise_seed[index]), float(drawn.noise[index])
+        noisy = np.asarray(picture) + grain(seed, scale, picture.height, picture.width)[..., None]
+        picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    if drawn.sharpening is not None:
+        percent = round(100 * float(drawn.sharpening[index]))
+        picture = picture.filter(ImageFilter.UnsharpMask(SHARPENING_PX, percent, threshold=0))
+    if drawn.quality is not None and drawn.quality[index]:
         stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=quality)
+        picture.save(stream, "JPEG", quality=int(drawn.quality[index]))
         picture = Image.open(stream)
+    if drawn.box is not None:
+        top, left, bottom, right = (drawn.box[index] * ([picture.height, picture.width] * 2)).tolist()
+        picture = picture.transform(
+            (width, height), Image.Transform.EXTENT, (left, top, right, bottom), Image.Resampling.BILINEAR
+        )
+    elif picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture)
 
 
@@ -168,6 +236,10 @@ def _draw_colors(n: int, config: TrainConfig, rng: np.random.Generator) -> tuple
     contrast = saturation = np.ones(n)
     if config.jitter:
         contrast, saturation = rng.uniform(1 - config.jitter, 1 + config.jitter, (2, n))
+    if config.contrast:
+        contrast = contrast * rng.uniform(1 - config.contrast, 1 + config.contrast, n)
+    if config.white_balance:
+        gain[:, ::2] *= rng.uniform(1 - config.white_balance, 1 + config.white_balance, (n, 2))
     saturated = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * _GREY
     matrix = saturated * (contrast[:, None] * gain)[:, None]
     tint = (1 - contrast)[:, None] * gain / 3

@@ -26,6 +26,7 @@ from unrealperson.evaluate.summary import format_metrics
 from unrealperson.evaluate.temporal import score_joint
 from unrealperson.files import write_json, write_text
 from unrealperson.log import get_logger
+from unrealperson.models.cbn import convert_camera_batch_norm
 from unrealperson.models.reid import ReidModel, build_model
 from unrealperson.schema import UNKNOWN, Features
 
@@ -169,11 +170,14 @@ def load_model(run: str | Path | None, config: Config) -> tuple[ReidModel, Confi
 
     Args:
         run: folder of a training run; None is the backbone with ImageNet weights, untrained.
-        config: used where `run` is None.
+        config: section [evaluate]: norm; [train] where `run` is None.
     """
     if run is None:
-        return build_model(config.train, classes=1, cameras=0).eval().to(compute_device()), config
-    model, stored, _ = load_checkpoint(run)
+        model, stored = build_model(config.train, classes=1, cameras=0).eval(), config
+    else:
+        model, stored, _ = load_checkpoint(run)
+    if config.evaluate.norm == "cbn" and model.context is None:
+        model.context = convert_camera_batch_norm(model, cameras=0)
     return model.to(compute_device()), stored
 
 

@@ -159,6 +159,8 @@ def estimate_tables(
         return Tables(keys, counts, (TRAINING,) * len(keys))
     reuse_memory()
     resize_tables(model, len(keys), min_images=1)  # each batch below is of one camera alone
+    if config.statistics == "training":
+        return Tables(keys, counts, (TRAINING,) * len(keys))
     if len(images) < config.min_statistics_images:
         logger.warning(
             "%d images are too few for batch-norm statistics of their own (%d are needed): those of training are used",

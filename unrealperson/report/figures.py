@@ -235,6 +235,62 @@ def errors_chart(name: str, curve: dict[str, Sequence[float]], thresholds: Seque
     return _svg(figure, name)
 
 
+def spread_chart(
+    name: str, panels: dict[str, dict[str, dict[str, Sequence[float]]]], *, label: str, caption: str = ""
+) -> str:
+    """Draws the values of several seeds for each row, a panel beside the other, at most two kinds of values in each.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        panels: by panel, kind and row the values of the seeds.
+        label: of the axis of values, with its unit.
+        caption: line below the panels.
+
+    Returns:
+        An <svg> element.
+    """
+    rows = list(dict.fromkeys(row for kinds in panels.values() for values in kinds.values() for row in values))
+    figure, every = _canvases(height_in=0.34 * len(rows) + 1.1, width_in=1.6 + 2.7 * len(panels), columns=len(panels))
+    for number, (axes, (panel, kinds)) in enumerate(zip(every, panels.items(), strict=True)):
+        looks = ((BEFORE_COLOR, "o", 0.14), (AFTER_COLOR, "D", -0.14))
+        for (kind, values), (color, marker, shift) in zip(kinds.items(), looks, strict=False):
+            for row, seeds in values.items():
+                y = len(rows) - 1 - rows.index(row) + (shift if len(kinds) > 1 else 0)
+                axes.plot(seeds, [y] * len(seeds), marker, color=color, markersize=4, alpha=0.7, linestyle="none")
+                mean = sum(seeds) / len(seeds)
+                axes.plot([mean, mean], [y - 0.13, y + 0.13], color=color, linewidth=2)
+            axes.plot([], [], marker, color=color, markersize=5, label=kind, linestyle="none")
+        axes.set_title(panel, color=_INK, fontsize=9)
+        axes.set_yticks(range(len(rows)), rows[::-1] if number == 0 else [""] * len(rows))
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xlim(0, None)
+        axes.set_xlabel(label)
+        axes.grid(axis="both", color=_RULE, linewidth=0.8)
+    handles, kinds_shown = every[0].get_legend_handles_labels()
+    if len(kinds_shown) > 1:
+        figure.legend(
+            handles, kinds_shown, loc="outside upper right", ncols=2, frameon=False, labelcolor=_INK, fontsize=8
+        )
+    if caption:
+        figure.supxlabel(caption, color=_FAINT, fontsize=8)
+    return _svg(figure, name)
+
+
+def standalone(svg: str) -> str:
+    """An <svg> element of a page as a file of its own: on white, with the page's light colours.
+
+    Args:
+        svg: what a chart function returns.
+    """
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}pt" '
+        f'height="{height}pt" style="background:#fff;color:#1a1a1a;font-family:sans-serif;--faint:#666;--rule:#ddd;'
+        f'--before:{BEFORE_COLOR};--after:{AFTER_COLOR}" '
+    )
+    return svg.replace("<svg ", head, 1) + "\n"
+
+
 def _curve(
     name: str, step: np.ndarray, value: np.ndarray, drops: Sequence[float], *, label: str, top: float | None = None
 ) -> str:
@@ -271,20 +327,26 @@ def _binned(step: np.ndarray, value: np.ndarray, bins: int) -> tuple[np.ndarray,
 
 
 def _canvas(height_in: float) -> tuple[Figure, Axes]:
+    figure, (axes,) = _canvases(height_in, width_in=5.0, columns=1)
+    return figure, axes
+
+
+def _canvases(height_in: float, width_in: float, columns: int) -> tuple[Figure, Sequence[Axes]]:
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(5.0, height_in), layout="constrained")
-        axes = figure.subplots()
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.tick_params(colors=_INK, length=0)
-    axes.xaxis.label.set_color(_FAINT)
-    axes.yaxis.label.set_color(_FAINT)
-    axes.set_axisbelow(True)
-    return figure, axes
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        every = figure.subplots(1, columns, squeeze=False)[0]
+    for axes in every:
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color(_FAINT)
+        axes.tick_params(colors=_INK, length=0)
+        axes.xaxis.label.set_color(_FAINT)
+        axes.yaxis.label.set_color(_FAINT)
+        axes.set_axisbelow(True)
+    return figure, every
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -17,7 +17,9 @@ _TRIES, _CLOSER, _CLOSEST = 100, 0.85, 0.15
 """After so many tries a seeded camera comes closer by this factor; at this share of its distance it gives up."""
 
 
-def camera_views(scene: int, count: int, seed: int, *, place: str = "") -> list[View]:
+def camera_views(
+    scene: int, count: int, seed: int, *, place: str = "", heights_m: tuple[float, float] = (0.0, 0.0)
+) -> list[View]:
     """The surveillance cameras of a scene: the hand-set ones first, then as many seeded ones as asked for.
 
     Args:
@@ -25,6 +27,7 @@ def camera_views(scene: int, count: int, seed: int, *, place: str = "") -> list[
         count: number of cameras, 1 or more.
         seed: chooses the seeded cameras.
         place: what takes the scene's place, as for `make_scene`.
+        heights_m: least and greatest height, and then no hand-set camera; zeros: 2.5 to 6 beside the hand-set ones.
 
     Returns:
         `count` views; a longer list starts with the shorter one. People appear about 90 to 300 pixels tall at
@@ -38,9 +41,10 @@ def camera_views(scene: int, count: int, seed: int, *, place: str = "") -> list[
     if count < 1:
         raise ValueError(f"count must be at least 1 camera, got {count}")
     found = make_scene(scene, seed, place=place) if place else make_scene(scene, 0)
-    views = list(found.views[:count])
+    views = [] if any(heights_m) else list(found.views[:count])
     rng = np.random.default_rng([seed, scene, 101])
-    highest_m = min(6.0, found.ceiling_m - 0.4)
+    lowest_m, highest_m = heights_m if any(heights_m) else (2.5, 6.0)
+    highest_m = min(highest_m, found.ceiling_m - 0.4)
     tries = 0
     while len(views) < count:
         closer = _CLOSER ** max(tries // _TRIES - 1, 0)
@@ -52,7 +56,7 @@ def camera_views(scene: int, count: int, seed: int, *, place: str = "") -> list[
         angle = rng.uniform(-math.pi, math.pi)
         distance_m, height_m, tall_px = (
             rng.uniform(5.5, 11.0),
-            rng.uniform(min(2.5, highest_m), highest_m),
+            rng.uniform(min(lowest_m, highest_m), highest_m),
             rng.uniform(115.0, 190.0),
         )
         distance_m *= closer

@@ -233,7 +233,7 @@ def drive(
     if level:
         level.resize(config.width, config.height)
     views = views_of(config, shard.scene)
-    sensors = camera_sensors(shard.scene, len(views), config.seed)
+    sensors = camera_sensors(shard.scene, len(views), config.seed, config)
     lights = config.lights or usual(shard.scene).lights
     colors = level.populate(shard.count) if level else _spawn(endpoint, shard)
     attributes = {} if level else _attributes(endpoint)

@@ -46,7 +46,8 @@ def views_of(config: SynthConfig, scene: int) -> list[View]:
     """
     if config.camera_poses:
         return read_poses(Path(config.camera_poses))
-    return camera_views(scene, config.cameras or usual(scene).cameras, config.seed, place=config.place)
+    count = config.cameras or usual(scene).cameras
+    return camera_views(scene, count, config.seed, place=config.place, heights_m=config.camera_height_m)
 
 
 def read_poses(path: Path) -> list[View]:

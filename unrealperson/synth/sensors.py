@@ -10,6 +10,10 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageFilter
 
+from unrealperson.config import SynthConfig
+
+SHARPENING_PX = 1.0
+"""Standard deviation of the blur that a camera's unsharp mask takes away."""
 _MESH = 24
 """Cells a side in which a lens's bend is taken for linear; off by less than a tenth of a pixel."""
 
@@ -26,6 +30,7 @@ class Sensor:
         lift: black level, 0 to 1 (haze, flare).
         saturation: 0 is grey, 1 leaves colours alone.
         blur_px: radius of the optics' blur at 640 pixels of width.
+        sharpen: strength of the unsharp mask of SHARPENING_PX that the camera lays on.
         noise: standard deviation of the brightness noise, in 255ths, where nothing is amplified.
         quality: JPEG quality of the camera's own stream.
         detail: share of the pixels a side that the camera really delivers; the image is enlarged from them.
@@ -40,6 +45,7 @@ class Sensor:
     lift: float = 0.0
     saturation: float = 1.0
     blur_px: float = 0.0
+    sharpen: float = 0.0
     noise: float = 0.0
     quality: int = 90
     detail: float = 1.0
@@ -93,6 +99,8 @@ class Sensor:
             noisy = np.asarray(picture).astype(np.int16)
             noisy += np.rint(grain).astype(np.int16)[..., None]
             picture = Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+        if self.sharpen > 0:
+            picture = picture.filter(ImageFilter.UnsharpMask(SHARPENING_PX, round(100 * self.sharpen), threshold=0))
         if self.quality < 100:
             stream = io.BytesIO()
             picture.save(stream, "JPEG", quality=self.quality)
@@ -170,17 +178,18 @@ def _check(image: np.ndarray) -> None:
         raise ValueError(f"image must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
 
 
-def camera_sensors(scene: int, count: int, seed: int) -> list[Sensor]:
+def camera_sensors(scene: int, count: int, seed: int, config: SynthConfig = SynthConfig()) -> list[Sensor]:  # noqa: B008
     """The sensors that belong to `camera_views`.
 
     Args:
         scene: scene number X.
         count: number of cameras, 1 or more.
         seed: chooses every sensor.
+        config: section [synth]: the ranges sensor_exposure to sensor_quality.
 
     Returns:
-        `count` sensors; a longer list starts with the shorter one. Ranges are moderate, so that the brightness of
-        images deviates by about 0.1 between them, as in real surveillance sets.
+        `count` sensors; a longer list starts with the shorter one. The ranges are moderate by default, so that the
+        brightness of images deviates by about 0.1 between them, as in real surveillance sets.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1 camera, got {count}")
@@ -189,17 +198,18 @@ def camera_sensors(scene: int, count: int, seed: int) -> list[Sensor]:
         rng = np.random.default_rng([seed, scene, 102, camera])
         sensors.append(
             Sensor(
-                exposure=float(np.exp(rng.uniform(-0.3, 0.3))),
-                white_balance=(rng.uniform(0.88, 1.12), 1.0, rng.uniform(0.86, 1.14)),
+                exposure=float(np.exp(rng.uniform(*config.sensor_exposure))),
+                white_balance=(rng.uniform(*config.sensor_red), 1.0, rng.uniform(*config.sensor_blue)),
                 gamma=rng.uniform(0.88, 1.2),
-                contrast=rng.uniform(0.88, 1.2),
+                contrast=rng.uniform(*config.sensor_contrast),
                 lift=rng.uniform(0.0, 0.05),
-                saturation=rng.uniform(0.6, 1.15),
-                blur_px=rng.uniform(0.0, 0.7),
-                noise=rng.uniform(0.5, 4.0),
-                quality=int(rng.integers(45, 91)),
+                saturation=rng.uniform(*config.sensor_saturation),
+                blur_px=rng.uniform(*config.sensor_blur_px),
+                noise=rng.uniform(*config.sensor_noise),
+                quality=int(rng.integers(config.sensor_quality[0], config.sensor_quality[1] + 1)),
                 detail=float(rng.choice([1.0, 1.0, 0.75, 0.5])),
                 distortion=max(rng.uniform(-0.04, 0.08), 0.0),
+                sharpen=rng.uniform(*config.sensor_sharpen),
             )
         )
     return sensors
