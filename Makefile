@@ -60,7 +60,7 @@ endif
 
 # 270 MB to download, 620 MB on disk: `make test` does without and skips its tests.
 .venv/dali: .venv/tested
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test,dali]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test,dali,scale]'
 	touch $@
 
 demo: install

@@ -8,7 +8,9 @@ Run: make bench
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -117,3 +119,26 @@ def bench_feeding(race, manifest):
 
     peers = {"bare model(x)": lambda: extract(held)}
     race(lambda: extract(batch.images for batch in loader.epoch(0)), peers, rounds=2, goals={"bare model(x)": 1 / 0.9})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def bench_loader_gpu(race, manifest):
+    """Batches on a GPU, decoded and augmented there by DALI, against a PIL DataLoader that works ahead."""
+    pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed: pip install 'unrealperson[dali]'")
+    device, workers = torch.device("cuda"), min(os.cpu_count() or 1, 8)
+    loader = make_loader(manifest, dataclasses.replace(CONFIG, loader="dali", workers=workers), device=device)
+    peer = DataLoader(Usual(manifest), CONFIG.batch_size, num_workers=workers, persistent_workers=True, pin_memory=True)
+
+    def epochs(batches) -> None:
+        for number in range(8):
+            for images in batches(number):
+                images.to(device, non_blocking=True)
+        torch.cuda.synchronize()
+
+    def theirs(number: int) -> Iterator[Tensor]:
+        return (images for images, _ in peer)
+
+    def ours(number: int) -> Iterator[Tensor]:
+        return (batch.images for batch in loader.epoch(number))
+
+    race(lambda: epochs(ours), {f"PIL DataLoader, {workers} workers": lambda: epochs(theirs)})

@@ -30,6 +30,7 @@ LAYERS = (
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
     ("data",),
     ("ops",),
+    ("executor",),
     ("schema", "log"),
     ("config",),
     ("files", "compiled"),
@@ -41,6 +42,7 @@ ONLY_IN = {
     "direct": {"synth/renderer.py"},
     "fastapi": set(),
     "nvidia": {"data/dali.py"},
+    "ray": {"executor.py"},
     "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "model_verbs.py", "verb.py"},
 }
 LAZY_TORCH = (

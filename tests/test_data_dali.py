@@ -13,6 +13,7 @@ from learning import make_figures
 from PIL import Image
 
 from unrealperson.config import TrainConfig
+from unrealperson.data import dali
 from unrealperson.data.loader import make_loader
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
@@ -24,8 +25,7 @@ CONFIG = TrainConfig(
 )  # fmt: skip
 CHANGES = {
     "mirror and crop": {},
-    "far shift": {"pad": 80},
-    "erasing": {"erasing": 0.7},
+    "far shift and erasing": {"pad": 80, "erasing": 0.7},
     "colour": {"jitter": 0.4, "brightness": 0.7},
     "blur": {"blur": 0.7},
     "white balance and contrast": {"white_balance": 0.3, "contrast": 0.4},
@@ -57,34 +57,65 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return Manifest.from_rows(rows, root)
 
 
-def batches(manifest: Manifest, back_end: str, first: int = 0, **changes) -> list[torch.Tensor]:
+def batches(manifest: Manifest, back_end: str, *, device: str = "cpu", **changes) -> list[torch.Tensor]:
     config = dataclasses.replace(CONFIG, loader=back_end, **changes)
-    return [batch.images.clone() for batch in make_loader(manifest, config).epoch(0, first)]
+    loader = make_loader(manifest, config, device=torch.device(device))
+    return [batch.images.cpu().clone() for batch in loader.epoch(0)]
+
+
+def assert_alike(ours: list[torch.Tensor], torchs: list[torch.Tensor], *, mean: float) -> None:
+    assert len(ours) == len(torchs) == 1
+    difference = 128 * (torch.cat(ours) - torch.cat(torchs)).abs().mean((1, 2, 3))
+    assert difference.mean() <= mean and difference.max() <= 2, f"{difference.tolist()} grey levels of 255"
 
 
 @pytest.mark.dali
 class TestDali:
     @pytest.fixture(autouse=True)
-    def dali(self):
-        return pytest.importorskip(
+    def installed(self):
+        pytest.importorskip(
             "nvidia.dali", reason="NVIDIA DALI is not installed; `make check` installs it: unrealperson[dali]"
         )
 
     @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
     def test_both_back_ends_give_the_same_images(self, photographs, changes):
         ours, torchs = batches(photographs, "dali", **changes), batches(photographs, "torch", **changes, workers=0)
-        assert len(ours) == len(torchs) == 1
-        difference = 128 * (torch.cat(ours) - torch.cat(torchs)).abs().mean((1, 2, 3))
-        assert difference.mean() <= 1 and difference.max() <= 2, "grey levels of 255"
+        assert_alike(ours, torchs, mean=1)
+
+    @pytest.mark.parametrize("changes", ["far shift and erasing", "all"])
+    def test_the_operators_that_a_gpu_uses_give_them_too(self, photographs, changes, monkeypatch):
+        monkeypatch.setattr(dali, "_by_loops", dali._by_operators)
+        self.test_both_back_ends_give_the_same_images(photographs, CHANGES[changes])
+
+    @pytest.mark.gpu
+    @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+    def test_a_gpu_gives_them_too(self, photographs, changes):
+        ours = batches(photographs, "dali", device="cuda", **changes)
+        assert_alike(ours, batches(photographs, "torch", **changes, workers=0), mean=2)
+
+    @pytest.mark.gpu
+    def test_batches_on_a_gpu_stay_while_later_ones_are_made(self, tmp_path):
+        manifest = make_figures(tmp_path, identities=6)
+        config = dataclasses.replace(CONFIG, loader="dali", erasing=0.5)
+        loader = make_loader(manifest, config, device=torch.device("cuda"))
+        for _ in range(3):  # by one pipeline
+            at_once = [batch.images.cpu() for batch in loader.epoch(1)]
+            kept = [batch.images for batch in loader.epoch(1)]
+            assert len(kept) == 4 and all(images.is_cuda for images in kept)
+            assert all(torch.equal(later.cpu(), first) for later, first in zip(kept, at_once, strict=True))
 
     def test_an_epoch_goes_on_in_its_middle_and_starts_again(self, tmp_path):
         manifest = make_figures(tmp_path, identities=6)
         config = dataclasses.replace(CONFIG, loader="dali", erasing=0.5)
         loader = make_loader(manifest, config)
         whole = [batch.images.clone() for batch in loader.epoch(1)]
-        next(loader.epoch(0))
+        for first in (2, 0):  # by the same pipeline
+            again = [batch.images.clone() for batch in loader.epoch(1, first)]
+            assert len(again) == 4 - first and all(map(torch.equal, whole[first:], again))
+        left = loader.epoch(0)
+        next(left)
         again = [batch.images.clone() for batch in loader.epoch(1, 2)]
-        assert len(whole) == 4 and all(map(torch.equal, whole[2:], again))
+        assert all(map(torch.equal, whole[2:], again))
         parts = [next(make_loader(manifest, config, rank=rank, world=2).epoch(1)).images for rank in (0, 1)]
         assert torch.equal(whole[0], torch.cat(parts))
 

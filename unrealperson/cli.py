@@ -34,7 +34,7 @@ from unrealperson.endpoint_verbs import Poses, Simulate
 from unrealperson.experiment_verbs import Ablate
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.model_verbs import Calibrate, Export, Index
-from unrealperson.verb import VALUED, OptionalPath, Switch, Verb, require_no_folder
+from unrealperson.verb import VALUED, OptionalPath, ShardedVerb, Switch, Verb, require_no_folder
 
 logger = get_logger(__name__)
 
@@ -71,7 +71,7 @@ class Doctor(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Synth(Verb):
+class Synth(ShardedVerb):
     """Makes a labelled data set: people walk, cameras look, masks become crops.
 
     Writes OUT/manifest.parquet and OUT/unreal_vX.Y/images/. Stopped at any moment, the same
@@ -103,12 +103,13 @@ class Synth(Verb):
         if self.out is not None:
             from unrealperson.synth.shards import synthesize
 
-            manifest = synthesize(self.resolved(), self.out)
+            with self.cluster() as cluster:
+                manifest = synthesize(self.resolved(), self.out, executor=cluster)
             logger.info("%s: %s", self.out, manifest.summary())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop(Verb):
+class Crop(ShardedVerb):
     """Crops frames on disk: those that 'unrealperson synth --synth.keep-frames True' kept, with other rules if you
     like, or those of the original's toolkit (c001_17_lit.png, c001_17_mask.png, object_color.pkl or .json).
 
@@ -125,7 +126,8 @@ class Crop(Verb):
     def execute(self) -> None:
         from unrealperson.crop import crop_folder
 
-        manifest = crop_folder(self.data, self.out, self.crop)
+        with self.cluster() as cluster:
+            manifest = crop_folder(self.data, self.out, self.crop, executor=cluster)
         logger.info("%s: %s", self.out, manifest.summary())
 
 
@@ -192,7 +194,7 @@ class Adapt(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(Verb):
+class Extract(ShardedVerb):
     """Writes the feature vectors of a folder of crops, with batch-norm statistics of its own cameras.
 
     Example: unrealperson extract --run runs/first --data crops --out features.npz
@@ -213,7 +215,8 @@ class Extract(Verb):
 
         require_no_folder(self.out, "features.npz")
         manifest = read_images(self.data, skip_unreadable=True)
-        features = extract_run(self.run, manifest, self.resolved())
+        with self.cluster() as cluster:
+            features = extract_run(self.run, manifest, self.resolved(), executor=cluster)
         features.save(self.out)
         logger.info("%s: %d vectors of %d numbers", self.out, *features.vectors.shape)
 
@@ -404,6 +407,7 @@ EXTRA_OF = {
     "onnxruntime": "cpu",
     "faiss": "search",
     "pymilvus": "search",
+    "ray": "scale",
 }
 """The optional dependency group that brings a module."""
 

@@ -12,9 +12,10 @@ import json
 import math
 import platform
 import re
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +31,8 @@ from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.masks import check_image, measure_people, own_pixels
 from unrealperson.data.rle import encode_mask
-from unrealperson.files import replacing_folder, write_json
+from unrealperson.executor import Executor
+from unrealperson.files import pack_folder, replacing_folder, unpack_folder, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.schema import LabelledFrame, camera_key, person_key
 
@@ -267,7 +269,7 @@ def _json(value: Mapping[str, Any] | None) -> str | None:
     return json.dumps(value, sort_keys=True, ensure_ascii=False) if value else None
 
 
-def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
+def crop_folder(frames: Path, out: Path, rules: CropConfig, *, executor: Executor | None = None) -> Manifest:
     """Crops frames on disk: those that synth kept (with its rules the crops are the same files), or the original's.
 
     Args:
@@ -275,6 +277,7 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
             split.
         out: data set to write, complete or not at all: crops, manifest.parquet, report.json, config.toml.
         rules: thresholds and JPEG quality.
+        executor: who crops; None is this process.
 
     Returns:
         The manifest that was written.
@@ -291,13 +294,17 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
     rows: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     seen = 0
+    parts = [found[first : first + _FRAMES] for first in range(0, len(found), _FRAMES)]
     with replacing_folder(out) as folder:
-        for path in track(found, label="crop", unit="frames"):
-            frame = read_frame(path)
-            written, reasons = write_crops(frame, folder, rules, synth)
+        made: Iterator[_Cropped]
+        if executor is None:
+            made = (_crop_frames((rules, synth), [path], folder) for path in found)
+        else:
+            made = _unpacked(executor(_crop_packed, (rules, synth), parts), folder)
+        for written, reasons, people in track(made, label="crop", total=len(found if executor is None else parts)):
             rows += written
             rejected += reasons
-            seen += len(frame.colors) - reasons["not_visible"]
+            seen += people
         rows.sort(key=lambda row: (row["frame"], row["camera"], row["person"]))
         manifest = Manifest.from_rows(rows, folder)
         manifest.write()
@@ -314,6 +321,37 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig) -> Manifest:
         save_config(dataclasses.replace(config, crop=rules), folder / "config.toml")
     log_counts(report)
     return Manifest.read(out)
+
+
+_FRAMES = 64
+"""That one task of an executor crops."""
+_Rules = tuple[CropConfig, SynthConfig | None]
+_Cropped = tuple[list[dict[str, Any]], Counter[str], int]
+
+
+def _crop_frames(rules: _Rules, paths: Sequence[Path], folder: Path) -> _Cropped:
+    """Rows of the crops that were written, how many people were rejected and why, and how many could be seen."""
+    rows: list[dict[str, Any]] = []
+    rejected: Counter[str] = Counter()
+    seen = 0
+    for path in paths:
+        frame = read_frame(path)
+        written, reasons = write_crops(frame, folder, *rules)
+        rows += written
+        rejected += reasons
+        seen += len(frame.colors) - reasons["not_visible"]
+    return rows, rejected, seen
+
+
+def _crop_packed(rules: _Rules, paths: Sequence[Path]) -> tuple[_Cropped, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        return _crop_frames(rules, paths, Path(folder)), pack_folder(folder)
+
+
+def _unpacked(made: Iterator[tuple[int, tuple[_Cropped, bytes]]], folder: Path) -> Iterator[_Cropped]:
+    for _, (cropped, packed) in made:
+        unpack_folder(packed, folder)
+        yield cropped
 
 
 def log_counts(report: Mapping[str, Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +76,29 @@ def write_json(path: str | Path, value: Any) -> None:
         value: anything that json can write.
     """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def pack_folder(folder: str | Path) -> bytes:
+    """All files below a folder as one tar archive.
+
+    Args:
+        folder: what to pack.
+    """
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    return stream.getvalue()
+
+
+def unpack_folder(packed: bytes, folder: str | Path) -> None:
+    """Writes the files that `pack_folder` took; none comes to lie outside the folder.
+
+    Args:
+        packed: the archive.
+        folder: where to write.
+    """
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
 
 
 @contextmanager

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
 from unrealperson.config import Config, load_config
+from unrealperson.executor import Executor, RayCluster
 
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
@@ -51,6 +54,35 @@ class Verb(ABC):
             if hasattr(self, section.name)
         }
         return dataclasses.replace(load_config(self.config), **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardedVerb(Verb):
+    """A verb whose work is divided into shards that any machine can make."""
+
+    executor: Literal["processes", "ray"] = "processes"
+    """Who makes the shards: processes of this machine, or tasks of a Ray cluster; the output is the same."""
+    ray_address: str = ""
+    """host:port of a running Ray cluster; left out: RAY_ADDRESS, or Ray is started here for this run."""
+
+    @contextmanager
+    def cluster(self) -> Iterator[Executor | None]:
+        """The cluster while the block runs, or None for this machine's processes.
+
+        Raises:
+            ValueError: an address without the executor that it is for.
+            RuntimeError: no such cluster.
+        """
+        if self.executor == "processes":
+            if self.ray_address:
+                raise ValueError("--ray-address is for --executor ray; give both, or neither")
+            yield None
+            return
+        cluster = RayCluster(self.ray_address)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
 
 
 def require_no_folder(out: Path, example: str) -> None:

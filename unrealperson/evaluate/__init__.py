@@ -24,6 +24,7 @@ from unrealperson.evaluate.rerank import score_reranked
 from unrealperson.evaluate.statistics import Tables, estimate_statistics
 from unrealperson.evaluate.summary import format_metrics
 from unrealperson.evaluate.temporal import score_joint
+from unrealperson.executor import Executor
 from unrealperson.files import write_json, write_text
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import convert_camera_batch_norm
@@ -148,13 +149,16 @@ def evaluate_manifest(
     return metrics
 
 
-def extract_run(run: str | Path | None, manifest: Manifest, config: Config) -> Features:
+def extract_run(
+    run: str | Path | None, manifest: Manifest, config: Config, *, executor: Executor | None = None
+) -> Features:
     """Gives each crop its feature, with batch-norm statistics of the crops' own cameras.
 
     Args:
         run: folder of a training run; None is the backbone with ImageNet weights, untrained.
         manifest: the crops.
         config: section [evaluate]; [train] where `run` is None.
+        executor: who takes the features, once the statistics are known; None is this process.
 
     Raises:
         ValueError: no image, or an unreadable one.
@@ -162,7 +166,7 @@ def extract_run(run: str | Path | None, manifest: Manifest, config: Config) -> F
     """
     images, model = _images_and_model(run, manifest, config)
     query = np.flatnonzero(manifest.split == "query") if (manifest.split == "query").any() else None
-    return extract(model, images, config.evaluate, query=query)[0]
+    return extract(model, images, config.evaluate, query=query, executor=executor)[0]
 
 
 def load_model(run: str | Path | None, config: Config) -> tuple[ReidModel, Config]:

@@ -8,15 +8,23 @@ from torch.nn import functional as F
 
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.loader import Images
+from unrealperson.data.manifest import Manifest
 from unrealperson.data.transforms import normalise
+from unrealperson.distributed import compute_device
 from unrealperson.evaluate.statistics import Tables, estimate_tables, statistics_groups
+from unrealperson.executor import Executor
 from unrealperson.log import track
 from unrealperson.models.reid import ReidModel
 from unrealperson.schema import Features
 
 
 def extract(
-    model: ReidModel, images: Images, config: EvaluateConfig, *, query: np.ndarray | None = None
+    model: ReidModel,
+    images: Images,
+    config: EvaluateConfig,
+    *,
+    query: np.ndarray | None = None,
+    executor: Executor | None = None,
 ) -> tuple[Features, Tables]:
     """Estimates the cameras' statistics on the images, then gives each image its feature.
 
@@ -25,6 +33,7 @@ def extract(
         images: the images, at the size the network was trained on.
         config: section [evaluate].
         query: [q] int64 rows of the queries; needed where config.statistics is "split".
+        executor: who takes the features, once the statistics are known; None is this process.
 
     Returns:
         One L2-normalised vector per image, in the order of the images, and which statistics each camera has.
@@ -35,7 +44,8 @@ def extract(
     group = statistics_groups(images, config, query)
     tables = estimate_tables(model, images, config, group)
     manifest = images.manifest
-    vectors = embed(model, images, tables.rows(group), config)
+    row = tables.rows(group)
+    vectors = embed(model, images, row, config) if executor is None else _embed_on(executor, model, images, row, config)
     return Features(vectors, manifest.pid.copy(), manifest.camid.copy(), manifest.frame.copy(), manifest.path), tables
 
 
@@ -67,3 +77,29 @@ def embed(model: ReidModel, images: Images, row: np.ndarray, config: EvaluateCon
                 feature = feature + model(pixels.flip(3), camera)
             vectors[rows] = F.normalize(feature).cpu().numpy()
     return vectors
+
+
+_BATCHES = 16
+"""Whose features one task of an executor takes."""
+
+
+def _embed_on(
+    executor: Executor, model: ReidModel, images: Images, row: np.ndarray, config: EvaluateConfig
+) -> np.ndarray:
+    step = _BATCHES * config.batch_size
+    parts = [np.arange(first, min(first + step, len(images))) for first in range(0, len(images), step)]
+    items = [(images.manifest.select(rows), row[rows]) for rows in parts]
+    shared = (model.cpu(), (images.height, images.width), config)
+    vectors = np.empty((len(images), model.dimension), np.float32)
+    for index, made in track(executor(_embed_part, shared, items, gpu=True), label="features", total=len(items)):
+        vectors[parts[index]] = made
+    return vectors
+
+
+def _embed_part(
+    shared: tuple[ReidModel, tuple[int, int], EvaluateConfig], item: tuple[Manifest, np.ndarray]
+) -> np.ndarray:
+    model, (height, width), config = shared
+    manifest, row = item
+    images = Images(manifest, height=height, width=width, cache_bytes=0)
+    return embed(model.to(compute_device()), images, row, config)

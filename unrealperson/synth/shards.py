@@ -10,6 +10,7 @@ import queue
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -24,7 +25,8 @@ from PIL import Image
 from unrealperson.config import Config, SynthConfig, load_config, save_config
 from unrealperson.crop import FREE_KEYS, log_counts, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
-from unrealperson.files import only_process, write_json
+from unrealperson.executor import Executor
+from unrealperson.files import only_process, pack_folder, replacing_folder, unpack_folder, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
 from unrealperson.synth.people.keep import kept_file
@@ -73,7 +75,7 @@ def _in_turn(config: SynthConfig, work: Sequence[Shard], workers: int) -> list[S
     return sorted(work, key=turn)
 
 
-def synthesize(config: Config, out: Path) -> Manifest:
+def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -> Manifest:
     """Makes a labelled data set, or finishes one that was begun with the same configuration.
 
     The same configuration gives the same files whatever `workers` is. A shard is there completely or
@@ -85,12 +87,14 @@ def synthesize(config: Config, out: Path) -> Manifest:
             samples/ with one frame and mask per camera (below v1.1, v2.1, ... where there are several scenes),
             people.jpg with the first people, and
             frames/ with all of them on `keep_frames`.
+        executor: who makes the shards; None is `workers` simulators of this machine.
 
     Returns:
         The manifest that was written.
 
     Raises:
-        ValueError: the folder was begun with another configuration.
+        ValueError: the folder was begun with another configuration, or others are to make shards with an endpoint of
+            this machine.
         RuntimeError: the endpoint failed, or another process works in the folder.
 
     Source: folder layout and names of the authors' data set; identity is (Y, P), camera is (X, D).
@@ -108,7 +112,8 @@ def synthesize(config: Config, out: Path) -> Manifest:
             recorded = len(read_poses(Path(config.synth.camera_poses))) if config.synth.camera_poses else 0
             cameras = sum(recorded or config.synth.cameras or usual(shard.scene).cameras for shard in missing)
             total = cameras * config.synth.instants
-            for _ in track(_run(config, missing, out), label="synth", total=total, unit="frames"):
+            made = _run(config, missing, out) if executor is None else _run_on(executor, config, missing, out)
+            for _ in track(made, label="synth", total=total, unit="frames"):
                 pass
             _portray(config, out)
             _merge(work, out, seconds=time.monotonic() - start_s)
@@ -170,6 +175,24 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _run_on(executor: Executor, config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
+    """Has shards made elsewhere; yields once for each frame."""
+    if config.synth.endpoint:
+        raise ValueError("synth.endpoint is one running engine; shards on other machines need simulators: leave it out")
+    for index, (frames, packed) in executor(_make_packed, config, work):
+        with replacing_folder(_finished(out, work[index])) as folder:
+            unpack_folder(packed, folder)
+        for _ in range(frames):
+            yield
+
+
+def _make_packed(config: Config, shard: Shard) -> tuple[int, bytes]:
+    """How many frames a shard has, and its folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        frames = sum(1 for _ in _make_shard(config, shard, Path(folder), None))
+        return frames, pack_folder(_finished(Path(folder), shard))
 
 
 class _KeptPeople:
