@@ -75,10 +75,10 @@ def test_features_lie_nearer_where_crops_are_alike(plain):
 
 
 def test_sensors_are_fitted_to_what_they_were():
-    clean, widths = crops(24, noise=0.0), [640] * 24
+    clean, widths = crops(12, noise=0.0), [640] * 12
     true = SynthConfig(sensor_exposure=(-0.9, -0.7), sensor_red=(1.3, 1.4), sensor_noise=(8, 10))
     target = measure(apply_sensors(clean, widths, true, 5), features=False)
-    found = fit_sensors(clean, widths, target, SynthConfig(), trials=160, seed=0)
+    found = fit_sensors(clean, widths, target, SynthConfig(), trials=120, seed=0)
 
     def distance(config: SynthConfig) -> float:
         looks = measure(apply_sensors(clean, widths, config, 9), features=False)
@@ -86,7 +86,8 @@ def test_sensors_are_fitted_to_what_they_were():
 
     before, after = distance(SynthConfig()), distance(found)
     assert after < 0.4 * before
-    assert found == fit_sensors(clean, widths, target, SynthConfig(), trials=160, seed=0)
+    short = [fit_sensors(clean, widths, target, SynthConfig(), trials=10, seed=0) for _ in range(2)]
+    assert short[0] == short[1] != SynthConfig()
 
 
 def told(path: Path, pictures: list[np.ndarray], *, elevation_m: float = 4.0, visibility: float = 1.0) -> Manifest:
@@ -127,7 +128,11 @@ def world(tmp_path, monkeypatch):
             rendered.append(synth)
             top = (25, 25, 25) if synth.colors == "black" else (200, 40, 40)
             light = {"dusk": 0.55, "night": 0.3}.get(synth.hours, 1.0)
-            told(out, crops(20, top=top, light=light), elevation_m=max(synth.camera_height_m) or 4.0).write()
+            told(
+                out,
+                crops(9 if synth.scenes == (4,) else 20, top=top, light=light),
+                elevation_m=max(synth.camera_height_m) or 4.0,
+            ).write()
         return Manifest.read(out)
 
     monkeypatch.setattr(fit, "synthesize", synthesize)
@@ -152,10 +157,14 @@ def test_a_fit_finds_what_the_site_is_and_goes_on(tmp_path, world, capsys):
     page = (tmp_path / "site_fit" / "report.html").read_text()
     assert "site &lt;1&gt;" in page and "<1>" not in page and "{{" not in page
     assert page.count('<img class="crop"') == 24 + 2 * 20 and "1 could not be read" in page
-    assert "synth.colors" in page and not re.search(r"<script|https?://(?!www.w3.org)", page)
+    assert (
+        "synth.colors" in page
+        and page.count("too few crops") == 1
+        and not re.search(r"<script|https?://(?!www.w3.org)", page)
+    )
     times = len(world)
     assert times == len(set(map(str, world)))
-    assert main(command) == 0
+    fit.fit_target(site, replace(Config(), synth=SynthConfig(people=300), fit=FitConfig(trials=24)), out)
     assert len(world) == times and load_config(out) == found
 
 

@@ -29,6 +29,7 @@ from unrealperson.synth.shards import synthesize
 logger = get_logger(__name__)
 
 FEWEST = 20
+"""Fewer crops, of the site or of a probe, tell nothing."""
 SUMMARY_FILE = "fit.json"
 SHOWN = 24
 """Crops of each set on the report."""
@@ -115,14 +116,11 @@ def fit_target(target: str | Path, config: Config, out: str | Path) -> dict[str,
         after = fit.probe(fit.synth)
         judge = fit.judge()
         shown = {"target": judging_half, "before": measure(before.crops), "after": measure(after.crops)}
+        found = {name: _distances(shown[name], judging_half, judge) for name in ("before", "after")}
         summary = {
             "target": str(Path(target).resolve()), "crops": len(crops), "skipped": skipped,
             "distances": {
-                name: {
-                    "before": _distances(shown["before"], judging_half, judge)[name],
-                    "after": _distances(shown["after"], judging_half, judge)[name],
-                    "floor": floor,
-                }
+                name: {"before": found["before"][name], "after": found["after"][name], "floor": floor}
                 for name, floor in _distances(fitted_half, judging_half, judge).items()
             },
             "choices": choices,
@@ -225,7 +223,8 @@ class _Fit:
     def choose_world(self) -> list[dict[str, Any]]:
         """Tries the values of each attribute after the other, and keeps what brings the crops nearer."""
         current = self._look(self.synth)
-        tried: list[tuple[Attribute, dict[str, Any], Looks]] = []
+        if current is None:
+            raise ValueError(f"a probe of the world gives fewer than {FEWEST} crops; raise fit.people or fit.instants")
         chosen = []
         for attribute in track(WORLD, label="world", unit="attributes"):
             entries = []
@@ -235,10 +234,12 @@ class _Fit:
                 if all(getattr(self.synth, key) == value for key, value in settings.items()):
                     continue
                 looks = self._look(replace(self.synth, **settings))
+                if looks is None:
+                    entries.append({"settings": _plain(settings), "share": None})
+                    continue
                 found = self._distances(looks)
                 share = float(np.mean([found[group] / max(start[group], 1e-6) for group in attribute.groups]))
                 entries.append({"settings": _plain(settings), "distances": found, "share": share})
-                tried.append((attribute, settings, looks))
                 if share < least - self._config.fit.margin:
                     best, best_looks, least = settings, looks, share
             self.synth, current = replace(self.synth, **best), best_looks
@@ -270,9 +271,11 @@ class _Fit:
         width, height = (min(4096, 16 * round(side * ratio / 16)) for side in (self.synth.width, self.synth.height))
         return replace(self._config, synth=replace(self.synth, width=width, height=height), crop=self._crop)
 
-    def _look(self, synth: SynthConfig) -> Looks:
-        """How a world looks through the present sensors: rendered clean, so that no sensor is rendered twice."""
+    def _look(self, synth: SynthConfig) -> Looks | None:
+        """How a world looks through the present sensors, on clean crops; None where these are too few to tell."""
         clean = self.probe(replace(synth, sensor=False))
+        if len(clean.crops) < FEWEST:
+            return None
         crops = apply_sensors(clean.crops, clean.frame_widths, synth, self._config.fit.seed)
         looks = measure(crops)
         self._truth.append((looks, truth_of(clean.manifest)))

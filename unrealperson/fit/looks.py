@@ -63,8 +63,8 @@ def measure(crops: Sequence[np.ndarray], *, features: bool = True) -> Looks:
     if not crops:
         raise ValueError("crops must hold at least one image, got none")
     shown = np.stack([resized(crop) for crop in crops])
-    values = [_statistics(image) for image in shown]
-    table = {name: np.array([each[name] for each in values]) for name in values[0]}
+    parts = [_statistics(shown[start : start + _BATCH]) for start in range(0, len(shown), _BATCH)]
+    table = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
     table["log height"] = np.log2([crop.shape[0] for crop in crops])
     table["aspect"] = np.array([crop.shape[1] / crop.shape[0] for crop in crops])
     clothes = np.stack([_color_shares(shown[:, rows, columns]) for rows, columns in (TORSO, LEGS)])
@@ -82,25 +82,27 @@ def resized(crop: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(crop).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
 
 
-def _statistics(image: np.ndarray) -> dict[str, float]:
-    pixels = image.astype(np.float32) / 255
-    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    halved = grey.reshape(HEIGHT // 2, 2, WIDTH // 2, 2).mean((1, 3))
-    fine, coarse = (np.abs(np.diff(plane, axis=axis)).mean() for plane, axis in ((grey, 1), (halved, 1)))
+def _statistics(images: np.ndarray) -> dict[str, np.ndarray]:  # [n, HEIGHT, WIDTH, 3] uint8
+    red, green, blue = (images[..., channel].astype(np.float32) / 255 for channel in range(3))
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    halved = (grey[:, ::2, ::2] + grey[:, 1::2, ::2] + grey[:, ::2, 1::2] + grey[:, 1::2, 1::2]) / 4
+    fine, coarse = (np.abs(np.diff(plane, axis=2)).mean((1, 2)) for plane in (grey, halved))
     # What is left of a pixel when its neighbours are taken away, where the image is flattest: grain.
-    rest = grey[1:-1, 1:-1] - (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
-    blocks = rest[: 8 * 15, : 8 * 7].reshape(15, 8, 7, 8).std((1, 3))
-    red, green, blue = pixels.mean((0, 1)) + 0.01
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    rest = (grey[:, 1:-1, 1:-1] - around / 4)[:, : 8 * 15, : 8 * 7].reshape(len(images), 15, 8, 7, 8)
+    blocks = rest.std((2, 4)).reshape(len(images), -1)
+    means = [plane.mean((1, 2)) + 0.01 for plane in (red, green, blue)]
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     return {
-        "brightness": float(grey.mean()),
-        "contrast": float(grey.std()),
-        "blacks": float((grey < 0.1).mean()),
-        "whites": float((grey > 0.9).mean()),
-        "red cast": float(np.log2(red / green)),
-        "blue cast": float(np.log2(blue / green)),
-        "saturation": float(np.ptp(pixels, axis=2).mean()),
-        "sharpness": float(np.log2((fine + 1e-4) / (coarse + 1e-4))),
-        "noise": float(np.log2(np.quantile(blocks, 0.2) * 255 + 0.2)),
+        "brightness": grey.mean((1, 2)),
+        "contrast": grey.std((1, 2)),
+        "blacks": (grey < 0.1).mean((1, 2)),
+        "whites": (grey > 0.9).mean((1, 2)),
+        "red cast": np.log2(means[0] / means[1]),
+        "blue cast": np.log2(means[2] / means[1]),
+        "saturation": spread.mean((1, 2)),
+        "sharpness": np.log2((fine + 1e-4) / (coarse + 1e-4)),
+        "noise": np.log2(np.quantile(blocks, 0.2, axis=1) * 255 + 0.2),
     }
 
 
