@@ -23,7 +23,7 @@ SOURCES = sorted(
 
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "model_verbs", "verb"),
-    ("demo", "ablate"),
+    ("demo", "ablate", "fit"),
     ("report", "doctor"),
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),

@@ -31,7 +31,7 @@ from unrealperson.config import (
 )
 from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.endpoint_verbs import Poses, Simulate
-from unrealperson.experiment_verbs import Ablate
+from unrealperson.experiment_verbs import Ablate, Fit
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.model_verbs import Calibrate, Export, Index
 from unrealperson.verb import VALUED, OptionalPath, ShardedVerb, Switch, Verb, require_no_folder
@@ -395,6 +395,7 @@ VERBS: dict[str, type[Verb]] = {
     "calibrate": Calibrate,
     "index": Index,
     "search": Search,
+    "fit": Fit,
     "ablate": Ablate,
     "report": Report,
     "demo": Demo,

@@ -1,14 +1,51 @@
-"""The verbs that experiment: a grid of trainings on synthetic people scored on real ones."""
+"""The verbs that experiment: a world fitted to a site, and a grid of trainings scored on real crops."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import tyro
 
-from unrealperson.verb import Verb
+from unrealperson.config import CropConfig, FitConfig, SynthConfig
+from unrealperson.log import get_logger
+from unrealperson.verb import VALUED, Verb, require_no_folder
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Verb):
+    """Searches a world whose crops look like those of a site, and writes its configuration for 'synth'.
+
+    TARGET is a folder of any number of unlabelled crops of any size; names and labels are not used. Scene, hours,
+    camera height, crowding and clothes are tried by rendering small sets, sensors on their crops. OUT_fit/report.html,
+    beside OUT, shows the site, the default and the fitted crops, and how near they come to crops that were not fitted
+    to. The same command goes on with the sets that are rendered.
+
+    Example: unrealperson fit --target my_crops --out site.toml
+
+    Then: unrealperson synth --config site.toml --out data --synth.people 200
+    """
+
+    summary: ClassVar[str] = "a site's unlabelled crops -> the configuration of a world that looks like it"
+    resumes: ClassVar[bool] = True
+    target: Path
+    """Folder of the site's crops."""
+    out: Path
+    """Configuration to write (.toml)."""
+    synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
+    crop: Annotated[CropConfig, VALUED] = field(default_factory=CropConfig)
+    fit: Annotated[FitConfig, VALUED] = field(default_factory=FitConfig)
+
+    def execute(self) -> None:
+        from unrealperson.fit import fit_target, work_folder
+        from unrealperson.report.fit import write_fit_report
+
+        require_no_folder(self.out, "site.toml")
+        fit_target(self.target, self.resolved(), self.out)
+        logger.info("%s is written; the report is at %s", self.out, write_fit_report(work_folder(self.out)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from unrealperson.config.adapt import AdaptConfig
 from unrealperson.config.crop import CropConfig
 from unrealperson.config.evaluate import EvaluateConfig
 from unrealperson.config.export import ExportConfig
+from unrealperson.config.fit import FitConfig
 from unrealperson.config.search import SearchConfig
 from unrealperson.config.synth import SynthConfig
 from unrealperson.config.train import TrainConfig
@@ -31,6 +32,7 @@ __all__ = [
     "CropConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "FitConfig",
     "SearchConfig",
     "SynthConfig",
     "TrainConfig",
@@ -57,6 +59,7 @@ class Config:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
 
 
 def load_config(path: str | Path | None = None) -> Config:

@@ -276,6 +276,60 @@ def spread_chart(
     return _svg(figure, name)
 
 
+def gap_chart(name: str, rows: Sequence[tuple[str, float, float, float]]) -> str:
+    """Draws how far two sets lie from a third, before and after, one row an attribute.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        rows: attribute, distance before, after, and the least that can be.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=0.32 * len(rows) + 0.75)
+    for number, (_, before, after, floor) in enumerate(rows):
+        y = len(rows) - 1 - number
+        axes.plot([before, after], [y, y], color=_RULE, linewidth=2.2)
+        axes.plot([floor, floor], [y - 0.25, y + 0.25], color=_FAINT, linewidth=1.5)
+        axes.plot([before], [y], "o", color=BEFORE_COLOR, markersize=7)
+        axes.plot([after], [y], "D", color=AFTER_COLOR, markersize=6)
+    axes.set_yticks(range(len(rows)), [row[0] for row in rows][::-1])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlim(0, None)
+    axes.set_xlabel("distance to the site")
+    axes.grid(axis="x", color=_RULE, linewidth=0.8)
+    return _svg(figure, name)
+
+
+def histogram_chart(name: str, sets: dict[str, np.ndarray], *, label: str) -> str:
+    """Draws how a value is distributed in three sets: the first as an area, the others as lines.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        sets: values [n] by the name of the set.
+        label: of the axis of values, with its unit.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=1.9)
+    low, high = np.quantile(np.concatenate(list(sets.values())), [0.005, 0.995])
+    edges = np.linspace(low, high if high > low else low + 1.0, 25)
+    middles = (edges[1:] + edges[:-1]) / 2
+    looks = ((_FAINT, "-"), (BEFORE_COLOR, "--"), (AFTER_COLOR, "-"))
+    for number, ((shown, value), (color, style)) in enumerate(zip(sets.items(), looks, strict=False)):
+        share = 100 * np.histogram(np.clip(value, edges[0], edges[-1]), edges)[0] / max(len(value), 1)
+        if number == 0:
+            axes.fill_between(middles, share, step="mid", color=color, alpha=0.3, linewidth=0, label=shown)
+        else:
+            axes.plot(middles, share, style, color=color, linewidth=2, drawstyle="steps-mid", label=shown)
+    axes.legend(frameon=False, labelcolor=_INK, fontsize=8)
+    axes.set_ylim(0, None)
+    axes.set_xlabel(label)
+    axes.set_ylabel("% of crops")
+    return _svg(figure, name)
+
+
 def standalone(svg: str) -> str:
     """An <svg> element of a page as a file of its own: on white, with the page's light colours.
 
