@@ -326,7 +326,8 @@ struct BlockList {
 
     // The list, unless it starts empty, is `stored` [k].
     __device__ void start(const uint64_t* stored, int k) {
-        for (int i = threadIdx.x; i < Length; i += kThreads) list[i] = stored != nullptr && i < k ? stored[i] : kNoPlace;
+        for (int i = threadIdx.x; i < Length; i += kThreads)
+            list[i] = stored != nullptr && i < k ? stored[i] : kNoPlace;
         if (threadIdx.x == 0) count = 0;
         __syncthreads();
     }

@@ -103,8 +103,7 @@ Matrix<float> product_matrix(const Array& out, Matrix<const float> q, Matrix<con
     return result;
 }
 
-void bind_cuda_products(const py::object& q, const py::object& g, const py::object& out, int device,
-                        uintptr_t stream) {
+void bind_cuda_products(const py::object& q, const py::object& g, const py::object& out, int device, uintptr_t stream) {
     const Array q_array(q, "q", false), g_array(g, "g", false), out_array(out, "out", true);
     const auto queries = q_array.matrix<const float>(true), gallery = g_array.matrix<const float>(true);
     const auto result = product_matrix(out_array, queries, gallery);
@@ -139,9 +138,8 @@ void bind_cuda_products_to_values(const py::object& products, const py::object& 
     const float* qn = query_array.elements<const float>(in.rows, true);
     const int kind = static_cast<int>(metric_of(metric));
     py::gil_scoped_release release;
-    check_cuda(
-        up_cuda_products_to_values(in, gn, qn, kind, keys, result, device, reinterpret_cast<void*>(stream)),
-        "values of products");
+    check_cuda(up_cuda_products_to_values(in, gn, qn, kind, keys, result, device, reinterpret_cast<void*>(stream)),
+               "values of products");
 }
 
 void bind_cuda_nearest_add(const py::object& products, const py::object& norm2, int64_t first,
@@ -160,9 +158,9 @@ void bind_cuda_nearest_add(const py::object& products, const py::object& norm2, 
     const float* gn = norm2_array.elements<const float>(in.cols, true);
     const int kind = static_cast<int>(metric_of(metric));
     py::gil_scoped_release release;
-    check_cuda(up_cuda_nearest_add(in, gn, first, kind, parts, k, places, keys, device,
-                                   reinterpret_cast<void*>(stream)),
-               "nearest rows");
+    check_cuda(
+        up_cuda_nearest_add(in, gn, first, kind, parts, k, places, keys, device, reinterpret_cast<void*>(stream)),
+        "nearest rows");
 }
 
 void bind_cuda_nearest_finish(const py::object& lists, const py::object& query_norm2, const std::string& metric,

@@ -30,7 +30,8 @@ int up_cuda_products(Matrix<const float> q, Matrix<const float> g, Matrix<float>
     if (guard.status() != cudaSuccess) return guard.status();
     const int64_t blocks = ceil_div(q.rows, MatrixTile::kQueries) * ceil_div(g.rows, MatrixTile::kGallery);
     if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
-    UP_LAUNCH(products_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), q, g, out);
+    UP_LAUNCH(products_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), q, g,
+              out);
     return cudaGetLastError();
 }
 
