@@ -1,18 +1,19 @@
 // The GPU twin of distance.h: the same keys, values and order of rows. Kernels only; distance_cuda.cu launches them.
 //
-// What they must move, in bytes, and compute, in floating-point operations, for q queries, g gallery rows, d
-// dimensions:
+// Products of many queries come from the caller's BLAS; `products` serves where that would round to TF32. What the
+// kernels must move, in bytes, and compute, in floating-point operations, for q queries, g gallery rows, d dimensions,
+// p parts of the gallery whose lists are kept apart:
 //
-//   kernel            read                          written         operations
-//   row_norms         4 n d                         4 n             2 n d
-//   distance_matrix   d q g / 16                    4 q g           2 q g d
-//   topk_part         d q g (1 / 8 + 1 / 32)        12 q k a part   2 q g d
-//   topk_merge        12 q k a part                 12 q k
-//   select            4 q g, 8,192 q a chunk        8,192 q a chunk
-//   selected          8 q k                         12 q k
+//   kernel               read                       written           operations
+//   row_norms            4 n d                      4 n               2 n d
+//   products             d q g / 16                 4 q g             2 q g d
+//   products_and_norms   4 g d, queries in cache    4 q g, 4 g        2 (q + 1) g d
+//   products_to_values   4 q g                      4 q g             about 4 q g
+//   nearest_add          4 q g, norms in cache      8 q p k           about 4 q g
+//   nearest_finish       8 q p k                    12 q k
 //
-// A matrix is bound by arithmetic from d of about 64 on, a top-k of up to 32 queries by one pass over the gallery.
-// Reads of a row beyond the first, by the tiles beside and below, come from the L2 cache where it holds the rows.
+// All but `products` are bound by memory. Reads of a row beyond the first, by the tiles beside and below, come from the
+// L2 cache where it holds the rows.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +29,12 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kThreads = 256;
 constexpr int kDepth = 16;  // dimensions staged at once
 constexpr int kVector = 4;  // floats in one load of 16 bytes
-constexpr int kTopkLimit = 100;
-constexpr int kMaxParts = kWarp;
-constexpr int kSelectLimit = 1024;
-constexpr int64_t kNoIndex = INT64_MAX;
+constexpr int kFewQueries = 8;
+constexpr int kRowsAtOnce = 4;     // of the gallery, in flight in each warp
+constexpr int kRowsPerBlock = 16;  // share the terms of a column
+constexpr int kNearestLimit = 1024, kShortList = 128;
+constexpr int kBatch = kThreads * kVector;  // columns between two looks at what waits
+constexpr int kWaiting = 2 * kBatch;
 constexpr uint64_t kNoPlace = UINT64_MAX;  // behind every ranked key
 
 // Whether every row starts on 16 bytes.
@@ -103,23 +106,81 @@ struct Tile {
     }
 };
 using MatrixTile = Tile<128, 128, 8, 8>;
-using TopkTile = Tile<32, 128, 4, 4>;
 
-// One warp a row. bad_row starts as all ones, which is -1 as a signed number and the largest as an unsigned one.
+// Fused by hand, so that a norm has the same bits wherever it is made.
+__device__ inline float add_squares(float sum, float4 x) {
+    return __fmaf_rn(x.x, x.x, __fmaf_rn(x.y, x.y, __fmaf_rn(x.z, x.z, __fmaf_rn(x.w, x.w, sum))));
+}
+
+// The same bits in all lanes.
+__device__ inline float warp_sum(float x) {
+    for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+    return x;
+}
+
+__device__ inline void store_norm2(float sum, int64_t row, int64_t first, float* norm2, unsigned long long* bad_row) {
+    norm2[row] = sum;
+    if (!(sum <= kLargestNorm2)) atomicMin(bad_row, static_cast<unsigned long long>(first + row));
+}
+
+// One warp a row. bad_row starts as -1, which is the largest as an unsigned number.
 __global__ void row_norms_kernel(Matrix<const float> x, float* norm2, unsigned long long* bad_row) {
     const int64_t row = static_cast<int64_t>(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp;
     if (row >= x.rows) return;
     const int lane = threadIdx.x % kWarp;
     const bool aligned = aligned_rows(x);
     float sum = 0.0f;
-    for (int64_t c = lane * kVector; c < x.cols; c += kWarp * kVector) {
-        const float4 part = four_of(x.row(row), c, x.cols, aligned);
-        sum += part.x * part.x + part.y * part.y + (part.z * part.z + part.w * part.w);
+    for (int64_t c = lane * kVector; c < x.cols; c += kWarp * kVector)
+        sum = add_squares(sum, four_of(x.row(row), c, x.cols, aligned));
+    sum = warp_sum(sum);
+    if (lane == 0) store_norm2(sum, row, 0, norm2, bad_row);
+}
+
+// One warp kRowsAtOnce rows of g, with all of up to Queries rows of q. `first` is the gallery row of row 0.
+template <int Queries>
+__global__ void __launch_bounds__(kThreads, 2)
+    products_and_norms_kernel(Matrix<const float> q, Matrix<const float> g, int64_t first, Matrix<float> out,
+                              float* norm2, unsigned long long* bad_row) {
+    static_assert(Queries * kRowsAtOnce <= kWarp, "each lane stores one product");
+    const int64_t row = (static_cast<int64_t>(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp) * kRowsAtOnce;
+    if (row >= g.rows) return;
+    const int lane = threadIdx.x % kWarp;
+    const bool q_aligned = aligned_rows(q), g_aligned = aligned_rows(g);
+    const float *rows[kRowsAtOnce], *queries[Queries];  // those beyond the end repeat the last one
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce; ++r) rows[r] = g.row(row + r < g.rows ? row + r : g.rows - 1);
+#pragma unroll
+    for (int i = 0; i < Queries; ++i) queries[i] = q.row(i < q.rows ? i : q.rows - 1);
+    float product[Queries][kRowsAtOnce] = {}, squares[kRowsAtOnce] = {};
+    for (int64_t c = lane * kVector; c < g.cols; c += kWarp * kVector) {
+        float4 x[kRowsAtOnce];
+#pragma unroll
+        for (int r = 0; r < kRowsAtOnce; ++r) x[r] = four_of(rows[r], c, g.cols, g_aligned);
+#pragma unroll
+        for (int r = 0; r < kRowsAtOnce; ++r) squares[r] = add_squares(squares[r], x[r]);
+#pragma unroll
+        for (int i = 0; i < Queries; ++i) {
+            const float4 y = four_of(queries[i], c, q.cols, q_aligned);
+#pragma unroll
+            for (int r = 0; r < kRowsAtOnce; ++r)
+                product[i][r] += x[r].x * y.x + x[r].y * y.y + (x[r].z * y.z + x[r].w * y.w);
+        }
     }
-    for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_down_sync(kAllLanes, sum, step);
-    if (lane != 0) return;
-    norm2[row] = sum;
-    if (!(sum <= kLargestNorm2)) atomicMin(bad_row, static_cast<unsigned long long>(row));
+    float mine = 0.0f, own_norm2 = 0.0f;
+#pragma unroll
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+        const float sum = warp_sum(squares[r]);
+        if (lane == r) own_norm2 = sum;
+#pragma unroll
+        for (int i = 0; i < Queries; ++i) {
+            const float whole = warp_sum(product[i][r]);
+            if (lane == i * kRowsAtOnce + r) mine = whole;
+        }
+    }
+    const int query = lane / kRowsAtOnce, r = lane % kRowsAtOnce;
+    if (row + r >= g.rows) return;
+    if (query < Queries && query < q.rows) out.row(query)[row + r] = mine;
+    if (query == 0) store_norm2(own_norm2, row + r, first, norm2, bad_row);
 }
 
 // One dimension of a thread's rows or columns: groups of 4 that lie 4 * Group apart.
@@ -182,28 +243,10 @@ __device__ void product_tile(Matrix<const float> q, Matrix<const float> g, int64
     }
 }
 
-// The two halves of the keys of 4 gallery rows; rows beyond the end get any.
-struct Terms {
-    float scale[kVector], bias[kVector];
-
-    __device__ Terms(Metric metric, const float* norm2, int64_t first, int64_t rows) {
-#pragma unroll
-        for (int j = 0; j < kVector; ++j) {
-            const float own = first + j < rows ? norm2[first + j] : 0.0f;
-            scale[j] = key_scale(metric, own);
-            bias[j] = key_bias(metric, own);
-        }
-    }
-    __device__ float4 keys(const float* product) const {
-        return make_float4(bias[0] + scale[0] * product[0], bias[1] + scale[1] * product[1],
-                           bias[2] + scale[2] * product[2], bias[3] + scale[3] * product[3]);
-    }
-};
-
-// One block a tile of `out`, tiles numbered along the gallery first. Two blocks an SM: at most 128 registers a thread.
+// One block a tile of out = q g^T, tiles numbered along the gallery first. Two blocks an SM: at most 128 registers a
+// thread.
 __global__ void __launch_bounds__(kThreads, 2)
-    distance_matrix_kernel(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                           const float* gallery_norm2, Matrix<float> out, Metric metric, bool keys) {
+    products_kernel(Matrix<const float> q, Matrix<const float> g, Matrix<float> out) {
     using T = MatrixTile;
     __shared__ __align__(16) float staging[T::kStaging];
     const int64_t tiles = (g.rows + T::kGallery - 1) / T::kGallery;
@@ -214,148 +257,35 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
     for (int j = 0; j < T::kPerG; j += kVector) {
         const int64_t column = g0 + T::column(j);
-        const Terms terms(metric, gallery_norm2, column, g.rows);
 #pragma unroll
         for (int i = 0; i < T::kPerQ; ++i) {
             const int64_t row = q0 + T::row(i);
             if (row >= q.rows) continue;
-            float4 four = terms.keys(product[i] + j);
-            if (!keys) {
-                const float own = query_norm2[row];
-                four = make_float4(value_of(metric, four.x, own), value_of(metric, four.y, own),
-                                   value_of(metric, four.z, own), value_of(metric, four.w, own));
-            }
+            const float* four = product[i] + j;
             float* to = out.row(row) + column;
             if (aligned && column + kVector <= g.rows) {
-                *reinterpret_cast<float4*>(to) = four;
-            } else {
-                if (column < g.rows) to[0] = four.x;
-                if (column + 1 < g.rows) to[1] = four.y;
-                if (column + 2 < g.rows) to[2] = four.z;
-                if (column + 3 < g.rows) to[3] = four.w;
+                *reinterpret_cast<float4*>(to) = make_float4(four[0], four[1], four[2], four[3]);
+                continue;
             }
-        }
-    }
-}
-
-// Puts a candidate into a sorted list of `count` <= k entries, behind its equals; all lanes of one warp call it
-// together.
-__device__ inline int insert_sorted(float* list_key, int* list_column, int count, int k, float key, int column) {
-    const int lane = threadIdx.x % kWarp;
-    int place = 0;
-    for (int base = 0; base < count; base += kWarp) {
-        const bool before = base + lane < count && list_key[base + lane] <= key;
-        place += __popc(__ballot_sync(kAllLanes, before));
-    }
-    __syncwarp();  // a ballot orders no memory: every lane has read before any writes
-    const int moved_end = count < k ? count : k - 1;
-    for (int base = (moved_end - 1) / kWarp * kWarp; moved_end > place && base + kWarp > place; base -= kWarp) {
-        const int i = base + lane;
-        const bool moves = i >= place && i < moved_end;
-        const float moved_key = moves ? list_key[i] : 0.0f;
-        const int moved_column = moves ? list_column[i] : 0;
-        __syncwarp();  // the next round reads below what this one writes, so one in a round is enough
-        if (moves) {
-            list_key[i + 1] = moved_key;
-            list_column[i + 1] = moved_column;
-        }
-    }
-    if (lane == 0) {
-        list_key[place] = key;
-        list_column[place] = column;
-    }
-    __syncwarp();
-    return count < k ? count + 1 : k;
-}
-
-// One block takes kQueries queries through one part of the gallery and leaves each one's nearest k of it, sorted.
-__global__ void topk_part_kernel(Matrix<const float> q, Matrix<const float> g, const float* gallery_norm2,
-                                 Metric metric, int k, int64_t parts, int64_t part_rows, float* part_keys,
-                                 int64_t* part_indices) {
-    using T = TopkTile;
-    constexpr int kRow = T::kGallery + kVector;
-    constexpr int kScratch = T::kQueries * kRow > T::kStaging ? T::kQueries * kRow : T::kStaging;
-    constexpr int kWarps = kThreads / kWarp;
-    __shared__ __align__(16) float scratch[kScratch];  // staging of a product, then its keys [kQueries, kRow]
-    __shared__ float list_key[T::kQueries * kTopkLimit];
-    __shared__ int list_column[T::kQueries * kTopkLimit];  // counted from the part's first row
-    __shared__ int list_count[T::kQueries];
-    const int64_t part = blockIdx.x % parts, q0 = blockIdx.x / parts * T::kQueries;
-    const int64_t begin = part * part_rows;
-    const int64_t end = begin + part_rows < g.rows ? begin + part_rows : g.rows;
-    const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-    if (threadIdx.x < T::kQueries) list_count[threadIdx.x] = 0;
-    for (int64_t g0 = begin; g0 < end; g0 += T::kGallery) {
-        float product[T::kPerQ][T::kPerG];
-        product_tile<T>(q, g, q0, g0, scratch, product);
 #pragma unroll
-        for (int j = 0; j < T::kPerG; j += kVector) {
-            const Terms terms(metric, gallery_norm2, g0 + T::column(j), end);
-#pragma unroll
-            for (int i = 0; i < T::kPerQ; ++i)
-                *reinterpret_cast<float4*>(scratch + T::row(i) * kRow + T::column(j)) = terms.keys(product[i] + j);
+            for (int e = 0; e < kVector; ++e)
+                if (column + e < g.rows) to[e] = four[e];
         }
-        __syncthreads();
-        for (int row = warp; row < T::kQueries && q0 + row < q.rows; row += kWarps) {
-            float* keys = list_key + row * kTopkLimit;
-            int* columns = list_column + row * kTopkLimit;
-            int count = list_count[row];
-            for (int base = 0; base < T::kGallery; base += kWarp) {
-                const float key = scratch[row * kRow + base + lane];
-                const bool inside = g0 + base + lane < end;
-                unsigned waiting = __ballot_sync(kAllLanes, inside && (count < k || key < keys[k - 1]));
-                while (waiting != 0) {
-                    const int source = __ffs(static_cast<int>(waiting)) - 1;
-                    waiting &= waiting - 1;
-                    const float candidate = __shfl_sync(kAllLanes, key, source);
-                    if (count < k || candidate < keys[k - 1])
-                        count = insert_sorted(keys, columns, count, k, candidate,
-                                              static_cast<int>(g0 - begin) + base + source);
-                }
-            }
-            __syncwarp();
-            if (lane == 0) list_count[row] = count;
-        }
-        __syncthreads();
     }
-    __syncthreads();
-    for (int row = warp; row < T::kQueries && q0 + row < q.rows; row += kWarps)
-        for (int r = lane; r < k; r += kWarp) {
-            const int64_t place = (part * q.rows + q0 + row) * k + r;
-            const bool filled = r < list_count[row];
-            part_keys[place] = filled ? list_key[row * kTopkLimit + r] : INFINITY;
-            part_indices[place] = filled ? begin + list_column[row * kTopkLimit + r] : kNoIndex;
-        }
 }
 
-// One warp a query: lane p holds the head of part p's sorted list. Parts ascend through the gallery, so of equal heads
-// the lower part has the lower index.
-__global__ void topk_merge_kernel(int64_t queries, int k, int parts, const float* part_keys,
-                                  const int64_t* part_indices, const float* query_norm2, Metric metric, float* values,
-                                  int64_t* indices) {
-    const int64_t query = static_cast<int64_t>(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp;
-    if (query >= queries) return;
-    const int lane = threadIdx.x % kWarp;
-    const int64_t list = (static_cast<int64_t>(lane) * queries + query) * k;
-    int taken = 0;
-    for (int r = 0; r < k; ++r) {
-        const bool has = lane < parts && taken < k;
-        float key = has ? part_keys[list + taken] : INFINITY;
-        int64_t index = has ? part_indices[list + taken] : kNoIndex;
-        const int64_t mine = index;
-        for (int step = kWarp / 2; step > 0; step /= 2) {
-            const float other_key = __shfl_xor_sync(kAllLanes, key, step);
-            const int64_t other = __shfl_xor_sync(kAllLanes, static_cast<long long>(index), step);
-            if (other_key < key || (other_key == key && other < index)) {
-                key = other_key;
-                index = other;
-            }
-        }
-        if (index == mine && mine != kNoIndex) ++taken;
-        if (lane == 0) {
-            values[query * k + r] = value_of(metric, key, query_norm2[query]);
-            indices[query * k + r] = index;
-        }
+// One thread a column of kRowsPerBlock rows, blocks numbered along the columns first; `out` may be the products.
+__global__ void products_to_values_kernel(Matrix<const float> products, const float* norm2, const float* query_norm2,
+                                          Metric metric, bool keys, Matrix<float> out) {
+    const int64_t across = (products.cols + kThreads - 1) / kThreads;
+    const int64_t column = blockIdx.x % across * kThreads + threadIdx.x;
+    const int64_t begin = blockIdx.x / across * kRowsPerBlock;
+    const int64_t end = begin + kRowsPerBlock < products.rows ? begin + kRowsPerBlock : products.rows;
+    if (column >= products.cols) return;
+    const float scale = key_scale(metric, norm2[column]), bias = key_bias(metric, norm2[column]);
+    for (int64_t row = begin; row < end; ++row) {
+        const float key = bias + scale * products.row(row)[column];
+        out.row(row)[column] = keys ? key : value_of(metric, key, query_norm2[row]);
     }
 }
 
@@ -385,57 +315,135 @@ __device__ inline void merge_bitonic(uint64_t* items, int count, int size) {
     }
 }
 
-// One block a query: merges the keys of gallery rows [first, first + cols) into its nearest kSelectLimit so far,
-// best [q, kSelectLimit] in order. Only rows before the k-th of those are kept, and sorted when many wait.
-__global__ void select_kernel(Matrix<const float> keys, int64_t first, int k, uint64_t* best) {
-    constexpr int kBatch = kThreads * kVector, kWaiting = 2 * kSelectLimit;
-    static_assert(kBatch <= kWaiting - kSelectLimit, "a batch has to fit beside what waits");
-    __shared__ uint64_t list[kSelectLimit], waiting[kWaiting];
-    __shared__ int waiting_count;
-    const float* row = keys.row(blockIdx.x);
-    uint64_t* own = best + static_cast<int64_t>(blockIdx.x) * kSelectLimit;
-    for (int i = threadIdx.x; i < kSelectLimit; i += kThreads) list[i] = first == 0 ? kNoPlace : own[i];
-    if (threadIdx.x == 0) waiting_count = 0;
-    __syncthreads();
-    for (int64_t base = 0; base < keys.cols; base += kBatch) {
-        const uint64_t limit = list[k - 1];
-        for (int j = 0; j < kVector; ++j) {
-            const int64_t column = base + j * kThreads + threadIdx.x;
-            const uint64_t place =
-                column < keys.cols ? ranked(row[column], static_cast<uint32_t>(first + column)) : kNoPlace;
-            if (place < limit) waiting[atomicAdd(&waiting_count, 1)] = place;
-        }
+// The nearest that a block of threads has met, in shared memory: a sorted list, and what waits to be merged into it.
+// All threads of the block call each function together.
+template <int Length>
+struct BlockList {
+    static constexpr int kDue = Length > kThreads ? Length : kThreads;
+    static_assert(kDue + kBatch <= kWaiting, "a batch has to fit beside what waits");
+    uint64_t list[Length], waiting[kWaiting];
+    int count;
+
+    // The list, unless it starts empty, is `stored` [k].
+    __device__ void start(const uint64_t* stored, int k) {
+        for (int i = threadIdx.x; i < Length; i += kThreads)
+            list[i] = stored != nullptr && i < k ? stored[i] : kNoPlace;
+        if (threadIdx.x == 0) count = 0;
         __syncthreads();
-        const int count = waiting_count;
-        const bool last = base + kBatch >= keys.cols;
+    }
+
+    // One element a thread and call: until there is a k-th to be below, all of them wait, so a first batch is short.
+    __device__ int per_thread(int k) const { return list[k - 1] == kNoPlace ? 1 : kVector; }
+
+    __device__ void add(bool wanted, uint64_t place) {
+        const unsigned all = __ballot_sync(kAllLanes, wanted);
+        if (all == 0) return;
+        const int lane = threadIdx.x % kWarp, leader = __ffs(static_cast<int>(all)) - 1;
+        int begin = 0;
+        if (lane == leader) begin = atomicAdd(&count, __popc(all));
+        begin = __shfl_sync(kAllLanes, begin, leader);
+        if (wanted) waiting[begin + __popc(all & ((1u << lane) - 1))] = place;
+    }
+
+    // Ends a batch: sorts what waits into the list where it is much, the list is short, or it is the last batch.
+    __device__ void settle(int k, bool last) {
         __syncthreads();
-        if (count <= kWaiting - kBatch && !last) continue;
+        const int met = count;
+        const bool due = met > 0 && (last || met > kDue || list[k - 1] == kNoPlace);
+        __syncthreads();
+        if (!due) return;
         int padded = kVector;
-        while (padded < count) padded *= 2;
-        for (int i = count + threadIdx.x; i < padded; i += kThreads) waiting[i] = kNoPlace;
-        if (threadIdx.x == 0) waiting_count = 0;
+        while (padded < met) padded *= 2;
+        for (int i = met + threadIdx.x; i < padded; i += kThreads) waiting[i] = kNoPlace;
+        if (threadIdx.x == 0) count = 0;
         __syncthreads();
         for (int size = 2; size <= padded; size *= 2) merge_bitonic(waiting, padded, size);
         // The nearest of two sorted lists, one of them read backwards, are a bitonic sequence.
-        for (int i = threadIdx.x; i < kSelectLimit; i += kThreads) {
-            const int opposite = kSelectLimit - 1 - i;
+        for (int i = threadIdx.x; i < Length; i += kThreads) {
+            const int opposite = Length - 1 - i;
             if (opposite < padded && waiting[opposite] < list[i]) list[i] = waiting[opposite];
         }
         __syncthreads();
-        merge_bitonic(list, kSelectLimit, kSelectLimit);
+        merge_bitonic(list, Length, Length);
     }
-    for (int i = threadIdx.x; i < kSelectLimit; i += kThreads) own[i] = list[i];
+};
+
+// One block a query and part of the columns, numbered along the queries first, which share the norms in cache. Takes
+// columns, gallery rows from `first` on, into lists [q, parts, k] that start with the call whose `first` is 0; so does
+// `largest` [q, parts], the largest key, where it is wanted.
+template <int Length>
+__global__ void __launch_bounds__(kThreads)
+    nearest_add_kernel(Matrix<const float> products, const float* norm2, int64_t first, Metric metric, int parts, int k,
+                       uint64_t* lists, float* largest) {
+    __shared__ BlockList<Length> nearest;
+    __shared__ float warp_largest[kThreads / kWarp];
+    const int64_t query = blockIdx.x % products.rows, part = blockIdx.x / products.rows;
+    const int64_t part_columns = (products.cols + parts - 1) / parts, begin = part * part_columns;
+    const int64_t end = begin + part_columns < products.cols ? begin + part_columns : products.cols;
+    const float* row = products.row(query);
+    uint64_t* stored = lists + (query * parts + part) * k;
+    float own_largest = -INFINITY;
+    nearest.start(first == 0 ? nullptr : stored, k);
+    for (int64_t base = begin; base < end;) {
+        const int per_thread = nearest.per_thread(k);
+        // Columns ascend: one that equals the k-th comes behind it.
+        const float limit = per_thread == kVector ? key_of_ranked(nearest.list[k - 1]) : INFINITY;
+        float key[kVector];
+#pragma unroll
+        for (int j = 0; j < kVector; ++j) {
+            const int64_t column = base + j * kThreads + threadIdx.x;
+            key[j] = INFINITY;
+            if (j >= per_thread || column >= end) continue;
+            const float own = __ldg(norm2 + column);
+            key[j] = key_bias(metric, own) + key_scale(metric, own) * row[column];
+            own_largest = max(own_largest, key[j]);
+        }
+#pragma unroll
+        for (int j = 0; j < kVector; ++j)
+            nearest.add(key[j] < limit,
+                        ranked(key[j], static_cast<uint32_t>(first + base + j * kThreads + threadIdx.x)));
+        base += per_thread * kThreads;
+        nearest.settle(k, base >= end);
+    }
+    for (int i = threadIdx.x; i < k; i += kThreads) stored[i] = nearest.list[i];
+    if (largest == nullptr) return;
+    for (int step = kWarp / 2; step > 0; step /= 2)
+        own_largest = max(own_largest, __shfl_xor_sync(kAllLanes, own_largest, step));
+    if (threadIdx.x % kWarp == 0) warp_largest[threadIdx.x / kWarp] = own_largest;
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    float& kept = largest[query * parts + part];
+    if (first != 0) own_largest = max(own_largest, kept);
+    for (int warp = 1; warp < kThreads / kWarp; ++warp) own_largest = max(own_largest, warp_largest[warp]);
+    kept = own_largest;
 }
 
-// One thread a value.
-__global__ void selected_kernel(int64_t queries, int k, const uint64_t* best, const float* query_norm2, Metric metric,
-                                float* values, int64_t* indices) {
-    const int64_t place = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (place >= queries * k) return;
-    const int64_t query = place / k;
-    const uint64_t found = best[query * kSelectLimit + place % k];
-    values[place] = value_of(metric, key_of_ranked(found), query_norm2[query]);
-    indices[place] = static_cast<int64_t>(found & 0xffffffffu);
+// One block a query: the nearest k of its lists, `places` of them in all, and their values.
+template <int Length>
+__global__ void __launch_bounds__(kThreads)
+    nearest_finish_kernel(const uint64_t* lists, int64_t places, int k, const float* query_norm2, Metric metric,
+                          float* values, int64_t* indices) {
+    __shared__ BlockList<Length> nearest;
+    const int64_t query = blockIdx.x;
+    const uint64_t* row = lists + query * places;
+    nearest.start(nullptr, k);
+    for (int64_t base = 0; base < places;) {
+        const int per_thread = nearest.per_thread(k);
+        const uint64_t limit = nearest.list[k - 1];
+#pragma unroll
+        for (int j = 0; j < kVector; ++j) {
+            const int64_t i = base + j * kThreads + threadIdx.x;
+            const uint64_t place = j < per_thread && i < places ? row[i] : kNoPlace;
+            nearest.add(place < limit, place);
+        }
+        base += per_thread * kThreads;
+        nearest.settle(k, base >= places);
+    }
+    for (int i = threadIdx.x; i < k; i += kThreads) {
+        const uint64_t found = nearest.list[i];
+        values[query * k + i] = value_of(metric, key_of_ranked(found), query_norm2[query]);
+        indices[query * k + i] = static_cast<int64_t>(found & 0xffffffffu);
+    }
 }
 
 }  // namespace unrealperson

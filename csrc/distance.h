@@ -96,25 +96,27 @@ class Nearest {
 };
 
 // The GPU twin (distance_cuda.cu). Every entry returns a cudaError_t, 0 for success, and works on `stream` of `device`.
+// bad_row [1], which the caller sets to -1, becomes the first row whose norm2 is NaN or above kLargestNorm2.
 extern "C" {
-int64_t up_cuda_topk_limit();
-// norm2 [n]; bad_row [1] becomes the first row whose norm2 is NaN or above kLargestNorm2, or -1.
 int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int device, void* stream);
-// out [q, g] of values, or of keys.
-int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                            const float* gallery_norm2, Matrix<float> out, int metric, bool keys, int device,
-                            void* stream);
-// values, indices [q, k] with k <= min(up_cuda_topk_limit(), g); part_keys, part_indices [parts, q, k] are scratch,
-// with at most 32 parts.
-int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                          const float* gallery_norm2, int metric, int64_t k, int64_t parts, float* part_keys,
-                          int64_t* part_indices, float* values, int64_t* indices, int device, void* stream);
-int64_t up_cuda_select_limit();
-// The same for k <= min(up_cuda_select_limit(), g), by chunks of the gallery: keys [q, chunk] and best
-// [q, up_cuda_select_limit()] are scratch. g < 2^32.
-int up_cuda_distance_select(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                            const float* gallery_norm2, int metric, int64_t k, Matrix<float> keys, int64_t* best,
-                            float* values, int64_t* indices, int device, void* stream);
+// out [q, g]
+int up_cuda_products(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, int device, void* stream);
+int64_t up_cuda_few_queries();
+// The same for up to up_cuda_few_queries(), and row_norms(g), in one pass over g, whose row 0 counts as `first`.
+int up_cuda_products_and_norms(Matrix<const float> q, Matrix<const float> g, int64_t first, Matrix<float> out,
+                               float* norm2, int64_t* bad_row, int device, void* stream);
+// out [q, g], which may be the products, of values, or of keys.
+int up_cuda_products_to_values(Matrix<const float> products, const float* norm2, const float* query_norm2, int metric,
+                               bool keys, Matrix<float> out, int device, void* stream);
+int64_t up_cuda_nearest_limit();
+// Takes products [q, columns] into lists [q, parts, k], k <= up_cuda_nearest_limit(): each part of the columns of every
+// call has a list of its own. Columns of one call follow those of the call before: `first` is the gallery index of
+// column 0, and 0 starts the lists. `largest` [q, parts], or null: the largest key. Indices stay below 2^32.
+int up_cuda_nearest_add(Matrix<const float> products, const float* norm2, int64_t first, int metric, int64_t parts,
+                        int64_t k, int64_t* lists, float* largest, int device, void* stream);
+// values, indices [q, k]; at least k columns must have been added.
+int up_cuda_nearest_finish(const int64_t* lists, int64_t queries, int64_t parts, int64_t k, const float* query_norm2,
+                           int metric, float* values, int64_t* indices, int device, void* stream);
 }
 
 }  // namespace unrealperson

@@ -1,4 +1,5 @@
 // What Python may call of distance.h.
+#include <optional>
 #include <string>
 
 #include "array.h"
@@ -95,78 +96,89 @@ void bind_cuda_row_norms(const py::object& x, const py::object& norm2, const py:
     check_cuda(up_cuda_row_norms(rows, out, bad, device, reinterpret_cast<void*>(stream)), "row norms");
 }
 
-void bind_cuda_matrix(const py::object& q, const py::object& g, const py::object& query_norm2,
-                      const py::object& gallery_norm2, const py::object& out, const std::string& metric, bool keys,
-                      int device, uintptr_t stream) {
-    const Array q_array(q, "q", false), g_array(g, "g", false), qn_array(query_norm2, "query_norm2", false),
-        gn_array(gallery_norm2, "gallery_norm2", false), out_array(out, "out", true);
+Matrix<float> product_matrix(const Array& out, Matrix<const float> q, Matrix<const float> g) {
+    const auto result = out.matrix<float>(true);
+    expect(q.cols == g.cols, "q and g must have rows of one length");
+    expect(result.rows == q.rows && result.cols == g.rows, "out must be [q, g]");
+    return result;
+}
+
+void bind_cuda_products(const py::object& q, const py::object& g, const py::object& out, int device, uintptr_t stream) {
+    const Array q_array(q, "q", false), g_array(g, "g", false), out_array(out, "out", true);
     const auto queries = q_array.matrix<const float>(true), gallery = g_array.matrix<const float>(true);
+    const auto result = product_matrix(out_array, queries, gallery);
+    py::gil_scoped_release release;
+    check_cuda(up_cuda_products(queries, gallery, result, device, reinterpret_cast<void*>(stream)), "products");
+}
+
+void bind_cuda_products_and_norms(const py::object& q, const py::object& g, int64_t first, const py::object& out,
+                                  const py::object& norm2, const py::object& bad_row, int device, uintptr_t stream) {
+    const Array q_array(q, "q", false), g_array(g, "g", false), out_array(out, "out", true),
+        norm2_array(norm2, "norm2", true), bad_array(bad_row, "bad_row", true);
+    const auto queries = q_array.matrix<const float>(true), gallery = g_array.matrix<const float>(true);
+    const auto result = product_matrix(out_array, queries, gallery);
+    expect(queries.rows >= 1 && queries.rows <= up_cuda_few_queries(), "q must have few rows");
+    float* norms = norm2_array.elements<float>(gallery.rows, true);
+    auto* bad = bad_array.elements<int64_t>(1, true);
+    py::gil_scoped_release release;
+    check_cuda(up_cuda_products_and_norms(queries, gallery, first, result, norms, bad, device,
+                                          reinterpret_cast<void*>(stream)),
+               "products and norms");
+}
+
+void bind_cuda_products_to_values(const py::object& products, const py::object& norm2, const py::object& query_norm2,
+                                  const std::string& metric, bool keys, const py::object& out, int device,
+                                  uintptr_t stream) {
+    const Array products_array(products, "products", false), norm2_array(norm2, "norm2", false),
+        query_array(query_norm2, "query_norm2", false), out_array(out, "out", true);
+    const auto in = products_array.matrix<const float>(true);
     const auto result = out_array.matrix<float>(true);
-    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
-    expect(result.rows == queries.rows && result.cols == gallery.rows, "out must be [q, g]");
-    const float* qn = qn_array.elements<const float>(queries.rows, true);
-    const float* gn = gn_array.elements<const float>(gallery.rows, true);
+    expect(result.rows == in.rows && result.cols == in.cols, "out must be [q, g]");
+    const float* gn = norm2_array.elements<const float>(in.cols, true);
+    const float* qn = query_array.elements<const float>(in.rows, true);
+    const int kind = static_cast<int>(metric_of(metric));
+    py::gil_scoped_release release;
+    check_cuda(up_cuda_products_to_values(in, gn, qn, kind, keys, result, device, reinterpret_cast<void*>(stream)),
+               "values of products");
+}
+
+void bind_cuda_nearest_add(const py::object& products, const py::object& norm2, int64_t first,
+                           const std::string& metric, const py::object& lists, const py::object& largest, int device,
+                           uintptr_t stream) {
+    const Array products_array(products, "products", false), norm2_array(norm2, "norm2", false),
+        lists_array(lists, "lists", true);
+    std::optional<Array> largest_array;
+    if (!largest.is_none()) largest_array.emplace(largest, "largest", true);
+    const auto in = products_array.matrix<const float>(true);
+    expect(lists_array.ndim() == 3 && lists_array.size(0) == in.rows, "lists must be [q, parts, k]");
+    const int64_t parts = lists_array.size(1), k = lists_array.size(2);
+    expect(first >= 0 && parts >= 1 && k >= 1 && k <= up_cuda_nearest_limit(), "k must be within the kernel's limit");
+    auto* places = lists_array.elements<int64_t>(in.rows * parts * k, true);
+    float* keys = largest_array ? largest_array->elements<float>(in.rows * parts, true) : nullptr;
+    const float* gn = norm2_array.elements<const float>(in.cols, true);
     const int kind = static_cast<int>(metric_of(metric));
     py::gil_scoped_release release;
     check_cuda(
-        up_cuda_distance_matrix(queries, gallery, qn, gn, result, kind, keys, device, reinterpret_cast<void*>(stream)),
-        "distance matrix");
+        up_cuda_nearest_add(in, gn, first, kind, parts, k, places, keys, device, reinterpret_cast<void*>(stream)),
+        "nearest rows");
 }
 
-void bind_cuda_topk(const py::object& q, const py::object& g, const py::object& query_norm2,
-                    const py::object& gallery_norm2, const py::object& part_keys, const py::object& part_indices,
-                    const py::object& values, const py::object& indices, const std::string& metric, int device,
-                    uintptr_t stream) {
-    const Array q_array(q, "q", false), g_array(g, "g", false), qn_array(query_norm2, "query_norm2", false),
-        gn_array(gallery_norm2, "gallery_norm2", false), part_keys_array(part_keys, "part_keys", true),
-        part_indices_array(part_indices, "part_indices", true), values_array(values, "values", true),
-        indices_array(indices, "indices", true);
-    const auto queries = q_array.matrix<const float>(true), gallery = g_array.matrix<const float>(true);
-    const auto out_values = values_array.matrix<float>(true);
-    const int64_t k = out_values.cols;
-    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
-    expect(out_values.rows == queries.rows && k >= 1 && k <= up_cuda_topk_limit() && k <= gallery.rows,
-           "values must be [q, k] with k within the kernel's limit");
-    const int64_t per_part = queries.rows * k;
-    const int64_t parts = py::len(part_keys);
-    expect(parts >= 1, "part_keys must be [parts, q, k]");
-    const float* qn = qn_array.elements<const float>(queries.rows, true);
-    const float* gn = gn_array.elements<const float>(gallery.rows, true);
-    float* keys = part_keys_array.elements<float>(parts * per_part, true);
-    auto* found = part_indices_array.elements<int64_t>(parts * per_part, true);
-    auto* out_indices = indices_array.elements<int64_t>(per_part, true);
-    float* out = values_array.elements<float>(per_part, true);
-    const int kind = static_cast<int>(metric_of(metric));
-    py::gil_scoped_release release;
-    check_cuda(up_cuda_distance_topk(queries, gallery, qn, gn, kind, k, parts, keys, found, out, out_indices, device,
-                                     reinterpret_cast<void*>(stream)),
-               "top-k");
-}
-
-void bind_cuda_select(const py::object& q, const py::object& g, const py::object& query_norm2,
-                      const py::object& gallery_norm2, const py::object& keys, const py::object& best,
-                      const py::object& values, const py::object& indices, const std::string& metric, int device,
-                      uintptr_t stream) {
-    const Array q_array(q, "q", false), g_array(g, "g", false), qn_array(query_norm2, "query_norm2", false),
-        gn_array(gallery_norm2, "gallery_norm2", false), keys_array(keys, "keys", true), best_array(best, "best", true),
+void bind_cuda_nearest_finish(const py::object& lists, const py::object& query_norm2, const std::string& metric,
+                              const py::object& values, const py::object& indices, int device, uintptr_t stream) {
+    const Array lists_array(lists, "lists", false), query_array(query_norm2, "query_norm2", false),
         values_array(values, "values", true), indices_array(indices, "indices", true);
-    const auto queries = q_array.matrix<const float>(true), gallery = g_array.matrix<const float>(true);
-    const auto scratch = keys_array.matrix<float>(true), out_values = values_array.matrix<float>(true);
-    const int64_t k = out_values.cols;
-    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
-    expect(scratch.rows == queries.rows && scratch.cols >= 1, "keys must be [q, chunk]");
-    expect(out_values.rows == queries.rows && k >= 1 && k <= up_cuda_select_limit() && k <= gallery.rows,
-           "values must be [q, k] with k within the kernel's limit");
-    const float* qn = qn_array.elements<const float>(queries.rows, true);
-    const float* gn = gn_array.elements<const float>(gallery.rows, true);
-    auto* places = best_array.elements<int64_t>(queries.rows * up_cuda_select_limit(), true);
-    auto* out_indices = indices_array.elements<int64_t>(queries.rows * k, true);
-    float* out = values_array.elements<float>(queries.rows * k, true);
+    expect(lists_array.ndim() == 3, "lists must be [q, parts, k]");
+    const int64_t queries = lists_array.size(0), parts = lists_array.size(1), k = lists_array.size(2);
+    expect(k >= 1 && k <= up_cuda_nearest_limit(), "k must be within the kernel's limit");
+    const auto* places = lists_array.elements<const int64_t>(queries * parts * k, true);
+    const float* qn = query_array.elements<const float>(queries, true);
+    float* out = values_array.elements<float>(queries * k, true);
+    auto* found = indices_array.elements<int64_t>(queries * k, true);
     const int kind = static_cast<int>(metric_of(metric));
     py::gil_scoped_release release;
-    check_cuda(up_cuda_distance_select(queries, gallery, qn, gn, kind, k, scratch, places, out, out_indices, device,
-                                       reinterpret_cast<void*>(stream)),
-               "top-k by selection");
+    check_cuda(up_cuda_nearest_finish(places, queries, parts, k, qn, kind, out, found, device,
+                                      reinterpret_cast<void*>(stream)),
+               "nearest rows");
 }
 #endif
 
@@ -183,11 +195,13 @@ void bind_distance(py::module_& m) {
         .def("finish", &bind_nearest_finish);
 #if defined(UP_WITH_CUDA)
     m.def("cuda_row_norms", &bind_cuda_row_norms);
-    m.def("cuda_distance_matrix", &bind_cuda_matrix);
-    m.def("cuda_topk", &bind_cuda_topk);
-    m.def("cuda_select", &bind_cuda_select);
-    m.attr("cuda_topk_limit") = up_cuda_topk_limit();
-    m.attr("cuda_select_limit") = up_cuda_select_limit();
+    m.def("cuda_products", &bind_cuda_products);
+    m.def("cuda_products_and_norms", &bind_cuda_products_and_norms);
+    m.def("cuda_products_to_values", &bind_cuda_products_to_values);
+    m.def("cuda_nearest_add", &bind_cuda_nearest_add);
+    m.def("cuda_nearest_finish", &bind_cuda_nearest_finish);
+    m.attr("cuda_few_queries") = up_cuda_few_queries();
+    m.attr("cuda_nearest_limit") = up_cuda_nearest_limit();
 #endif
 }
 

@@ -3,83 +3,87 @@
 
 using namespace unrealperson;
 
+namespace {
+
+auto* unsigned_row(int64_t* bad_row) { return reinterpret_cast<unsigned long long*>(bad_row); }
+
+}  // namespace
+
 extern "C" {
 
-int64_t up_cuda_topk_limit() { return kTopkLimit; }
+int64_t up_cuda_few_queries() { return kFewQueries; }
 
-int64_t up_cuda_select_limit() { return kSelectLimit; }
+int64_t up_cuda_nearest_limit() { return kNearestLimit; }
 
 int up_cuda_row_norms(Matrix<const float> x, float* norm2, int64_t* bad_row, int device, void* stream) {
     const OnDevice guard(device);
     if (guard.status() != cudaSuccess) return guard.status();
-    const auto queue = static_cast<cudaStream_t>(stream);
     const int64_t blocks = ceil_div(x.rows, kThreads / kWarp);
     if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
-    const cudaError_t status = cudaMemsetAsync(bad_row, 0xff, sizeof *bad_row, queue);
-    if (status != cudaSuccess) return status;
-    UP_LAUNCH(row_norms_kernel, static_cast<unsigned>(blocks), kThreads, 0, queue, x, norm2,
-              reinterpret_cast<unsigned long long*>(bad_row));
+    UP_LAUNCH(row_norms_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), x, norm2,
+              unsigned_row(bad_row));
     return cudaGetLastError();
 }
 
-int up_cuda_distance_matrix(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                            const float* gallery_norm2, Matrix<float> out, int metric, bool keys, int device,
-                            void* stream) {
+int up_cuda_products(Matrix<const float> q, Matrix<const float> g, Matrix<float> out, int device, void* stream) {
     const OnDevice guard(device);
     if (guard.status() != cudaSuccess) return guard.status();
     const int64_t blocks = ceil_div(q.rows, MatrixTile::kQueries) * ceil_div(g.rows, MatrixTile::kGallery);
     if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
-    UP_LAUNCH(distance_matrix_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), q,
-              g, query_norm2, gallery_norm2, out, static_cast<Metric>(metric), keys);
+    UP_LAUNCH(products_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), q, g,
+              out);
     return cudaGetLastError();
 }
 
-int up_cuda_distance_topk(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                          const float* gallery_norm2, int metric, int64_t k, int64_t parts, float* part_keys,
-                          int64_t* part_indices, float* values, int64_t* indices, int device, void* stream) {
+int up_cuda_products_and_norms(Matrix<const float> q, Matrix<const float> g, int64_t first, Matrix<float> out,
+                               float* norm2, int64_t* bad_row, int device, void* stream) {
     const OnDevice guard(device);
     if (guard.status() != cudaSuccess) return guard.status();
-    const int64_t blocks = ceil_div(q.rows, TopkTile::kQueries) * parts;
-    const int64_t merge_blocks = ceil_div(q.rows, kThreads / kWarp);
-    // A part counts its rows in 32 bits, one tile of slack included.
-    const int64_t part_rows = ceil_div(g.rows, parts);
-    if (!fits_grid(blocks) || parts > kMaxParts || k > kTopkLimit || part_rows > INT32_MAX - TopkTile::kGallery)
-        return cudaErrorInvalidConfiguration;
-    const auto queue = static_cast<cudaStream_t>(stream);
-    const auto kind = static_cast<Metric>(metric);
-    UP_LAUNCH(topk_part_kernel, static_cast<unsigned>(blocks), kThreads, 0, queue, q, g, gallery_norm2, kind,
-              static_cast<int>(k), parts, part_rows, part_keys, part_indices);
-    const cudaError_t status = cudaGetLastError();
-    if (status != cudaSuccess) return status;
-    UP_LAUNCH(topk_merge_kernel, static_cast<unsigned>(merge_blocks), kThreads, 0, queue, q.rows, static_cast<int>(k),
-              static_cast<int>(parts), part_keys, part_indices, query_norm2, kind, values, indices);
+    const int64_t blocks = ceil_div(g.rows, kThreads / kWarp * kRowsAtOnce);
+    if (!fits_grid(blocks) || q.rows < 1 || q.rows > kFewQueries) return cudaErrorInvalidConfiguration;
+    const auto kernel = q.rows == 1   ? products_and_norms_kernel<1>
+                        : q.rows == 2 ? products_and_norms_kernel<2>
+                        : q.rows <= 4 ? products_and_norms_kernel<4>
+                                      : products_and_norms_kernel<kFewQueries>;
+    UP_LAUNCH(kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), q, g, first, out,
+              norm2, unsigned_row(bad_row));
     return cudaGetLastError();
 }
 
-int up_cuda_distance_select(Matrix<const float> q, Matrix<const float> g, const float* query_norm2,
-                            const float* gallery_norm2, int metric, int64_t k, Matrix<float> keys, int64_t* best,
-                            float* values, int64_t* indices, int device, void* stream) {
+int up_cuda_products_to_values(Matrix<const float> products, const float* norm2, const float* query_norm2, int metric,
+                               bool keys, Matrix<float> out, int device, void* stream) {
     const OnDevice guard(device);
     if (guard.status() != cudaSuccess) return guard.status();
-    const int64_t value_blocks = ceil_div(q.rows * k, kThreads);
-    if (!fits_grid(q.rows) || !fits_grid(value_blocks) || k > kSelectLimit || k > g.rows || g.rows > UINT32_MAX)
+    const int64_t blocks = ceil_div(products.rows, kRowsPerBlock) * ceil_div(products.cols, kThreads);
+    if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
+    UP_LAUNCH(products_to_values_kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream),
+              products, norm2, query_norm2, static_cast<Metric>(metric), keys, out);
+    return cudaGetLastError();
+}
+
+int up_cuda_nearest_add(Matrix<const float> products, const float* norm2, int64_t first, int metric, int64_t parts,
+                        int64_t k, int64_t* lists, float* largest, int device, void* stream) {
+    const OnDevice guard(device);
+    if (guard.status() != cudaSuccess) return guard.status();
+    const int64_t blocks = products.rows * parts;
+    if (!fits_grid(blocks) || k < 1 || k > kNearestLimit || first + products.cols > UINT32_MAX)
         return cudaErrorInvalidConfiguration;
-    const auto queue = static_cast<cudaStream_t>(stream);
-    auto* places = reinterpret_cast<uint64_t*>(best);
-    for (int64_t first = 0; first < g.rows; first += keys.cols) {
-        const int64_t columns = keys.cols < g.rows - first ? keys.cols : g.rows - first;
-        const Matrix<const float> chunk{g.row(first), columns, g.cols, g.stride};
-        const Matrix<float> filled{keys.data, q.rows, columns, keys.stride};
-        const int status =
-            up_cuda_distance_matrix(q, chunk, query_norm2, gallery_norm2 + first, filled, metric, true, device, stream);
-        if (status != cudaSuccess) return status;
-        UP_LAUNCH(select_kernel, static_cast<unsigned>(q.rows), kThreads, 0, queue,
-                  Matrix<const float>{filled.data, q.rows, columns, filled.stride}, first, static_cast<int>(k), places);
-        const cudaError_t selected = cudaGetLastError();
-        if (selected != cudaSuccess) return selected;
-    }
-    UP_LAUNCH(selected_kernel, static_cast<unsigned>(value_blocks), kThreads, 0, queue, q.rows, static_cast<int>(k),
-              places, query_norm2, static_cast<Metric>(metric), values, indices);
+    const auto kernel = k <= kShortList ? nearest_add_kernel<kShortList> : nearest_add_kernel<kNearestLimit>;
+    UP_LAUNCH(kernel, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), products, norm2,
+              first, static_cast<Metric>(metric), static_cast<int>(parts), static_cast<int>(k),
+              reinterpret_cast<uint64_t*>(lists), largest);
+    return cudaGetLastError();
+}
+
+int up_cuda_nearest_finish(const int64_t* lists, int64_t queries, int64_t parts, int64_t k, const float* query_norm2,
+                           int metric, float* values, int64_t* indices, int device, void* stream) {
+    const OnDevice guard(device);
+    if (guard.status() != cudaSuccess) return guard.status();
+    if (!fits_grid(queries) || k < 1 || k > kNearestLimit) return cudaErrorInvalidConfiguration;
+    const auto kernel = k <= kShortList ? nearest_finish_kernel<kShortList> : nearest_finish_kernel<kNearestLimit>;
+    UP_LAUNCH(kernel, static_cast<unsigned>(queries), kThreads, 0, static_cast<cudaStream_t>(stream),
+              reinterpret_cast<const uint64_t*>(lists), parts * k, static_cast<int>(k), query_norm2,
+              static_cast<Metric>(metric), values, indices);
     return cudaGetLastError();
 }
 

@@ -173,7 +173,13 @@ def _aligned(host: np.ndarray) -> np.ndarray:
 
 
 def _delegate(function: Any) -> Any:
-    return lambda *arguments, **options: _to_gpu(function(*_to_host(arguments), **_to_host(options)))
+    def call(*arguments: Any, **options: Any) -> Any:
+        found = _to_gpu(function(*_to_host(arguments), **_to_host(options)))
+        if isinstance(out := options.get("out"), ndarray):
+            out._mark(out._host)
+        return found
+
+    return call
 
 
 def _delegate_method(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from op_cases import ISAS, misaligned, read_only, whole_numbers
 
 from unrealperson import ops
-from unrealperson.ops import _native, arrays, distance, reference
+from unrealperson.ops import _native, arrays, distance, products, reference
 
 METRICS = get_args(ops.Metric)
 SHAPES = [
@@ -278,16 +279,15 @@ def test_gpu_sort_for_large_k_keeps_the_order(metric, monkeypatch):
     keys = -values if metric == "inner_product" else values
     if metric == "cosine":
         keys = -(q @ g.T) * torch.nan_to_num(1 / g.square().sum(1).sqrt(), posinf=0)
-    gpu = distance._GpuSearch.__new__(distance._GpuSearch)
-    gpu.q, gpu.g, gpu.kind, gpu.library = q, g, "torch", torch
-    monkeypatch.setattr(gpu, "block", lambda rows, **of: (keys if of else values)[rows])
+    pair = SimpleNamespace(q=q, g=g, block=lambda rows, **of: (keys if of else values)[rows])
     monkeypatch.setattr(distance, "_GPU_SORT_ELEMENTS", 900)
-    found = gpu._sorted(200, ops.TopK(torch.empty(7, 200), torch.empty(7, 200, dtype=torch.int64)))
+    found = ops.TopK(torch.empty(7, 200), torch.empty(7, 200, dtype=torch.int64))
+    distance._sort_on_gpu(pair, 200, found)
     expected = ops.topk(q, g, k=200, metric=metric)
     assert torch.equal(found.indices, expected.indices) and torch.equal(found.values, expected.values)
 
 
-GPU_SHAPES = [(1, 1, 1), (2, 257, 31), (33, 300, 32), (1, 2500, 4), (0, 5, 3), (3, 0, 3)]
+GPU_SHAPES = [(1, 1, 1), (2, 257, 31), (3, 300, 130), (8, 70, 5), (33, 300, 32), (1, 2500, 4), (0, 5, 3), (3, 0, 3)]
 
 
 def gpu_equals_cpu(gpu, shape: tuple[int, int, int], metric: str, ks: tuple[int, ...]) -> None:
@@ -300,31 +300,80 @@ def gpu_equals_cpu(gpu, shape: tuple[int, int, int], metric: str, ks: tuple[int,
         np.testing.assert_allclose(gpu.numpy(nearest.values), expected.values, rtol=1e-6)
 
 
+@pytest.fixture
+def small_gpu_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks of queries and of the gallery, and several lists a query, at a test's size."""
+    monkeypatch.setattr(products, "_GPU_QUERIES", 20)
+    monkeypatch.setattr(products, "_GPU_PRODUCTS", 1000)
+    monkeypatch.setattr(products, "_GPU_PART_COLUMNS", 30)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("shape", GPU_SHAPES, ids=str)
 def test_simulated_gpu_equals_cpu(shape, metric, simulated_gpu):
     gpu_equals_cpu(simulated_gpu, shape, metric, (1, 20))
 
 
-@pytest.mark.parametrize("k", [100, 101, 1024, 1025], ids=["fused", "selected", "most selected", "sorted"])
-def test_every_way_to_a_large_k_keeps_ties_in_order(k, simulated_gpu, monkeypatch):
-    monkeypatch.setattr(distance, "_GPU_CHUNK", 700)
-    gpu_equals_cpu(simulated_gpu, (2, 1100, 2), "cosine", (k,))
+@pytest.mark.parametrize("shape", [(1, 2500, 4), (33, 300, 9)], ids=str)
+def test_lists_go_from_block_to_block_on_a_gpu(shape, small_gpu_blocks, simulated_gpu):
+    gpu_equals_cpu(simulated_gpu, shape, "sqeuclidean", (7, 130))
+
+
+@pytest.mark.parametrize("k", [128, 129, 1024, 1025], ids=["short list", "long list", "longest list", "sorted"])
+@pytest.mark.parametrize("queries", [2, 10])
+def test_every_way_to_a_large_k_keeps_ties_in_order(queries, k, simulated_gpu):
+    gpu_equals_cpu(simulated_gpu, (queries, 1100, 2), "cosine", (k,))
+
+
+@pytest.mark.parametrize("make", [lambda n: np.arange(n), lambda n: np.arange(n)[::-1], lambda n: np.ones(n)])
+def test_keys_that_rise_fall_or_tie_are_ranked_on_a_gpu(make, simulated_gpu):
+    """Falling keys make every row a candidate."""
+    g = make(1500).astype(np.float32)[:, None].copy()
+    for q in (np.ones((1, 1), np.float32), np.ones((9, 1), np.float32)):
+        found = ops.topk(simulated_gpu.array(q), simulated_gpu.array(g), k=12, metric="inner_product")
+        expected = ops.topk(q, g, k=12, metric="inner_product")
+        np.testing.assert_array_equal(found.indices.get(), expected.indices)
+
+
+def test_few_and_many_queries_find_the_same_on_a_gpu(simulated_gpu):
+    """Norms have the same bits on both ways; products here are exact."""
+    q, g = whole_numbers(9, 7, 1), features(300, 7, 2)
+    q[:, 1:] = 0
+    many, few = (ops.topk(simulated_gpu.array(x), simulated_gpu.array(g), k=5) for x in (q, q[:3]))
+    np.testing.assert_array_equal(few.indices.get(), many.indices.get()[:3])
+    np.testing.assert_array_equal(few.values.get(), many.values.get()[:3])
+
+
+def test_products_that_would_round_are_our_own_on_a_gpu(simulated_gpu, monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "1")
+    monkeypatch.setattr(simulated_gpu.cupy, "matmul", None)
+    gpu_equals_cpu(simulated_gpu, (33, 300, 9), "cosine", (7,))
+
+
+def test_the_choice_of_tf32_is_heeded_and_left_alone():
+    before = torch.backends.cuda.matmul.allow_tf32
+    try:
+        for allowed in (True, False):
+            torch.backends.cuda.matmul.allow_tf32 = allowed
+            assert products._rounds_to_tf32("torch") == allowed
+            assert torch.backends.cuda.matmul.allow_tf32 == allowed
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @pytest.mark.parametrize("schedule", ["forward", "reverse", "random"])
-@pytest.mark.parametrize(("shape", "ks"), [((1, 1, 1), (1,)), ((3, 5, 7), (1, 5)), ((5, 140, 33), (9,))], ids=str)
-def test_gpu_kernels_pass_the_checker(shape, ks, schedule, checked_gpu):
+@pytest.mark.parametrize(("shape", "ks"), [((1, 1, 1), (1,)), ((3, 5, 7), (1, 5)), ((10, 140, 33), (9,))], ids=str)
+def test_gpu_kernels_pass_the_checker(shape, ks, schedule, checked_gpu, monkeypatch):
     checked_gpu.native.use_schedule(schedule, 2)
     for metric in METRICS:
         gpu_equals_cpu(checked_gpu, shape, metric, ks)
+    monkeypatch.setenv("CUPY_TF32", "1")
+    gpu_equals_cpu(checked_gpu, shape, "sqeuclidean", ks)
 
 
-def test_gpu_merge_and_selection_pass_the_checker(checked_gpu, monkeypatch):
-    monkeypatch.setattr(distance, "_GPU_CHUNK", 90)
-    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (70, 130))
-    monkeypatch.setattr(distance, "_GPU_PART_ROWS", 1)  # so that the last of 32 parts get no rows
-    gpu_equals_cpu(checked_gpu, (2, 200, 3), "sqeuclidean", (7,))
+@pytest.mark.parametrize("queries", [2, 9])
+def test_gpu_lists_pass_the_checker(queries, small_gpu_blocks, checked_gpu):
+    gpu_equals_cpu(checked_gpu, (queries, 600, 3), "sqeuclidean", (7, 130))
 
 
 @pytest.mark.parametrize("first", [0, 1, 4])
@@ -332,21 +381,32 @@ def test_gpu_rows_need_no_alignment(first, checked_gpu):
     """Columns of a wider array, which start on 16 bytes or not, and end anywhere."""
     wide = {name: checked_gpu.array(whole_numbers(n, 24, n)) for name, n in (("q", 5), ("g", 130))}
     q, g = (x[:, first : first + 18] for x in wide.values())
-    norms = [checked_gpu.cupy.empty(len(x), np.float32) for x in (q, g)]
-    bad, out = checked_gpu.cupy.empty(1, np.int64), checked_gpu.cupy.empty((5, 140), np.float32)[:, 3:133]
-    for x, norm2 in zip((q, g), norms, strict=True):
-        checked_gpu.native.cuda_row_norms(x, norm2, bad, 0, 0)
-        np.testing.assert_array_equal(norm2.get(), (x.get() ** 2).sum(1))
-    checked_gpu.native.cuda_distance_matrix(q, g, *norms, out, "inner_product", False, 0, 0)
-    np.testing.assert_array_equal(out.get(), q.get() @ g.get().T)
+    expected = q.get() @ g.get().T
+    bad, norm2 = checked_gpu.array(np.array([-1], np.int64)), checked_gpu.cupy.empty(130, np.float32)
+    checked_gpu.native.cuda_row_norms(g, norm2, bad, 0, 0)
+    np.testing.assert_array_equal(norm2.get(), (g.get() ** 2).sum(1))
+    out = checked_gpu.cupy.empty((5, 140), np.float32)[:, 3:133]
+    checked_gpu.native.cuda_products(q, g, out, 0, 0)
+    np.testing.assert_array_equal(out.get(), expected)
+    out, again = checked_gpu.cupy.empty((5, 140), np.float32)[:, 3:133], checked_gpu.cupy.empty(130, np.float32)
+    checked_gpu.native.cuda_products_and_norms(q, g, 0, out, again, bad, 0, 0)
+    np.testing.assert_array_equal(out.get(), expected)
+    np.testing.assert_array_equal(again.get(), norm2.get())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e19])
-def test_simulated_gpu_refuses_unusable_values(bad, simulated_gpu):
-    g = np.ones((300, 40), np.float32)
-    g[299, 37] = bad
-    with pytest.raises(ValueError, match=r"g must be finite .* see row 299;"):
-        ops.topk(simulated_gpu.array(np.ones((2, 40), np.float32)), simulated_gpu.array(g), k=2)
+@pytest.mark.parametrize("queries", [2, 9])
+def test_simulated_gpu_refuses_unusable_values(queries, bad, small_gpu_blocks, simulated_gpu):
+    q, g = np.ones((queries, 40), np.float32), np.ones((700, 40), np.float32)
+    g[699, 37] = bad
+    calls = (lambda q, g: ops.topk(q, g, k=2), ops.pairwise_distance)
+    for call in calls:
+        with pytest.raises(ValueError, match=r"g must be finite .* see row 699;"):
+            call(simulated_gpu.array(q), simulated_gpu.array(g))
+    q[1, 0] = bad
+    for call in calls:
+        with pytest.raises(ValueError, match=r"q must be finite .* see row 1;"):
+            call(simulated_gpu.array(q), simulated_gpu.array(g))
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrealperson.ops import arrays, shortlist
-from unrealperson.ops.products import GpuProducts, Metric, checked_pair, key_terms, multiplier, norms
+from unrealperson.ops.products import GpuNearest, GpuProducts, Metric, checked_pair, key_terms, multiplier, norms
 from unrealperson.ops.shortlist import Precision, PreparedGallery
 
 BLOCK_QUERIES = 512
@@ -21,8 +21,6 @@ BLOCK_PRODUCTS = 4 << 20
 FEW_QUERIES = 8
 """Up to so many queries, one pass over the gallery by our own kernel beats BLAS."""
 _POOL_BYTES = 64 << 20
-_GPU_MAX_PARTS, _GPU_PART_ROWS, _GPU_BLOCKS = 32, 1024, 1024
-_GPU_SELECT_QUERIES, _GPU_CHUNK = 2048, 16384
 _GPU_SORT_ELEMENTS = 64 << 20
 
 
@@ -72,7 +70,10 @@ def pairwise_distance(
     """
     native, q, g, threads = checked_pair(q, g, metric, num_threads)
     if arrays.on_gpu(q):
-        return GpuProducts(native, q, arrays.float_matrix(g, "g"), metric).block(slice(None))
+        pair = GpuProducts(native, q, arrays.float_matrix(g, "g"), metric)
+        result = pair.block(slice(None))
+        pair.require_usable()
+        return result
     result = arrays.empty(q, (len(q), len(g)), "float32")
     query_norm2 = norms(native, q, "q", threads)
     multiply = multiplier(q)
@@ -132,7 +133,7 @@ def topk(
     if arrays.on_gpu(q):
         if precision not in (None, "float32"):
             raise ValueError(f'precision must be "float32" on a GPU, got {precision!r}')
-        return _GpuSearch(native, q, arrays.float_matrix(g, "g"), metric).topk(k)
+        return _topk_on_gpu(native, q, arrays.float_matrix(g, "g"), metric, k)
     if precision is None and prepared is None and shortlist.pays(native, q, g, k):
         prepared = shortlist.prepare(g, num_threads=threads)
     elif precision in ("int8", "int16") and (prepared is None or prepared.precision != precision):
@@ -231,45 +232,25 @@ def _few_products(
     return block, key_terms(native, metric, norm2)
 
 
-class _GpuSearch(GpuProducts):
-    """Top-k of one pair on a GPU."""
+def _topk_on_gpu(native: Any, q: Any, g: Any, metric: str, k: int) -> TopK:
+    result = empty_topk(q, k)
+    selects = 0 < k <= native.cuda_nearest_limit
+    pair = GpuProducts(native, q, g, metric, few=selects and 0 < len(q) <= native.cuda_few_queries)
+    if selects:
+        for rows in pair.row_blocks():
+            nearest = GpuNearest(pair, rows, k)
+            for columns, products in pair.chunks(rows):
+                nearest.add(columns, products)
+            nearest.finish(result.values[rows], result.indices[rows])
+    elif k:
+        _sort_on_gpu(pair, k, result)
+    pair.require_usable()
+    return result
 
-    def topk(self, k: int) -> TopK:
-        result = empty_topk(self.q, k)
-        if k == 0 or len(self.q) == 0:
-            return result
-        if k > self.native.cuda_select_limit:
-            return self._sorted(k, result)
-        if k > self.native.cuda_topk_limit:
-            return self._selected(k, result)
-        # The gallery is split so far that even few queries make enough thread blocks, of 32 queries each.
-        wanted = max(1, _GPU_BLOCKS * 32 // len(self.q))
-        parts = min(_GPU_MAX_PARTS, wanted, -(-len(self.g) // _GPU_PART_ROWS))
-        part_keys = arrays.empty(self.q, (parts, len(self.q), k), "float32")
-        part_indices = arrays.empty(self.q, (parts, len(self.q), k), "int64")
-        self.native.cuda_topk(
-            self.q, self.g, self.query_norm2, self.gallery_norm2, part_keys, part_indices,
-            result.values, result.indices, self.metric, *self.place,
-        )  # fmt: skip
-        return result
 
-    def _selected(self, k: int, result: TopK) -> TopK:
-        """By chunks of keys from which a block of threads for each query takes the nearest so far."""
-        chunk = min(len(self.g), _GPU_CHUNK)
-        for rows in arrays.blocks(len(self.q), _GPU_SELECT_QUERIES):
-            q = self.q[rows]
-            keys = arrays.empty(q, (len(q), chunk), "float32")
-            best = arrays.empty(q, (len(q), self.native.cuda_select_limit), "int64")
-            self.native.cuda_select(
-                q, self.g, self.query_norm2[rows], self.gallery_norm2, keys, best,
-                result.values[rows], result.indices[rows], self.metric, *self.place,
-            )  # fmt: skip
-        return result
-
-    def _sorted(self, k: int, result: TopK) -> TopK:
-        """Stable sort of whole rows of keys, for a k beyond what the fused kernel holds."""
-        for rows in arrays.blocks(len(self.q), max(1, _GPU_SORT_ELEMENTS // len(self.g))):
-            keys, values = self.block(rows, keys=True), self.block(rows)
-            order = arrays.smallest(keys, k)
-            result.values[rows], result.indices[rows] = arrays.along_rows(values, order), order
-        return result
+def _sort_on_gpu(pair: GpuProducts, k: int, result: TopK) -> None:
+    """Stable sort of whole rows of keys, for a k beyond what the lists hold."""
+    for rows in arrays.blocks(len(pair.q), max(1, _GPU_SORT_ELEMENTS // len(pair.g))):
+        keys, values = pair.block(rows, keys=True), pair.block(rows)
+        order = arrays.smallest(keys, k)
+        result.values[rows], result.indices[rows] = arrays.along_rows(values, order), order

@@ -118,6 +118,7 @@ def cmc_map(
     sides = _Sides(len(q), len(g), query_pid, gallery_pid, query_camera, gallery_camera, protocol)
     if arrays.on_gpu(q):
         gpu = products.GpuProducts(native, q, g, metric)
+        gpu.require_usable()
         query_norm2 = arrays.on_host(gpu.query_norm2)
         terms = products.plain_terms(len(g))
 

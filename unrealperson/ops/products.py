@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from unrealperson.ops import _native, arrays
+
+_GPU_QUERIES, _GPU_PRODUCTS = 2048, 64 << 20
+_GPU_THREAD_BLOCKS, _GPU_PART_COLUMNS = 2048, 4096
 
 Metric = Literal["sqeuclidean", "cosine", "inner_product"]
 """Squared Euclidean distance; 1 - cosine, 1 where a vector is zero; or the product, where larger is nearer."""
@@ -47,18 +51,36 @@ def checked_pair(q: Any, g: Any, metric: str, num_threads: int) -> tuple[Any, An
 
 
 def multiplier(like: Any) -> Callable[[Any, Any, Any], Any]:
-    """Choose the library whose BLAS multiplies: torch's for tensors, numpy's otherwise.
+    """Choose what multiplies: the BLAS of the arrays' library, but our own kernel where that BLAS may round to TF32.
+
+    The caller's choice of TF32 is one for the whole process, and other threads rely on it: it is read, never changed.
 
     Args:
-        like: One of the arrays, in host memory.
+        like: One of the arrays.
 
     Returns:
         A function of (a [n, d], b [d, m], out [n, m]).
     """
     if isinstance(like, np.ndarray):
         return lambda a, b, out: np.matmul(a, b, out=out)
+    if arrays.on_gpu(like) and _rounds_to_tf32(arrays.kind_of(like, "like")):
+        native, place = _native.load_for(like, "like"), arrays.place(like)
+        return lambda a, b, out: native.cuda_products(a, b.T, out, *place)
+    if arrays.kind_of(like, "like") == "cupy":
+        cupy = sys.modules["cupy"]
+        return lambda a, b, out: cupy.matmul(a, b, out=out)
     torch = sys.modules["torch"]
     return lambda a, b, out: torch.mm(a, b, out=out)
+
+
+def _rounds_to_tf32(kind: str) -> bool:
+    """Whether the library's products of float32 on a GPU may have less than its precision."""
+    if kind == "cupy":
+        return os.environ.get("CUPY_TF32", "0") != "0"
+    matmul = sys.modules["torch"].backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        return matmul.fp32_precision not in ("ieee", "none")
+    return bool(matmul.allow_tf32)
 
 
 def norms(native: Any, x: Any, name: str, threads: int, first: int = 0) -> np.ndarray:
@@ -114,26 +136,118 @@ def plain_terms(columns: int) -> np.ndarray:
 
 
 class GpuProducts:
-    """One call on a GPU: inputs with their squared lengths, on the caller's current stream."""
+    """One call on a GPU: inputs with their squared lengths, on the caller's current stream.
 
-    def __init__(self, native: Any, q: Any, g: Any, metric: str) -> None:
-        self.native, self.q, self.g, self.metric = native, q, g, metric
+    What cannot be used is noted there as well; `require_usable` waits for it, once, when all is queued.
+    """
+
+    def __init__(self, native: Any, q: Any, g: Any, metric: str, *, few: bool = False) -> None:
+        """Compute the squared lengths.
+
+        Args:
+            native: The native module.
+            q: [q, d] float32.
+            g: [g, d] float32 beside it.
+            metric: One of `Metric`.
+            few: Leave the gallery's squared lengths to `chunks`, which makes them along with the products of a few
+                queries.
+        """
+        self.native, self.q, self.g, self.metric, self.few = native, q, g, metric, few
         self.kind = arrays.kind_of(q, "q")
         self.library = sys.modules[self.kind]
         self.place = arrays.place(q)
-        self.query_norm2, self.gallery_norm2 = self._norms(q, "q"), self._norms(g, "g")
+        self.multiply = multiplier(q)
+        self.bad_rows = arrays.empty(q, (2,), "int64")
+        self.bad_rows[...] = -1
+        self.query_norm2 = self._norm2(q, 0)
+        if few:
+            self.gallery_norm2 = arrays.empty(g, (len(g),), "float32")
+        else:
+            self.gallery_norm2 = self.query_norm2 if g is q else self._norm2(g, 1)
 
-    def _norms(self, x: Any, name: str) -> Any:
-        norm2, bad_row = arrays.empty(x, (len(x),), "float32"), arrays.empty(x, (1,), "int64")
+    def _norm2(self, x: Any, side: int) -> Any:
+        norm2 = arrays.empty(x, (len(x),), "float32")
         if len(x):
-            self.native.cuda_row_norms(x, norm2, bad_row, *self.place)
-            arrays.require_usable(name, int(bad_row[0]))
+            self.native.cuda_row_norms(x, norm2, self.bad_rows[side : side + 1], *self.place)
         return norm2
+
+    def require_usable(self) -> None:
+        """Wait for the GPU and refuse vectors that it found to be unusable.
+
+        Raises:
+            ValueError: NaN or Inf, or a vector longer than about 9e18.
+        """
+        for name, bad_row in zip("qg", arrays.on_host(self.bad_rows), strict=True):
+            arrays.require_usable(name, int(bad_row))
 
     def block(self, rows: Any, *, keys: bool = False) -> Any:
         """[rows, g] float32 distances of some queries, or the keys that rank them."""
         q, norm2 = self.q[rows], self.query_norm2[rows]
         out = arrays.empty(q, (len(q), len(self.g)), "float32")
         if len(q) and len(self.g):
-            self.native.cuda_distance_matrix(q, self.g, norm2, self.gallery_norm2, out, self.metric, keys, *self.place)
+            self.multiply(q, self.g.T, out)
+            self.to_values(out, slice(None), norm2, out, keys=keys)
         return out
+
+    def to_values(self, products: Any, columns: slice, query_norm2: Any, out: Any, *, keys: bool = False) -> None:
+        """Write the distances, or keys, of some queries' products with some columns to `out`, or in place."""
+        norm2 = self.gallery_norm2[columns]
+        self.native.cuda_products_to_values(products, norm2, query_norm2, self.metric, keys, out, *self.place)
+
+    def row_blocks(self) -> Iterator[slice]:
+        """Queries that go through the gallery together."""
+        return arrays.blocks(len(self.q), _GPU_QUERIES)
+
+    def chunk_columns(self, queries: int) -> int:
+        """Gallery rows whose products with so many queries fill the buffer."""
+        return max(1, min(len(self.g), _GPU_PRODUCTS // max(1, queries)))
+
+    def chunks(self, rows: slice) -> Iterator[tuple[slice, Any]]:
+        """Products of some queries with the gallery, columns and [rows, columns]; each is overwritten by the next."""
+        q = self.q[rows]
+        step = self.chunk_columns(len(q))
+        buffer = arrays.empty(q, (len(q) * step,), "float32")
+        for columns in arrays.blocks(len(self.g), step):
+            g, norm2 = self.g[columns], self.gallery_norm2[columns]
+            block = buffer[: len(q) * len(g)].reshape(len(q), len(g))
+            if self.few:
+                self.native.cuda_products_and_norms(q, g, columns.start, block, norm2, self.bad_rows[1:], *self.place)
+            else:
+                self.multiply(q, g.T, block)
+            yield columns, block
+
+
+class GpuNearest:
+    """The nearest k of the columns seen so far, for some queries of a pair on a GPU."""
+
+    def __init__(self, pair: GpuProducts, rows: slice, k: int, *, largest: bool = False) -> None:
+        """Make room for the lists.
+
+        Args:
+            pair: Whose products will be added.
+            rows: The queries.
+            k: How many, from 1 to the kernel's limit.
+            largest: Keep the largest key as well.
+        """
+        self._pair, self._norm2 = pair, pair.query_norm2[rows]
+        queries = len(self._norm2)
+        # Few queries need many parts of the gallery to fill the device; a part is worth its list from some columns on.
+        parts = min(-(-_GPU_THREAD_BLOCKS // queries), pair.chunk_columns(queries) // max(_GPU_PART_COLUMNS, 8 * k))
+        self._lists = arrays.empty(pair.q, (queries, max(1, parts), k), "int64")
+        self._largest = arrays.empty(pair.q, (queries, max(1, parts)), "float32") if largest else None
+
+    def add(self, columns: slice, products: Any) -> None:
+        """Take a chunk; chunks come along the gallery."""
+        pair = self._pair
+        pair.native.cuda_nearest_add(
+            products, pair.gallery_norm2[columns], columns.start, pair.metric, self._lists, self._largest, *pair.place
+        )
+
+    def finish(self, values: Any, indices: Any) -> None:
+        """Write values and indices [rows, k], nearest first."""
+        pair = self._pair
+        pair.native.cuda_nearest_finish(self._lists, self._norm2, pair.metric, values, indices, *pair.place)
+
+    def largest_key(self) -> Any:
+        """[rows] float32."""
+        return self._largest.amax(1) if self._pair.kind == "torch" else self._largest.max(axis=1)

@@ -297,7 +297,7 @@ def _survey(native: Any, q: Any, g: Any, k: int, threads: int, matrix: Any) -> N
     Blocks come in an order in which each row meets the others by ascending index, as ties demand.
     """
     if arrays.on_gpu(q):
-        return _gpu_survey(q, g, k, matrix)
+        return _gpu_survey(native, q, g, k, matrix)
     n = len(q) + len(g)
     lists = Neighbors(
         arrays.empty(q, (n, k), "float32"),
@@ -334,18 +334,27 @@ def _survey(native: Any, q: Any, g: Any, k: int, threads: int, matrix: Any) -> N
     return lists
 
 
-def _gpu_survey(q: Any, g: Any, k: int, matrix: Any) -> Neighbors:
-    kind = arrays.kind_of(g, "g")
-    x = sys.modules[kind].concatenate((q, g))
-    farthest = arrays.empty(g, (len(x),), "float32")
-    step = max(1, _GPU_ELEMENTS // max(1, len(x)))
-    for start in range(0, len(x), step):
-        block = distance.pairwise_distance(x[start : start + step], x)
-        farthest[start : start + step] = block.amax(1) if kind == "torch" else block.max(axis=1)
-    if matrix is not None:
-        matrix[...] = distance.pairwise_distance(q, g)
-    found = distance.topk(x, x, k=max(1, k))
-    return Neighbors(found.values, found.indices, farthest)
+def _gpu_survey(native: Any, q: Any, g: Any, k: int, matrix: Any) -> Neighbors:
+    """The same from all products, each made once."""
+    x = sys.modules[arrays.kind_of(g, "g")].concatenate((q, g))
+    first, limit = len(q), native.cuda_nearest_limit
+    lists = Neighbors(*distance.empty_topk(x, k), arrays.empty(x, (len(x),), "float32"))
+    pair = products.GpuProducts(native, x, x, "sqeuclidean")
+    for rows in pair.row_blocks():
+        nearest = products.GpuNearest(pair, rows, min(k, limit), largest=True)
+        for columns, block in pair.chunks(rows):
+            nearest.add(columns, block)
+            queries, others = slice(rows.start, min(rows.stop, first)), slice(max(columns.start, first), columns.stop)
+            if matrix is not None and queries.start < queries.stop and others.start < others.stop:
+                seen = block[: queries.stop - rows.start, others.start - columns.start :]
+                out = matrix[queries, others.start - first : others.stop - first]
+                pair.to_values(seen, others, pair.query_norm2[queries], out)
+        if k <= limit:
+            nearest.finish(lists.values[rows], lists.indices[rows])
+        lists.farthest[rows] = (nearest.largest_key() + pair.query_norm2[rows]).clip(0)
+    bad_row = int(pair.bad_rows[0])
+    arrays.require_usable(*(("q", bad_row) if bad_row < first else ("g", bad_row - first)))
+    return lists if k <= limit else Neighbors(*distance.topk(x, x, k=k), lists.farthest)
 
 
 def _blocks(x: Any, first: int) -> Iterator[tuple[Any, slice]]:

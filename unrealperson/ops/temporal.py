@@ -229,11 +229,9 @@ class _Visual:
         if not self.from_features:
             return self.arrays[0][rows, columns]
         q, g = self.arrays
-        if self.kind == "torch":
-            return sys.modules["torch"].mm(q[rows], g[columns].T, out=out)
-        library = np if self.kind == "numpy" else sys.modules["cupy"]
         with np.errstate(invalid="ignore", over="ignore"):
-            return library.matmul(q[rows], g[columns].T, out=out)
+            products.multiplier(q)(q[rows], g[columns].T, out)
+        return out
 
     def refuse(self, bad_row: int) -> None:
         """Name the row whose similarities are not finite."""
