@@ -16,6 +16,21 @@ constexpr int kRowsPerBlock = 16;  // share what the block has read of its galle
 constexpr int kListLength = 128;
 constexpr int kPerLane = kListLength / kJointWarp;
 
+// One thread a row. Rows that are refused count as unknown, so that the look-up stays within its table.
+__global__ void sightings_kernel(const int64_t* camera, const int64_t* frame, int64_t n, int64_t cameras,
+                                 int64_t bin_frames, int64_t* slot, int32_t* place, unsigned long long* bad_row) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * kJointThreads + threadIdx.x;
+    if (i >= n) return;
+    const int64_t own_camera = camera[i], own_frame = frame[i];
+    if (own_camera < -1 || own_camera >= cameras || own_frame < -1)
+        atomicMin(bad_row, static_cast<unsigned long long>(i));
+    const bool known = own_camera >= 0 && own_camera < cameras && own_frame >= 0;
+    const int64_t own_slot = known ? own_frame / bin_frames : 0;
+    slot[i] = own_slot;
+    place[i] = known ? static_cast<int32_t>(own_frame - own_slot * bin_frames) : 0;
+    place[n + i] = static_cast<int32_t>(known ? own_camera : cameras);
+}
+
 // What of a query or gallery row the look-up needs.
 struct Sighting {
     int64_t slot;

@@ -105,6 +105,10 @@ int64_t joint_distances(Matrix<const float> similarity, const Sightings& query, 
 // The GPU twin (temporal_cuda.cu). Every entry returns a cudaError_t, 0 for success, and works on `stream` of `device`.
 // bad_row [1], which the caller sets to -1, becomes the first row with a similarity that is not finite.
 extern "C" {
+// slot [n] and place [2, n] (rest, camera) of what was seen, as Sightings has them; -1 is unknown and becomes the
+// camera `cameras`. bad_row [1] becomes the first row whose camera is not below `cameras`, or where either is below -1.
+int up_cuda_sightings(const int64_t* camera, const int64_t* frame, int64_t n, int64_t cameras, int64_t bin_frames,
+                      int64_t* slot, int32_t* place, int64_t* bad_row, int device, void* stream);
 int64_t up_cuda_joint_topk_limit();
 int up_cuda_joint_distances(Matrix<const float> similarity, Sightings query, Sightings gallery, TemporalTable table,
                             Fusion fusion, bool keys, Matrix<float> out, int64_t* bad_row, int device, void* stream);

@@ -52,6 +52,25 @@ int64_t bind_joint_distances(const py::object& similarity, const py::object& que
 }
 
 #if defined(UP_WITH_CUDA)
+void bind_cuda_sightings(const py::object& camera, const py::object& frame, int64_t cameras, int64_t bin_frames,
+                         const py::object& slot, const py::object& place, const py::object& bad_row, int device,
+                         uintptr_t stream) {
+    const Array camera_array(camera, "camera", false), frame_array(frame, "frame", false),
+        slot_array(slot, "slot", true), place_array(place, "place", true), bad_array(bad_row, "bad_row", true);
+    const int64_t n = slot_array.size(0);
+    const auto* cameras_seen = camera_array.elements<const int64_t>(n, true);
+    const auto* frames = frame_array.elements<const int64_t>(n, true);
+    auto* slots = slot_array.elements<int64_t>(n, true);
+    auto* places = place_array.elements<int32_t>(2 * n, true);
+    auto* bad = bad_array.elements<int64_t>(1, true);
+    expect(cameras >= 1 && cameras < INT32_MAX && bin_frames >= 1 && bin_frames <= INT32_MAX,
+           "cameras and bin_frames must be at least 1 and fit int32");
+    py::gil_scoped_release release;
+    check_cuda(up_cuda_sightings(cameras_seen, frames, n, cameras, bin_frames, slots, places, bad, device,
+                                 reinterpret_cast<void*>(stream)),
+               "sightings");
+}
+
 void bind_cuda_joint_distances(const py::object& similarity, const py::object& query_slot,
                                const py::object& query_place, const py::object& gallery_slot,
                                const py::object& gallery_place, const py::object& weight, float slope, float offset,
@@ -99,6 +118,7 @@ void bind_cuda_joint_topk(const py::object& similarity, const py::object& query_
 void bind_temporal(py::module_& m) {
     m.def("joint_distances", &bind_joint_distances);
 #if defined(UP_WITH_CUDA)
+    m.def("cuda_sightings", &bind_cuda_sightings);
     m.def("cuda_joint_distances", &bind_cuda_joint_distances);
     m.def("cuda_joint_topk", &bind_cuda_joint_topk);
     m.attr("cuda_joint_topk_limit") = up_cuda_joint_topk_limit();

@@ -15,6 +15,17 @@ extern "C" {
 
 int64_t up_cuda_joint_topk_limit() { return kListLength; }
 
+int up_cuda_sightings(const int64_t* camera, const int64_t* frame, int64_t n, int64_t cameras, int64_t bin_frames,
+                      int64_t* slot, int32_t* place, int64_t* bad_row, int device, void* stream) {
+    const OnDevice guard(device);
+    if (guard.status() != cudaSuccess) return guard.status();
+    const int64_t blocks = ceil_div(n, kJointThreads);
+    if (!fits_grid(blocks)) return cudaErrorInvalidConfiguration;
+    UP_LAUNCH(sightings_kernel, static_cast<unsigned>(blocks), kJointThreads, 0, static_cast<cudaStream_t>(stream),
+              camera, frame, n, cameras, bin_frames, slot, place, reinterpret_cast<unsigned long long*>(bad_row));
+    return cudaGetLastError();
+}
+
 int up_cuda_joint_distances(Matrix<const float> similarity, Sightings query, Sightings gallery, TemporalTable table,
                             Fusion fusion, bool keys, Matrix<float> out, int64_t* bad_row, int device, void* stream) {
     const OnDevice guard(device);

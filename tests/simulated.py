@@ -197,8 +197,8 @@ for _name in (
 
 _FUNCTIONS = (
     "abs add all amax any arange argmax argmin argpartition argsort ascontiguousarray atleast_2d bincount broadcast_to "
-    "clip concatenate copyto count_nonzero cumsum diff dot einsum empty_like eye exp expand_dims flatnonzero full "
-    "full_like hstack isfinite isinf isnan logical_and logical_not logical_or matmul max maximum mean min minimum "
+    "clip concatenate copyto count_nonzero cumsum diff dot einsum empty_like eye exp expand_dims expm1 flatnonzero "
+    "full full_like hstack isfinite isinf isnan logical_and logical_not logical_or matmul max maximum mean min minimum "
     "moveaxis multiply nonzero ones ones_like prod repeat searchsorted sort split sqrt square squeeze stack subtract "
     "sum swapaxes take take_along_axis tensordot tile transpose triu unique vstack where zeros zeros_like"
 )

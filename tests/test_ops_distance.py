@@ -412,7 +412,7 @@ def test_simulated_gpu_refuses_unusable_values(queries, bad, small_gpu_blocks, s
 @pytest.mark.gpu
 @pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, (5, 3000, 515), (8, 20_000, 128), (70, 40_000, 24)], ids=str)
 def test_gpu_equals_cpu_on_exact_products(shape, metric):
     q, g = (torch.from_numpy(whole_numbers(n, shape[2], n)) for n in shape[:2])
     np.testing.assert_allclose(
@@ -422,6 +422,27 @@ def test_gpu_equals_cpu_on_exact_products(shape, metric):
         found, expected = ops.topk(q.cuda(), g.cuda(), k=k, metric=metric), ops.topk(q, g, k=k, metric=metric)
         assert found.indices.is_cuda and torch.equal(found.indices.cpu(), expected.indices)
         torch.testing.assert_close(found.values.cpu(), expected.values)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
+@pytest.mark.parametrize("shape", [(1, 2500, 4), (33, 300, 9)], ids=str)
+def test_lists_go_from_block_to_block_on_a_device(shape, small_gpu_blocks):
+    device = SimpleNamespace(array=lambda x: torch.from_numpy(x).cuda(), numpy=lambda x: x.cpu().numpy())
+    gpu_equals_cpu(device, shape, "sqeuclidean", (1, 7, 130))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ops.build_info()["cuda_devices"] == 0, reason="no CUDA device")
+@pytest.mark.parametrize("queries", [1, 9])
+def test_gpu_products_are_exact_where_tf32_is_allowed(queries, monkeypatch):
+    """TF32 would round 2,049 and every second gallery row."""
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    g = torch.arange(4097.0, 7000.0, device="cuda")[:, None]
+    found = ops.topk(torch.full((queries, 1), 2049.0, device="cuda"), g, k=50, metric="inner_product")
+    assert torch.equal(found.indices, torch.arange(len(g) - 1, len(g) - 51, -1, device="cuda").expand(queries, -1))
+    assert torch.equal(found.values[0], 2049 * g.flip(0)[:50, 0])
+    assert torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.gpu

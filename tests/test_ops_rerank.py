@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import DBSCAN
 
 from unrealperson import ops
-from unrealperson.ops import _native, reference, rerank
+from unrealperson.ops import _native, products, reference, rerank
 
 RANKED, JACCARD = 1e-5, 1e-6
 SETTINGS = [(20, 6, 0.3), (5, 3, 0.5), (7, 1, 0.0), (1000, 6, 1.0), (1, 2, 0.3), (4, 1000, 0.2)]
@@ -335,6 +335,25 @@ def test_kernels_under_the_checker(checked_gpu, n, d, k1, k2):
     result = ops.k_reciprocal(checked_gpu.array(x[:queries]), checked_gpu.array(x[queries:]), k1=k1, k2=k2)
     expected = reference.k_reciprocal(x[:queries], x[queries:], k1=k1, k2=k2, lambda_=0.3)
     np.testing.assert_allclose(checked_gpu.numpy(result), expected, atol=RANKED)
+
+
+def test_gpu_lists_and_distances_go_from_block_to_block(simulated_gpu, monkeypatch):
+    """Blocks that end within queries and gallery, several lists a row, and lists beyond what a kernel holds."""
+    monkeypatch.setattr(products, "_GPU_QUERIES", 7)
+    monkeypatch.setattr(products, "_GPU_PRODUCTS", 7 * 20)
+    monkeypatch.setattr(products, "_GPU_PART_COLUMNS", 1)
+    x = whole_numbers(61, 3, 5)
+    q, g = x[:10], x[10:]
+    result = simulated_gpu.numpy(ops.k_reciprocal(simulated_gpu.array(q), simulated_gpu.array(g), k1=4, k2=2))
+    np.testing.assert_allclose(result, ops.k_reciprocal(q, g, k1=4, k2=2), atol=RANKED)
+    for limit in (1024, 6):
+        monkeypatch.setattr(simulated_gpu.native, "cuda_nearest_limit", limit)
+        found = ops.find_neighbors(simulated_gpu.array(q), simulated_gpu.array(g), k=9)
+        for got, want in zip(found, ops.find_neighbors(q, g, k=9), strict=True):
+            np.testing.assert_array_equal(simulated_gpu.numpy(got), want)
+    g[4, 1] = np.nan
+    with pytest.raises(ValueError, match=r"g must be finite .* see row 4;"):
+        ops.k_reciprocal(simulated_gpu.array(q), simulated_gpu.array(g), k1=4, k2=2)
 
 
 def test_gpu_refuses_what_does_not_fit(simulated_gpu):

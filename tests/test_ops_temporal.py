@@ -452,12 +452,18 @@ def test_simulated_rows_of_any_alignment(simulated_gpu):
         np.testing.assert_allclose(out.get(), expected, atol=ABSOLUTE)
 
 
-def test_simulated_gpu_takes_its_own_integers_and_refuses_nan(simulated_gpu):
+def test_simulated_gpu_takes_its_own_integers_and_refuses_nan(simulated_gpu, monkeypatch):
     similarity, sides = similarities(6, 50), seen(6, 50)
     placed = {name: simulated_gpu.array(x) for name, x in sides.items()}
-    found = ops.joint_similarity(simulated_gpu.array(similarity), model(), **placed)
+    placed["query_camera"] = simulated_gpu.array(np.repeat(sides["query_camera"].astype(np.int8), 2))[::2]
+    with monkeypatch.context() as patch:
+        patch.setattr(temporal, "_integers", None)  # none of them passes through the host
+        found = ops.joint_similarity(simulated_gpu.array(similarity), model(), **placed)
     np.testing.assert_allclose(found.get(), exact(similarity, model(), sides), atol=ABSOLUTE)
     similarity[4, 49] = similarity[5, 0] = np.nan
+    bad = placed | {"gallery_camera": simulated_gpu.array(np.full(50, 9))}
+    with pytest.raises(ValueError, match=r"gallery_camera must be below the model's .* got 9 in row 0"):
+        ops.joint_topk(simulated_gpu.array(similarity), model(), k=2, **bad)
     for call in (ops.joint_similarity, lambda *a, **b: ops.joint_topk(*a, k=2, **b)):
         with pytest.raises(ValueError, match="similarities must be finite in float32, see row 4;"):
             call(simulated_gpu.array(similarity), model(), **sides)
@@ -480,6 +486,8 @@ def test_kernels_under_the_checker(shape, small_gpu_blocks, checked_gpu):
 def test_gpu_equals_cpu(shape):
     similarity, sides = torch.from_numpy(np.round(similarities(*shape) * 8) / 8), seen(*shape)
     found = ops.joint_similarity(similarity.cuda(), model(), **sides).cpu()
+    placed = {name: torch.from_numpy(x).cuda() for name, x in sides.items()}
+    assert torch.equal(ops.joint_similarity(similarity.cuda(), model(), **placed).cpu(), found)
     torch.testing.assert_close(found, ops.joint_similarity(similarity, model(), **sides))
     for k in (1, 20, 128, 129, 5000):
         top, expected = (ops.joint_topk(x, model(), k=k, **sides) for x in (similarity.cuda(), similarity))

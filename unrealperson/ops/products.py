@@ -67,10 +67,14 @@ def multiplier(like: Any) -> Callable[[Any, Any, Any], Any]:
         native, place = _native.load_for(like, "like"), arrays.place(like)
         return lambda a, b, out: native.cuda_products(a, b.T, out, *place)
     if arrays.kind_of(like, "like") == "cupy":
-        cupy = sys.modules["cupy"]
-        return lambda a, b, out: cupy.matmul(a, b, out=out)
+        return _multiply_by_cupy
     torch = sys.modules["torch"]
     return lambda a, b, out: torch.mm(a, b, out=out)
+
+
+def _multiply_by_cupy(a: Any, b: Any, out: Any) -> None:
+    with out.device:
+        sys.modules["cupy"].matmul(a, b, out=out)
 
 
 def _rounds_to_tf32(kind: str) -> bool:
@@ -234,7 +238,7 @@ class GpuNearest:
         # Few queries need many parts of the gallery to fill the device; a part is worth its list from some columns on.
         parts = min(-(-_GPU_THREAD_BLOCKS // queries), pair.chunk_columns(queries) // max(_GPU_PART_COLUMNS, 8 * k))
         self._lists = arrays.empty(pair.q, (queries, max(1, parts), k), "int64")
-        self._largest = arrays.empty(pair.q, (queries, max(1, parts)), "float32") if largest else None
+        self._largest: Any = arrays.empty(pair.q, (queries, max(1, parts)), "float32") if largest else None
 
     def add(self, columns: slice, products: Any) -> None:
         """Take a chunk; chunks come along the gallery."""

@@ -93,7 +93,7 @@ def joint_similarity(
         for columns in arrays.blocks(pairs.shape[1], pairs.block[1]):
             block = out[rows, columns]
             fusion.fuse(pairs.similarity(rows, columns, block), rows, columns, False, block)
-    fusion.require_finite()
+    fusion.require_usable()
     return out
 
 
@@ -153,7 +153,7 @@ def joint_topk(
             _topk_on_gpu(pairs, fusion, keys, indices)
         else:
             _topk_by_sorting(pairs, fusion, k, keys, indices)
-        fusion.require_finite()
+    fusion.require_usable()
     return TopK(fusion.values(keys), indices)
 
 
@@ -216,6 +216,7 @@ class _Visual:
             self.arrays, self.shape = (q, g), (len(q), len(g))
         self.like = self.arrays[0]
         self.kind, self.gpu = arrays.kind_of(self.like, "visual"), arrays.on_gpu(self.like)
+        self.library = sys.modules[self.kind] if self.gpu else np
         self.block = _GPU_BLOCK if self.gpu else _CPU_BLOCK
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
@@ -223,6 +224,21 @@ class _Visual:
 
     def beside(self, x: np.ndarray) -> Any:
         return arrays.beside(self.like, x)
+
+    def holds_integers(self, x: Any, count: int) -> bool:
+        """Whether `x` is [count] integers beside the similarities on a GPU, which need not pass through the host."""
+        return (
+            isinstance(x, type(self.like))
+            and x.device == self.like.device
+            and str(x.dtype).removeprefix("torch.") in ("int64", "int32", "int16", "int8", "uint8")
+            and tuple(x.shape) == (count,)
+        )
+
+    def copy(self, x: Any, dtype: str) -> Any:
+        """An array beside the similarities as a contiguous one of another type."""
+        made = self.empty(tuple(x.shape), dtype)
+        made[...] = x
+        return made
 
     def similarity(self, rows: slice, columns: slice, out: Any) -> Any:
         """The given block, or the features' products, written to `out`."""
@@ -261,17 +277,50 @@ class _Fusion:
         for name, value in zip(names, parameters, strict=True):
             if not 0 < value <= _MAX_PARAMETER:
                 raise ValueError(f"{name} must lie above 0, to {_MAX_PARAMETER:g}, got {value!r}")
-        visual_weight, visual_rate, temporal_weight, temporal_rate = parameters
+        visual_weight, visual_rate, temporal_weight, temporal_rate = map(float, parameters)
         self.constants = (-visual_rate * math.log2(math.e), math.log2(visual_weight), temporal_weight)
-        self.table = pairs.beside(_weight_table(model, temporal_weight, temporal_rate))
-        cameras = len(model.probability)
-        self.query, self.gallery = (
-            [pairs.beside(x) for x in _sightings(*side, name, count, cameras, model.bin_frames)]
-            for side, name, count in zip((query, gallery), ("query", "gallery"), pairs.shape, strict=True)
-        )
+        self.table = _weight_table(pairs, model, temporal_weight, temporal_rate)
+        self.sides = {"query": query, "gallery": gallery}
+        self.cameras, self.bin_frames = len(model.probability), int(model.bin_frames)
         if pairs.gpu:
-            self.bad_row = pairs.beside(np.array([-1], np.int64))
             self.queue = arrays.place(pairs.like)
+            self.bad_rows = pairs.empty((1 + len(self.sides),), "int64")  # of the similarities, then of the sides
+            self.bad_rows[...] = -1
+            self.bad_row = self.bad_rows[:1]
+        self.query, self.gallery = (
+            self._sightings(side, number, count)
+            for number, (side, count) in enumerate(zip(self.sides, pairs.shape, strict=True), 1)
+        )
+
+    def _sightings(self, side: str, number: int, count: int) -> tuple[Any, Any]:
+        """Slot [n] int64, and rest and camera [2, n] int32, of csrc/temporal.h; unknown means camera `cameras`."""
+        pairs = self.pairs
+        if not pairs.gpu:
+            camera, frame = self._checked(side, count)
+            unknown = (camera == UNKNOWN) | (frame == UNKNOWN)
+            slot, rest = np.divmod(np.where(unknown, 0, frame), self.bin_frames)
+            return slot, np.stack([rest, np.where(unknown, self.cameras, camera)]).astype(np.int32)
+        slot, place = pairs.empty((count,), "int64"), pairs.empty((2, count), "int32")
+        if count:
+            given = self.sides[side]
+            if all(pairs.holds_integers(x, count) for x in given):
+                seen = [pairs.copy(x, "int64") for x in given]
+            else:
+                seen = [pairs.beside(x.copy()) for x in self._checked(side, count)]
+            self.native.cuda_sightings(
+                *seen, self.cameras, self.bin_frames, slot, place, self.bad_rows[number : number + 1], *self.queue
+            )
+        return slot, place
+
+    def _checked(self, side: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """A side's cameras and frames in host memory, refused where the model does not know them."""
+        camera, frame = (
+            _integers(x, f"{side}_{name}", count) for x, name in zip(self.sides[side], ("camera", "frame"), strict=True)
+        )
+        if count and camera.max() >= self.cameras:
+            row = int(camera.argmax())
+            raise ValueError(f"{side}_camera must be below the model's {self.cameras}, got {camera[row]} in row {row}")
+        return camera, frame
 
     def _arguments(self, rows: slice, columns: slice) -> tuple[Any, ...]:
         (query_slot, query_place), (slot, place) = self.query, self.gallery
@@ -299,8 +348,15 @@ class _Fusion:
             *self.queue,
         )
 
-    def require_finite(self) -> None:
-        if self.pairs.gpu and (bad_row := int(self.bad_row[0])) >= 0:
+    def require_usable(self) -> None:
+        """Wait for the GPU, once, and refuse what it found to be unusable."""
+        if not self.pairs.gpu:
+            return
+        bad_row, *bad_sides = (int(row) for row in arrays.on_host(self.bad_rows))
+        for side, row, count in zip(self.sides, bad_sides, self.pairs.shape, strict=True):
+            if row >= 0:
+                self._checked(side, count)
+        if bad_row >= 0:
             self.pairs.refuse(bad_row)
 
     def values(self, keys: Any) -> Any:
@@ -309,7 +365,7 @@ class _Fusion:
         return (keys + float(unseen)) / (keys + float(np.float32(1) + unseen))
 
 
-def _weight_table(model: TemporalModel, temporal_weight: float, temporal_rate: float) -> np.ndarray:
+def _weight_table(pairs: _Visual, model: TemporalModel, temporal_weight: float, temporal_rate: float) -> Any:
     """[cameras + 1, cameras + 1, bins + 1] of c (exp(-f p) - 1): the unknown camera is last, as is every larger gap."""
     probability = np.asarray(model.probability)
     if probability.ndim != 3 or len(probability) != probability.shape[1] or probability.size == 0:
@@ -322,24 +378,13 @@ def _weight_table(model: TemporalModel, temporal_weight: float, temporal_rate: f
     if (cameras + 1) ** 2 * (bins + 1) > _MAX_INT32:
         raise ValueError(f"model.probability must have less than 2^31 elements, got {cameras} cameras and {bins} bins")
     unknown = temporal_weight * math.expm1(-temporal_rate / bins)
-    table = np.full((cameras + 1, cameras + 1, bins + 1), unknown, np.float32)
-    table[:cameras, :cameras, :bins] = temporal_weight * np.expm1(-temporal_rate * probability.astype(np.float64))
+    shape = (cameras + 1, cameras + 1, bins + 1)
+    table = pairs.empty(shape, "float32") if pairs.gpu else np.empty(shape, np.float32)
+    table[...] = unknown
+    probability = pairs.beside(probability.astype(np.float64))
+    table[:cameras, :cameras, :bins] = temporal_weight * pairs.library.expm1(-temporal_rate * probability)
     table[:cameras, :cameras, bins] = 0
     return table
-
-
-def _sightings(
-    camera: Any, frame: Any, side: str, count: int, cameras: int, bin_frames: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slot [n] int64, and rest and camera [2, n] int32, of csrc/temporal.h; unknown means camera `cameras`."""
-    camera = _integers(camera, f"{side}_camera", count)
-    frame = _integers(frame, f"{side}_frame", count)
-    if count and camera.max() >= cameras:
-        row = int(camera.argmax())
-        raise ValueError(f"{side}_camera must be below the model's {cameras}, got {camera[row]} in row {row}")
-    unknown = (camera == UNKNOWN) | (frame == UNKNOWN)
-    slot, rest = np.divmod(np.where(unknown, 0, frame), bin_frames)
-    return slot, np.stack([rest, np.where(unknown, cameras, camera)]).astype(np.int32)
 
 
 def _integers(x: Any, name: str, count: int) -> np.ndarray:
