@@ -1,6 +1,6 @@
 """Distances between feature vectors and the nearest of a gallery, by blocks that stay in the cache.
 
-BLAS makes the products (torch's for tensors, numpy's otherwise); the native module turns each block into distances or
+The BLAS of the arrays' own library makes the products; the native module turns each block into distances or
 takes the nearest from it, so the whole matrix never exists for `topk`. Shapes: q queries, g gallery rows, d dimensions.
 """
 
