@@ -8,6 +8,7 @@ import jinja2
 from fastapi import FastAPI, Response
 
 _FOLDER = Path(__file__).parent
+_LOOK = _FOLDER.parents[1] / "report" / "page.css"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -18,10 +19,11 @@ def mount(api: FastAPI) -> None:
         api: the server, with all of its other endpoints.
     """
     files = {path.name: path.read_bytes() for path in _FOLDER.iterdir() if path.suffix in _TYPES}
+    files["look.css"] = _LOOK.read_bytes()  # that of the reports
     index = (_FOLDER / "index.html").read_bytes()
-    template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).from_string((_FOLDER / "docs.html").read_text(encoding="utf-8"))
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        (_FOLDER / "docs.html").read_text(encoding="utf-8")
+    )
 
     @api.get("/", include_in_schema=False)
     async def page() -> Response:
