@@ -34,8 +34,8 @@ class ServeConfig:
     """Longest that a client may take to send its request."""
     queue: int = 64
     """Searches and additions inside at a time; further ones are told to try again later (429)."""
-    max_batch: int = 16
-    """Most images in one run of the model."""
+    max_batch: int = 0
+    """Most images in one run of the model; 0: 4 on a CPU, whose caches more would not fit into, 32 on a GPU."""
     batch_wait_ms: float = 2.0
     """Longest that an image waits for others while the model has nothing to do."""
     threads: int = 0
@@ -48,8 +48,9 @@ class ServeConfig:
     def __post_init__(self) -> None:
         require(bool(self.host), "serve.host must name an address, such as 127.0.0.1, got ''")
         require(0 <= self.port <= 65_535, f"serve.port must lie in 0 ... 65535, got {self.port}")
-        require(self.threads >= 0, f"serve.threads must not be negative, got {self.threads}")
-        for name in ("max_hits", "max_images", "queue", "max_batch"):
+        for name in ("threads", "max_batch"):
+            require(getattr(self, name) >= 0, f"serve.{name} must not be negative, got {getattr(self, name)}")
+        for name in ("max_hits", "max_images", "queue"):
             require(getattr(self, name) >= 1, f"serve.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("max_upload_mb", "max_megapixels", "upload_timeout_s", "refresh_s", "shutdown_s"):
             require(getattr(self, name) > 0, f"serve.{name} must be above 0, got {getattr(self, name)}")

@@ -412,7 +412,7 @@ class Gallery:
                     width *= 4
                     more = self._nearest(part[query : query + 1], width, wanted)
                     own = self._ordered(part[query], more[0][0], more[1][0], rerank, sighting)
-                hits.append([self._hit(int(row), float(s)) for s, row in zip(own[0][:k], own[1][:k], strict=True)])
+                hits.append(self._hits(own[0][:k], own[1][:k]))
         return hits
 
     def search_image(self, image: str | Path, *, k: int = 10, camid: int = UNKNOWN, **how: Any) -> list[Hit]:
@@ -501,19 +501,14 @@ class Gallery:
         paths = pa.array([(prefix / path).as_posix() for path in manifest.path], pa.string())
         return Manifest(manifest.table.set_column(0, COLUMNS.field("path"), paths), self.root)
 
-    def _hit(self, row: int, similarity: float) -> Hit:
-        known = self.table.slice(row, 1)
-        path, pid, camid, frame = (known[name][0].as_py() for name in ("path", "pid", "camid", "frame"))
-        limit = self._state.facts.get("threshold")
-        return Hit(
-            path=path,
-            image=self.root / path,
-            pid=pid,
-            camid=camid,
-            frame=frame,
-            similarity=similarity,
-            same=None if limit is None else similarity >= limit["similarity"],
-        )
+    def _hits(self, similarity: np.ndarray, rows: np.ndarray) -> list[Hit]:
+        known = self.table.select(["path", "pid", "camid", "frame"]).take(pa.array(rows))
+        columns = (known[name].to_pylist() for name in known.column_names)
+        limit, root = self._state.facts.get("threshold"), self.root
+        return [
+            Hit(path, root / path, pid, camid, frame, score, None if limit is None else score >= limit["similarity"])
+            for score, path, pid, camid, frame in zip(similarity.tolist(), *columns, strict=True)
+        ]
 
 
 def index_images(

@@ -35,7 +35,10 @@ logger = get_logger(__name__)
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}
 """Formats of images that are accepted, and how the files of added ones end."""
-_SEARCHES_TOGETHER, _CHANGES_TOGETHER = 64, 64
+_SEARCHES_TOGETHER = 8
+"""One pass over a gallery serves so many queries best: more of them leave the processor's caches."""
+_CHANGES_TOGETHER = 64
+_CPU_BATCH, _GPU_BATCH = 4, 32
 _THUMBNAILS_KEPT = 2000
 
 _EntryId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="An entry of the gallery.")]
@@ -100,10 +103,11 @@ class Service:
         self.api = self._routes()
         self.guard = Guard(self.api, config, token=token, metrics=self._metrics)
         observe = self._metrics.batch_done
+        on_cpu = keeper.encoder.providers[:1] == ("CPUExecutionProvider",)
         self._encode = Batcher[tuple[np.ndarray, int], np.ndarray](
             self._encode_batch,
             name="encode",
-            most=config.max_batch,
+            most=config.max_batch or (_CPU_BATCH if on_cpu else _GPU_BATCH),
             wait_s=config.batch_wait_ms / 1e3,
             expected=lambda: self.guard.gate.inside,
             observe=observe,
