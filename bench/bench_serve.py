@@ -56,7 +56,9 @@ def make_gallery(folder: Path, *, rows: int) -> Path:
     run.mkdir()
     save_config(config, run / "config.toml")
     model = build_model(config.train, classes=2, cameras=CAMERAS).eval()
-    state = RunState(epoch=1, identity_keys=(0, 1), camera_keys=tuple(map(int, data.cameras)), data_sha256="", data_root=str(crops))
+    state = RunState(
+        epoch=1, identity_keys=(0, 1), camera_keys=tuple(map(int, data.cameras)), data_sha256="", data_root=str(crops)
+    )
     save_checkpoint(run, model, state)
     export(run, folder / "model.onnx", config, data)
     out = folder / "gallery"

@@ -114,7 +114,8 @@ def _listen(config: ServeConfig, *, token: str) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=256)
     except OSError as error:
         raise OSError(
-            f"{config.host}:{config.port} cannot be listened on ({error.strerror}); --serve.port takes another port"
+            f"{config.host}:{config.port} cannot be listened on ({os.strerror(error.errno or 0)}); --serve.port takes "
+            "another port"
         ) from error
 
 
