@@ -56,9 +56,8 @@ def make_gallery(folder: Path, *, rows: int) -> Path:
     run.mkdir()
     save_config(config, run / "config.toml")
     model = build_model(config.train, classes=2, cameras=CAMERAS).eval()
-    state = RunState(
-        epoch=1, identity_keys=(0, 1), camera_keys=tuple(map(int, data.cameras)), data_sha256="", data_root=str(crops)
-    )
+    cameras = tuple(map(int, data.cameras))
+    state = RunState(epoch=1, identity_keys=(0, 1), camera_keys=cameras, data_sha256="", data_root=str(crops))
     save_checkpoint(run, model, state)
     export(run, folder / "model.onnx", config, data)
     out = folder / "gallery"
@@ -178,18 +177,18 @@ def load(gallery: Path, *, seconds: float, clients: int) -> dict[str, Any]:
             return json.loads(server.stdout.readline())  # type: ignore[union-attr]
 
         def run(duration: float) -> tuple[list[float], list[int]]:
-            waits: list[list[float]] = [[] for _ in range(clients)]
-            statuses: list[list[int]] = [[] for _ in range(clients)]
+            waits: list[float] = []
+            statuses: list[int] = []
             until = time.perf_counter() + duration
             threads = [
-                threading.Thread(target=ask, args=((host, int(port)), bodies[i:] + bodies[:i], until, *lists))
-                for i, lists in enumerate(zip(waits, statuses, strict=True))
+                threading.Thread(target=ask, args=((host, int(port)), bodies[i:] + bodies[:i], until, waits, statuses))
+                for i in range(clients)
             ]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            return sum(waits, []), sum(statuses, [])
+            return waits, statuses
 
         run(min(5.0, seconds / 4))
         before, start = told(), time.perf_counter()

@@ -1,4 +1,4 @@
-"""A small gallery, and servers for it: in this process for single calls, in another for sockets, signals and browsers."""
+"""A small gallery, and servers for it: in this process for calls, in another for sockets, signals and browsers."""
 
 from __future__ import annotations
 
@@ -111,9 +111,8 @@ class Server:
     """'unrealperson serve' in a process of its own."""
 
     def __init__(self, gallery: Path, *flags: str, **environment: str) -> None:
-        command = [
-            sys.executable, "-m", "unrealperson.cli", "serve", "--gallery", str(gallery), "--serve.port", "0", "--log-json"
-        ]  # fmt: skip
+        command = [sys.executable, "-m", "unrealperson.cli", "serve", "--gallery", str(gallery)]
+        command += ["--serve.port", "0", "--log-json"]
         root = Path(__file__).resolve().parents[1]
         self.process = subprocess.Popen(
             [*command, *flags], cwd=root, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
@@ -122,10 +121,12 @@ class Server:
         self._started = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        if not self._started.wait(60) or not self.log:
-            self.process.kill()
+        self._started.wait(60)
+        addresses = [line["address"] for line in self.log if "address" in line]
+        if not addresses:
+            self.stop()
             raise RuntimeError(f"the server did not start: {self.log}")
-        self.address = next(line["address"] for line in self.log if "address" in line)
+        self.address = addresses[0]
 
     def _read(self) -> None:
         assert self.process.stderr is not None

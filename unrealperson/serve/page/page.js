@@ -228,6 +228,10 @@ function listen() {
     });
   });
   addEventListener("popstate", followAddress);
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address stays that of the search
+    at("results").focus();
+  });
   addEventListener("paste", (event) => lookForPicture([...event.clipboardData.files].find((file) => file.type.startsWith("image/"))));
   addEventListener("dragover", (event) => {
     event.preventDefault();
