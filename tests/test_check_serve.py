@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -123,15 +122,12 @@ def test_ten_thousand_broken_uploads(running: Server) -> None:
     Image.open(io.BytesIO(whole[0])).save(out, "JPEG", exif=exif)
     whole.append(out.getvalue())
     statuses: Counter[int] = Counter()
-    requests = SimpleQueue[tuple[bytes, str]]()
-    for _ in range(UPLOADS):
-        requests.put(broken(rng, whole))
+    requests = [broken(rng, whole) for _ in range(UPLOADS)]
     host = running.address.removeprefix("http://")
 
-    def send() -> None:
+    def send(part: list[tuple[bytes, str]]) -> None:
         connection = http.client.HTTPConnection(host, timeout=30)
-        while not requests.empty():
-            body, kind = requests.get()
+        for body, kind in part:
             connection.request("POST", "/search?k=1", body, {"Content-Type": kind})
             answer = connection.getresponse()
             told = json.loads(answer.read())
@@ -144,7 +140,7 @@ def test_ten_thousand_broken_uploads(running: Server) -> None:
 
     before = find()
     with ThreadPoolExecutor(TOGETHER) as senders:
-        for sender in [senders.submit(send) for _ in range(TOGETHER)]:
+        for sender in [senders.submit(send, requests[i::TOGETHER]) for i in range(TOGETHER)]:
             sender.result()
     assert find() == before
     assert sum(statuses.values()) == UPLOADS and max(statuses) < 500, statuses
