@@ -96,6 +96,8 @@ class Service:
         self._keeper = keeper
         self._config = config
         self._changes = config.changes and keeper.writable
+        if config.changes and not self._changes:
+            logger.warning("the gallery or its images' folder cannot be written to: clients can neither add nor remove")
         self._metrics = Metrics()
         self._stopping = False
         self._decoders = ThreadPoolExecutor(max(1, min(len(os.sched_getaffinity(0)), 8)), thread_name_prefix="decode")
