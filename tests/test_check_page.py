@@ -119,7 +119,8 @@ def test_a_picture_from_outside_and_every_filter(page: Any) -> None:
     assert 0 < len(looks) < len(window)
     people = after(lambda: page.locator("#group").select_option("identity"))
     assert len(people) == 2 < len(looks)
-    cleared = after(lambda: page.locator("#reset").click())
+    after(lambda: page.locator("#group").select_option("none"))
+    cleared = after(lambda: page.locator("#clear").click())
     assert cleared == everything
     page.locator("#from").fill("soon")
     after(lambda: page.locator("#from").press("Enter"))
@@ -177,7 +178,7 @@ def test_the_keyboard_alone_is_enough(page: Any) -> None:
         page.keyboard.press("Tab")
         if focused("document.activeElement.className") == "match":
             break
-    assert {"file", "rerank", "group", "k", "1", "2", "from", "to", "attribute", "reset"} <= set(seen)
+    assert {"file", "rerank", "group", "k", "1", "2", "from", "to", "attribute", "clear"} <= set(seen)
     page.locator("#rerank").focus()
     with page.expect_response(lambda answer: "rerank=true" in answer.url):
         page.keyboard.press("Space")

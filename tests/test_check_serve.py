@@ -27,7 +27,7 @@ from unrealperson.gallery import Gallery
 pytestmark = pytest.mark.check
 
 UPLOADS, TOGETHER = 10_000, 4
-EXAMPLES = 40
+EXAMPLES = 25
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_requests_made_up_from_the_document(gallery: Path, tmp_path: Path) -> No
                 with contextlib.suppress(Unsatisfiable):  # nothing can be wrong where nothing is asked
                     rules(given(case=operation.as_strategy(generation_mode=mode))(probe))()
         assert own.stop() == 0
-    assert statuses[200] > 50 and statuses[422] > 100 and max(statuses) < 500, statuses
+    assert statuses[200] > 30 and statuses[422] > 100 and max(statuses) < 500, statuses
     assert not [line for line in own.log if line.get("level") == "error"]
     Gallery.open(tmp_path / "own" / "gallery").verify()
 

@@ -219,13 +219,12 @@ function listen() {
     if (event.target === at("value")) addAttribute();
     return query === null ? undefined : search();
   });
-  at("ask").addEventListener("reset", () => {
-    at("attributes").replaceChildren();
+  at("clear").addEventListener("click", () => {
+    for (const box of at("cameras").querySelectorAll("input")) box.checked = false;
+    for (const id of ["from", "to", "attribute", "value"]) at(id).value = "";
     at("value").disabled = true;
-    setTimeout(() => {
-      at("k").value = 20;
-      if (query !== null) search();
-    });
+    at("attributes").replaceChildren();
+    if (query !== null) search();
   });
   addEventListener("popstate", followAddress);
   document.querySelector(".skip").addEventListener("click", (event) => {
