@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := setup.py CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: install system demo test check lint bench clean
+.PHONY: install system demo test browser check lint bench clean
 
 install: system .venv/installed .venv/native
 
@@ -46,7 +46,7 @@ ifneq ($(TORCH_INDEX),)
 	$(PIP) install -q -c constraints.txt --index-url $(TORCH_INDEX) torch
 endif
 	$(PIP) install -q -c constraints.txt setuptools wheel pybind11 cmake ninja
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve]'
 	$(PIP) install -q --no-deps anny==0.6.2
 	touch $@
 
@@ -55,12 +55,12 @@ endif
 	touch $@
 
 .venv/tested: .venv/installed
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test]'
 	touch $@
 
 # 270 MB to download, 620 MB on disk: `make test` does without and skips its tests.
 .venv/dali: .venv/tested
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,test,dali,scale]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test,dali,scale]'
 	touch $@
 
 demo: install
@@ -69,7 +69,17 @@ demo: install
 test: install .venv/tested
 	$(BIN)/python -m pytest -q -m 'not check' -n $(JOBS) --dist loadfile -p no:benchmark --durations=10
 
-check: install .venv/dali
+# The search page is tested in Chromium; as root on Debian it is installed, elsewhere its tests skip.
+browser:
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium || \
+	    echo "chromium could not be installed: the page's tests skip"; \
+	else \
+	  echo "chromium is not installed: the page's tests skip (sudo apt-get install chromium)"; \
+	fi
+
+check: install .venv/dali browser
 	$(BIN)/python -m pytest -q -m 'check or dali' --durations=10
 
 lint: install .venv/tested

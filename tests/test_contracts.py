@@ -18,13 +18,13 @@ SOURCES = sorted(
     path
     for folder in ("unrealperson", "csrc", "tests", "bench", "examples")
     for path in (ROOT / folder).rglob("*")
-    if path.suffix in (".py", ".cpp", ".h", ".cu", ".cuh", ".html")
+    if path.suffix in (".py", ".cpp", ".h", ".cu", ".cuh", ".html", ".css", ".js")
 )
 
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "model_verbs", "verb"),
     ("demo", "ablate", "fit"),
-    ("report", "doctor"),
+    ("report", "doctor", "serve"),
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
@@ -40,7 +40,9 @@ ONLY_IN = {
     "unrealcv": {"synth/endpoint.py"},
     "panda3d": {"synth/renderer.py", "synth/upload.py"},
     "direct": {"synth/renderer.py"},
-    "fastapi": set(),
+    "fastapi": {"serve/app.py", "serve/guard.py", "serve/page/__init__.py"},
+    "uvicorn": {"serve/__init__.py"},
+    "prometheus_client": {"serve/metrics.py"},
     "nvidia": {"data/dali.py"},
     "ray": {"executor.py"},
     "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "model_verbs.py", "verb.py"},
@@ -56,6 +58,7 @@ LAZY_TORCH = (
     "demo",
     "doctor",
     "report",
+    "serve",
     "data/manifest",
     "data/sources",
     "ops",

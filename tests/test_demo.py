@@ -194,6 +194,7 @@ def test_two_syntheses_are_identical(demo: Path, config: Path, tmp_path: Path) -
 
 def test_next_commands_can_be_copied() -> None:
     lines = _next_commands(Path("my demo"), Path("own crops"), Path("my demo/a.jpg"))
-    assert [shlex.split(line)[:2] for line in lines] == [["unrealperson", v] for v in ("search", "evaluate", "index")]
+    verbs = ("search", "serve", "evaluate", "index")
+    assert [shlex.split(line)[:2] for line in lines] == [["unrealperson", verb] for verb in verbs]
     assert lines[0] == "unrealperson search --gallery 'my demo/gallery' 'my demo/a.jpg'"
-    assert _next_commands(Path("d"), None, Path("q"))[1] == "unrealperson demo --out d --real DIR_OF_CROPS"
+    assert _next_commands(Path("d"), None, Path("q"))[2] == "unrealperson demo --out d --real DIR_OF_CROPS"

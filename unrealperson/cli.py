@@ -33,7 +33,7 @@ from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset
 from unrealperson.endpoint_verbs import Poses, Simulate
 from unrealperson.experiment_verbs import Ablate, Fit
 from unrealperson.log import configure_logging, get_logger
-from unrealperson.model_verbs import Calibrate, Export, Index
+from unrealperson.model_verbs import Calibrate, Export, Index, Serve
 from unrealperson.verb import VALUED, OptionalPath, ShardedVerb, Switch, Verb, require_no_folder
 
 logger = get_logger(__name__)
@@ -395,6 +395,7 @@ VERBS: dict[str, type[Verb]] = {
     "calibrate": Calibrate,
     "index": Index,
     "search": Search,
+    "serve": Serve,
     "fit": Fit,
     "ablate": Ablate,
     "report": Report,
@@ -409,6 +410,9 @@ EXTRA_OF = {
     "faiss": "search",
     "pymilvus": "search",
     "ray": "scale",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
 }
 """The optional dependency group that brings a module."""
 

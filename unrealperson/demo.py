@@ -114,6 +114,7 @@ def _next_commands(out: Path, real: Path | None, query: Path) -> list[str]:
     own = real or "DIR_OF_CROPS"
     commands: tuple[tuple[object, ...], ...] = (
         ("search", "--gallery", out / "gallery", query),
+        ("serve", "--gallery", out / "gallery"),
         ("evaluate", "--run", out / "run", "--data", own) if real else ("demo", "--out", out, "--real", own),
         ("index", "--model", out / "model.onnx", "--data", own, "--out", "my_gallery"),
     )

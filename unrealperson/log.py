@@ -137,6 +137,8 @@ class _StderrHandler(logging.Handler):
 
 
 class _JsonFormatter(logging.Formatter):
+    """One object a line; what a line was given as `extra={"fields": {...}}` stands beside its message."""
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": round(record.created, 3),
@@ -144,6 +146,7 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "pid": os.getpid(),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -1,4 +1,4 @@
-"""The verbs that make something of exported models: the model itself, a camera more in it, a gallery."""
+"""The verbs that make something of exported models: the model itself, a camera more in it, a gallery, a server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from unrealperson.config import EvaluateConfig, ExportConfig, SearchConfig
+from unrealperson.config import EvaluateConfig, ExportConfig, SearchConfig, ServeConfig
 from unrealperson.verb import VALUED, OptionalPath, Verb, require_no_folder
 
 
@@ -92,3 +92,32 @@ class Index(Verb):
         from unrealperson.gallery import index_images
 
         index_images(self.model, self.data, self.out, self.search)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Verb):
+    """Serves a gallery: a page to search it with at /, an HTTP API that /docs explains. Ctrl-C ends it, after the
+    requests that are inside.
+
+    It listens on this machine alone. Where other machines shall reach it, give it a token (in the environment variable
+    UNREALPERSON_TOKEN, or --serve.token-file FILE) and, for encryption, a proxy in front.
+
+    Example: unrealperson serve --gallery gallery
+
+    For other machines: UNREALPERSON_TOKEN=... unrealperson serve --gallery gallery --serve.host 0.0.0.0 --log-json
+
+    One query: curl -F image=@query.jpg '127.0.0.1:8000/search?k=5&rerank=true'
+    """
+
+    summary: ClassVar[str] = "a gallery -> a search page and an HTTP API"
+    gallery: Path
+    """Folder of 'index'."""
+    model: OptionalPath = None
+    """Another ONNX file of the gallery's network, such as one that 'calibrate' gave a camera more; left out: the
+    gallery's own."""
+    serve: Annotated[ServeConfig, VALUED] = field(default_factory=ServeConfig)
+
+    def execute(self) -> None:
+        from unrealperson.serve import serve
+
+        serve(self.gallery, self.serve, model=self.model)

@@ -22,6 +22,7 @@ from unrealperson.config.evaluate import EvaluateConfig
 from unrealperson.config.export import ExportConfig
 from unrealperson.config.fit import FitConfig
 from unrealperson.config.search import SearchConfig
+from unrealperson.config.serve import ServeConfig
 from unrealperson.config.synth import SynthConfig
 from unrealperson.config.train import TrainConfig
 from unrealperson.files import write_text
@@ -34,6 +35,7 @@ __all__ = [
     "ExportConfig",
     "FitConfig",
     "SearchConfig",
+    "ServeConfig",
     "SynthConfig",
     "TrainConfig",
     "build_section",
@@ -60,6 +62,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
 
 
 def load_config(path: str | Path | None = None) -> Config:

@@ -29,6 +29,8 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 2**28
 """Larger image files are refused."""
 
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")  # whatever a file is named: Pillow's EPS runs a program
+
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
 
 
@@ -120,7 +122,33 @@ def load_image(path: str | Path, *, size: tuple[int, int] | None = None, max_pix
     Raises:
         ValueError: missing, unreadable, truncated or too large; the message names the file.
     """
-    with _opened(path, max_pixels) as image:
+    return decode_image(read_bytes(path), path, size=size, max_pixels=max_pixels)
+
+
+def decode_image(
+    content: bytes,
+    name: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = _FORMATS,
+) -> np.ndarray:
+    """Decodes the content of an image file, as `load_image` does.
+
+    Args:
+        content: of the file.
+        name: what messages call it.
+        size: (height, width) to resize to; None keeps the image's own.
+        max_pixels: greatest width * height.
+        formats: names that Pillow gives to the formats that are read.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+
+    Raises:
+        ValueError: unreadable, truncated or too large.
+    """
+    with _opened(content, name, max_pixels, formats) as image:
         upright = image
         if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             upright = ImageOps.exif_transpose(image)
@@ -140,7 +168,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         ValueError: missing, unreadable or too large; the message names the file.
     """
-    with _opened(path, MAX_PIXELS) as image:
+    with _opened(read_bytes(path), path, MAX_PIXELS, _FORMATS) as image:
         width, height = image.size
         turned = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
         return (height, width) if turned else (width, height)
@@ -185,7 +213,6 @@ def warn_unreadable(paths: list[str], folder: str | Path) -> None:
 
 
 _EXIF_ORIENTATION = 0x0112
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")  # whatever a file is named: Pillow's EPS runs a program
 
 
 def _decoded_size(path: Path) -> tuple[int, int]:
@@ -194,10 +221,9 @@ def _decoded_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
-    content = read_bytes(path)
+def _opened(content: bytes, name: str | Path, max_pixels: int, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             if image.width * image.height > max_pixels:
                 raise ValueError(f"it has {image.width} x {image.height} pixels; at most {max_pixels} are read")
             yield image
@@ -213,7 +239,7 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
-        raise ValueError(f"{path} is not a readable image: {error}") from error
+        raise ValueError(f"{name} is not a readable image: {error}") from error
 
 
 def _image_files(folder: Path) -> Iterator[str]:

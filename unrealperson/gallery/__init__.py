@@ -196,6 +196,45 @@ class Gallery:
         stored = self._state.facts.get("threshold")
         return None if stored is None else Threshold(**stored)
 
+    @property
+    def revision(self) -> int:
+        """Number of the state that was opened; each change takes the next one."""
+        return int(self._state.facts["revision"])
+
+    @property
+    def backend(self) -> str:
+        """What finds candidates, as `SearchConfig.backend` names it."""
+        return str(self._state.facts["backend"])
+
+    @property
+    def present(self) -> np.ndarray:
+        """[n] bool for each row of `table`: not removed."""
+        return self._state.present
+
+    @property
+    def segment_tables(self) -> dict[str, pa.Table]:
+        """The parts of `table` by name, in its order; what bears a name never changes."""
+        return {segment.name: segment.table for segment in self._state.segments}
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Vectors of some rows of `table`.
+
+        Args:
+            rows: [n] int64.
+
+        Returns:
+            [n, d] float32.
+        """
+        return exact.take(self._state.segments, rows)
+
+    def snapshot(self, encoder: OnnxEncoder | None = None) -> Gallery:
+        """The gallery as it is now, for other threads to read while this one goes on changing it.
+
+        Args:
+            encoder: another file of the same network; None keeps its own.
+        """
+        return Gallery(self.folder, encoder or self.encoder, self._state)
+
     def add(self, manifest: Manifest, *, batch_size: int = 32) -> int:
         """Encodes and adds images; all of them are there afterwards or, after an interruption, none.
 
@@ -373,7 +412,7 @@ class Gallery:
                     width *= 4
                     more = self._nearest(part[query : query + 1], width, wanted)
                     own = self._ordered(part[query], more[0][0], more[1][0], rerank, sighting)
-                hits.append([self._hit(int(row), float(s)) for s, row in zip(own[0][:k], own[1][:k], strict=True)])
+                hits.append(self._hits(own[0][:k], own[1][:k]))
         return hits
 
     def search_image(self, image: str | Path, *, k: int = 10, camid: int = UNKNOWN, **how: Any) -> list[Hit]:
@@ -462,19 +501,14 @@ class Gallery:
         paths = pa.array([(prefix / path).as_posix() for path in manifest.path], pa.string())
         return Manifest(manifest.table.set_column(0, COLUMNS.field("path"), paths), self.root)
 
-    def _hit(self, row: int, similarity: float) -> Hit:
-        known = self.table.slice(row, 1)
-        path, pid, camid, frame = (known[name][0].as_py() for name in ("path", "pid", "camid", "frame"))
-        limit = self._state.facts.get("threshold")
-        return Hit(
-            path=path,
-            image=self.root / path,
-            pid=pid,
-            camid=camid,
-            frame=frame,
-            similarity=similarity,
-            same=None if limit is None else similarity >= limit["similarity"],
-        )
+    def _hits(self, similarity: np.ndarray, rows: np.ndarray) -> list[Hit]:
+        known = self.table.select(["path", "pid", "camid", "frame"]).take(pa.array(rows))
+        columns = (known[name].to_pylist() for name in known.column_names)
+        limit, root = self._state.facts.get("threshold"), self.root
+        return [
+            Hit(path, root / path, pid, camid, frame, score, None if limit is None else score >= limit["similarity"])
+            for score, path, pid, camid, frame in zip(similarity.tolist(), *columns, strict=True)
+        ]
 
 
 def index_images(
