@@ -297,7 +297,7 @@ class Search(Verb):
     def execute(self) -> None:
         from unrealperson.gallery import Gallery, filter_of
 
-        gallery = Gallery.open(self.gallery)
+        gallery = Gallery.open(self.gallery, device=self.search.device)
         hits = gallery.search_image(
             self.image,
             k=self.search.k,

@@ -19,6 +19,7 @@ from unrealperson.data.sources import load_image, read_images, warn_unreadable
 from unrealperson.export.encoder import OnnxEncoder
 from unrealperson.files import only_process
 from unrealperson.gallery import ann, exact, store
+from unrealperson.gallery.device import Device, placed
 from unrealperson.gallery.filters import Filter, Group, distinct, filter_of
 from unrealperson.gallery.hits import Hit, Sighting, order_hits
 from unrealperson.gallery.threshold import Threshold, calibrate_threshold
@@ -42,10 +43,12 @@ class Gallery:
         encoder: the model.
     """
 
-    def __init__(self, folder: Path, encoder: OnnxEncoder, state: store.State) -> None:
+    def __init__(self, folder: Path, encoder: OnnxEncoder, state: store.State, device: Device) -> None:
         self.folder = folder
         self.encoder = encoder
-        self._state = state
+        self._device = device
+        self._searched: tuple[store.Segment, ...] = ()
+        self._take(state)
 
     @staticmethod
     def build(
@@ -118,13 +121,15 @@ class Gallery:
         return Gallery.open(out)
 
     @staticmethod
-    def open(folder: str | Path) -> Gallery:
+    def open(folder: str | Path, *, device: Device = "cpu") -> Gallery:
         """Opens what `build` wrote; vectors stay on disk until they are read.
 
         Args:
             folder: the gallery.
+            device: where all rows are searched: the mapped file, or a copy of it in the memory of a GPU.
 
         Raises:
+            RuntimeError: "cuda", and no GPU answers or its memory is too small.
             FileNotFoundError: no such folder, or a file of it is missing.
             ValueError: not a gallery, one of another format version, or a damaged file, which is named.
         """
@@ -142,7 +147,7 @@ class Gallery:
             raise ValueError(
                 f"the model of {folder} gives {encoder.dimension} numbers, its gallery has {state.facts['dimension']}"
             )
-        return Gallery(folder, encoder, state)
+        return Gallery(folder, encoder, state, device)
 
     def refresh(self) -> bool:
         """Takes up what another process has written since.
@@ -395,7 +400,7 @@ class Gallery:
         index = self._state.facts.get("index")
         if index is None or wanted is not None:
             # A filter is answered by the rows themselves, which misses none.
-            return exact.search_exact(self._state.segments, queries, k, self._present_if_any(wanted))
+            return exact.search_exact(self._searched, queries, k, self._present_if_any(wanted))
         covered = index["rows"]
         _, rows = self._index.search(queries, min(covered, _OVERSAMPLE * k + _MORE))
         rows = np.where((rows >= 0) & self._state.present[rows], rows, -1)
@@ -403,9 +408,9 @@ class Gallery:
         if covered < len(self._state.present):
             later = self._state.present.copy()
             later[:covered] = False
-            found = exact.merge(found, exact.search_exact(self._state.segments, queries, k, later), k)
+            found = exact.merge(found, exact.search_exact(self._searched, queries, k, later), k)
         if (found[1][:, :k] < 0).any() or found[1].shape[1] < k:
-            return exact.search_exact(self._state.segments, queries, k, self._present_if_any(None))
+            return exact.search_exact(self._searched, queries, k, self._present_if_any(None))
         return found
 
     def _ordered(
@@ -444,6 +449,7 @@ class Gallery:
 
     def _take(self, state: store.State) -> None:
         self._state = state
+        self._searched = placed(state.segments, self._device, self._searched)
         for name in ("table", "_index"):
             self.__dict__.pop(name, None)
 
