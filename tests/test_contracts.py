@@ -22,7 +22,7 @@ SOURCES = sorted(
 )
 
 LAYERS = (
-    ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "model_verbs", "verb"),
+    ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "gallery_verbs", "model_verbs", "verb"),
     ("demo", "ablate", "fit"),
     ("report", "doctor"),
     ("train", "adapt"),
@@ -43,7 +43,7 @@ ONLY_IN = {
     "fastapi": set(),
     "nvidia": {"data/dali.py"},
     "ray": {"executor.py"},
-    "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "model_verbs.py", "verb.py"},
+    "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "gallery_verbs.py", "model_verbs.py", "verb.py"},
 }
 LAZY_TORCH = (
     "config",
