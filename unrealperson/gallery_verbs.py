@@ -51,6 +51,12 @@ class Search(Verb):
         frame = told.get("frame", UNKNOWN) if self.frame is None else self.frame
         if camid != UNKNOWN:
             logger.info("the query is of camera %d%s", camid, "" if frame == UNKNOWN else f", frame {frame}")
+        held = {camera for camera in gallery.manifest.cameras if camera != UNKNOWN}
+        if strange := sorted({*self.search.cameras, *self.search.not_cameras} - held):
+            shown = ", ".join(map(str, sorted(held))) or "none"
+            logger.warning(
+                "the gallery has no image of camera %s; its cameras: %s", ", ".join(map(str, strange)), shown
+            )
         sighting = None
         if self.search.joint:
             times = self.resolved().evaluate

@@ -313,7 +313,10 @@ class Gallery:
             ValueError: the camera or the frame is unknown, of the query or of all images.
         """
         if UNKNOWN in (camid, frame):
-            raise ValueError(f"joint scores need the query's camera and frame number, got {camid} and {frame}")
+            raise ValueError(
+                "joint scores need the query's camera and frame number: in its file's name (0002_c1s1_000451_03.jpg), "
+                "or given beside it"
+            )
         kind = bin_frames, sigma
         if self._passages is None or self._passages[0] != kind:
             self._passages = kind, learn_passages(self.manifest, lambda: self.features, bin_frames, sigma)
