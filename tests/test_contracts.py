@@ -153,6 +153,7 @@ def test_no_hidden_errors_and_no_prints(path: Path) -> None:
             assert relative(path) in (
                 "cli.py",
                 "data_verbs.py",
+                "gallery_verbs.py",
                 "doctor.py",
                 "experiment_verbs.py",
                 "synth/simulator.py",

@@ -281,16 +281,18 @@ class Evaluate(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Verb):
-    """Writes one self-contained HTML page about a demo folder, an evaluation or an adapted run.
+    """Writes one self-contained HTML page about a demo folder, an evaluation, an adapted run or a gallery.
 
     Example: unrealperson report --data demo --out demo/report.html
 
     An evaluation: unrealperson report --data scores --out scores.html
+
+    A gallery: unrealperson report --data gallery --out gallery.html
     """
 
-    summary: ClassVar[str] = "a demo folder, an evaluation or an adapted run -> one HTML page"
+    summary: ClassVar[str] = "a demo folder, an evaluation, an adapted run or a gallery -> one HTML page"
     data: Path
-    """Folder that 'demo' or 'adapt' made, or the --out of 'evaluate'."""
+    """Folder that 'demo', 'adapt' or 'index' made, or the --out of 'evaluate'."""
     out: Path
     """Page to write (.html)."""
 
@@ -301,6 +303,10 @@ class Report(Verb):
         require_no_folder(self.out, "report.html")
         if (self.data / "adaptation.json").is_file():
             logger.info("the report is at %s", write_adaptation_report(self.data, self.out))
+        elif (self.data / "gallery.json").is_file():
+            from unrealperson.report.gallery import write_gallery_report
+
+            logger.info("the report is at %s", write_gallery_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
             from unrealperson.report.evaluation import write_evaluation
 

@@ -21,7 +21,7 @@ from unrealperson.gallery.device import Device, placed
 from unrealperson.gallery.filters import Filter, Group, distinct, filter_of
 from unrealperson.gallery.hits import Hit, Sighting, learn_passages, order_hits
 from unrealperson.gallery.indexing import encode_images, require_free, write_gallery
-from unrealperson.gallery.threshold import Threshold, calibrate_threshold
+from unrealperson.gallery.threshold import Pairs, Threshold, labelled_pairs
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN, Features
 
@@ -150,6 +150,11 @@ class Gallery:
         return exact.take(segments, np.flatnonzero(self._state.present))
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What gallery.json says of the state that was opened."""
+        return dict(self._state.facts)
+
+    @property
     def threshold(self) -> Threshold | None:
         """The similarity from which two images show one person, where `calibrate_threshold` has found it."""
         stored = self._state.facts.get("threshold")
@@ -276,16 +281,22 @@ class Gallery:
             ValueError: too few labelled pairs for the rate.
             RuntimeError: another process is writing to the gallery.
         """
-        if pairs is None:
-            rows = self.manifest
-            vectors, pid, camid = self.features, rows.pid, rows.camid
-        else:
-            vectors, pid, camid = pairs.vectors, pairs.pid, pairs.camid
-        found = calibrate_threshold(np.asarray(vectors, np.float32), pid, camid, false_accept_rate)
+        found = self.pairs(pairs).threshold(false_accept_rate)
         with only_process(self.folder):
             self.refresh()
             self._commit(threshold=dataclasses.asdict(found))
         return found
+
+    def pairs(self, labelled: Features | None = None) -> Pairs:
+        """Similarities of labelled images, two by two, of 4,000 images at most.
+
+        Args:
+            labelled: vectors of this gallery's model; None takes the gallery's own labelled images.
+        """
+        if labelled is not None:
+            return labelled_pairs(labelled.vectors, labelled.pid, labelled.camid)
+        rows = self.manifest
+        return labelled_pairs(self.features, rows.pid, rows.camid)
 
     def encode(self, manifest: Manifest, *, batch_size: int = 32) -> Features:
         """Vectors of images by this gallery's model, such as labelled ones for `calibrate_threshold`.
