@@ -176,7 +176,9 @@ def test_narrow_vectors(model: Path, tmp_path: Path, precision: str, queries: in
     assert gallery.features.dtype == np.float16 or len(gallery) == 601
 
 
-@pytest.mark.parametrize("backend", ["faiss_hnsw", "faiss_ivfpq", "milvus"])
+@pytest.mark.parametrize(
+    "backend", ["faiss_hnsw", "faiss_ivfpq", pytest.param("milvus", marks=pytest.mark.check)]
+)  # Milvus takes ten seconds to load
 def test_back_ends_agree_with_the_exact_one(model: Path, tmp_path: Path, backend: str) -> None:
     pytest.importorskip("pymilvus" if backend == "milvus" else "faiss")
     gallery = start(model, tmp_path)
