@@ -137,11 +137,14 @@ def reader(x: np.ndarray, threads: int) -> Callable[[], None]:
     memcmp = ctypes.CDLL(None).memcmp
     memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     part = -(-x.nbytes // threads)
-    parts = [(x.ctypes.data + first, min(part, x.nbytes - first)) for first in range(0, x.nbytes, part)]
     pool = ThreadPoolExecutor(threads)
 
+    def read_part(first: int) -> None:
+        place = x.ctypes.data + first
+        memcmp(place, place, min(part, x.nbytes - first))
+
     def read() -> None:
-        for _ in pool.map(lambda own: memcmp(own[0], own[0], own[1]), parts):
+        for _ in pool.map(read_part, range(0, x.nbytes, part)):
             pass
 
     return read
