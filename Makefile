@@ -58,9 +58,9 @@ endif
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test]'
 	touch $@
 
-# 270 MB to download, 620 MB on disk: `make test` does without and skips its tests.
+# DALI is 270 MB to download, 620 MB on disk, and Milvus slow to load: `make test` does without and skips their tests.
 .venv/dali: .venv/tested
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test,dali,scale]'
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test,dali,scale,search,peers]'
 	touch $@
 
 demo: install

@@ -36,7 +36,8 @@ constexpr float kLargestNorm2 = 8.0e37f;
 UP_HOST_DEVICE inline float key_scale(Metric metric, float norm2) {
     if (metric == Metric::sqeuclidean) return -2.0f;
     if (metric == Metric::inner_product) return -1.0f;
-    return norm2 > 0.0f ? -1.0f / sqrtf(norm2) : 0.0f;
+    const float scale = -1.0f / sqrtf(norm2 > 0.0f ? norm2 : 1.0f);  // without a branch, so that it is vectorised
+    return norm2 > 0.0f ? scale : 0.0f;
 }
 
 UP_HOST_DEVICE inline float key_bias(Metric metric, float norm2) {
@@ -59,11 +60,6 @@ int64_t first_unusable(const float* norm2, int64_t n);
 // norm2[i] = |x_i|^2. Returns first_unusable of it.
 int64_t row_norms(Matrix<const float> x, float* norm2, int threads);
 
-// out[i, j] = q_i . g_j for a few queries, and row_norms(g), in one pass over g of float, Float16 or int8_t, each row
-// of which is widened to float32 on its way. cols(q) == cols(g).
-template <class T>
-int64_t products_and_norms(Matrix<const float> q, Matrix<const T> g, Matrix<float> out, float* norm2, int threads);
-
 // The two halves of the key, key = bias + scale * product, for n gallery rows.
 void key_terms(Metric metric, const float* norm2, int64_t n, float* scale, float* bias);
 
@@ -82,6 +78,11 @@ class Nearest {
     Nearest(int64_t rows, int64_t k);
     // Columns of one call follow those of the call before: `first` is the gallery index of column 0.
     void add(Matrix<const float> products, const float* scale, const float* bias, int64_t first, int threads);
+    // The same for a few queries [rows, d] and gallery rows of float, Float16 or int8_t from `first` on, in one pass
+    // over memory: a row is widened, multiplied and ranked while it is in the cache. Returns the first row that is not
+    // usable, after which nothing may be read from here, or -1.
+    template <class T>
+    int64_t add_rows(Matrix<const float> q, Matrix<const T> g, Metric metric, int64_t first, int threads);
     // values, indices [rows, k]; at least k columns must have been added.
     void finish(const float* query_norm2, Metric metric, Matrix<float> values, Matrix<int64_t> indices, int threads);
     int64_t rows() const { return rows_; }
@@ -89,6 +90,8 @@ class Nearest {
     int64_t seen() const { return seen_; }
 
   private:
+    void take(const Nearest& part);
+
     int64_t rows_, k_, capacity_, seen_ = 0;
     std::unique_ptr<Candidate[]> pool_;  // [rows, capacity]
     std::vector<int64_t> count_;         // [rows]

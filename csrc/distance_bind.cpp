@@ -18,27 +18,6 @@ int64_t bind_row_norms(const py::object& x, const py::object& norm2, int threads
     return row_norms(rows, out, threads);
 }
 
-template <class T>
-int64_t bound_products(const Array& q, const Array& g, const Array& out, const Array& norm2, int threads) {
-    const auto queries = q.matrix<const float>();
-    const auto gallery = g.matrix<const T>();
-    const auto result = out.matrix<float>();
-    expect(queries.cols == gallery.cols, "q and g must have rows of one length");
-    expect(result.rows == queries.rows && result.cols == gallery.rows, "out must be [q, g]");
-    float* norms = norm2.elements<float>(gallery.rows);
-    py::gil_scoped_release release;
-    return products_and_norms(queries, gallery, result, norms, threads);
-}
-
-int64_t bind_products_and_norms(const py::object& q, const py::object& g, const py::object& out,
-                                const py::object& norm2, int threads) {
-    const Array q_array(q, "q", false), g_array(g, "g", false), out_array(out, "out", true),
-        norm2_array(norm2, "norm2", true);
-    if (g_array.item_size() == 2) return bound_products<Float16>(q_array, g_array, out_array, norm2_array, threads);
-    if (g_array.item_size() == 1) return bound_products<int8_t>(q_array, g_array, out_array, norm2_array, threads);
-    return bound_products<float>(q_array, g_array, out_array, norm2_array, threads);
-}
-
 void bind_key_terms(const std::string& metric, const py::object& norm2, const py::object& terms) {
     const Array norm2_array(norm2, "norm2", false), terms_array(terms, "terms", true);
     const auto out = terms_array.matrix<float>();
@@ -67,6 +46,22 @@ void bind_nearest_add(Nearest& nearest, const py::object& block, const py::objec
     expect(scale_bias.rows == 2 && scale_bias.cols == dots.cols, "terms must be [2, columns of block]");
     py::gil_scoped_release release;
     nearest.add(dots, scale_bias.row(0), scale_bias.row(1), first, threads);
+}
+
+int64_t bind_nearest_add_rows(Nearest& nearest, const py::object& q, const py::object& g, const std::string& metric,
+                              int64_t first, int threads) {
+    const Array q_array(q, "q", false), g_array(g, "g", false);
+    const auto queries = q_array.matrix<const float>();
+    const Metric kind = metric_of(metric);
+    const auto add = [&](const auto& gallery) {
+        expect(queries.rows >= 1 && queries.rows == nearest.rows(), "q must have a row for each query");
+        expect(queries.cols == gallery.cols, "q and g must have rows of one length");
+        py::gil_scoped_release release;
+        return nearest.add_rows(queries, gallery, kind, first, threads);
+    };
+    if (g_array.item_size() == 2) return add(g_array.matrix<const Float16>());
+    if (g_array.item_size() == 1) return add(g_array.matrix<const int8_t>());
+    return add(g_array.matrix<const float>());
 }
 
 void bind_nearest_finish(Nearest& nearest, const py::object& query_norm2, const std::string& metric,
@@ -186,12 +181,12 @@ void bind_cuda_nearest_finish(const py::object& lists, const py::object& query_n
 
 void bind_distance(py::module_& m) {
     m.def("row_norms", &bind_row_norms);
-    m.def("products_and_norms", &bind_products_and_norms);
     m.def("key_terms", &bind_key_terms);
     m.def("products_to_values", &bind_products_to_values);
     py::class_<Nearest>(m, "Nearest", py::module_local())
         .def(py::init<int64_t, int64_t>())
         .def("add", &bind_nearest_add)
+        .def("add_rows", &bind_nearest_add_rows)
         .def("finish", &bind_nearest_finish);
 #if defined(UP_WITH_CUDA)
     m.def("cuda_row_norms", &bind_cuda_row_norms);

@@ -11,9 +11,9 @@
 
 // M(isa, attribute) for each set that this build has; it defines, say, a constant kernels_##isa of function pointers.
 #if defined(__x86_64__)
-#    define UP_EACH_ISA(M)                       \
-        M(scalar, )                              \
-        M(avx2, __attribute__((target("avx2")))) \
+#    define UP_EACH_ISA(M)                            \
+        M(scalar, )                                   \
+        M(avx2, __attribute__((target("avx2,f16c")))) \
         M(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl"))))
 #    define UP_CHOSEN_ISA(table)                                      \
         (isa_in_use() == ::unrealperson::Isa::avx512 ? table##_avx512 \

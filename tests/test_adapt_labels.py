@@ -9,7 +9,7 @@ from sklearn.cluster import DBSCAN
 from unrealperson.adapt import pseudo_labels
 from unrealperson.adapt.pseudo_labels import Clusters, agreement, cluster, nearest_graph, silhouette, smallest_mean
 from unrealperson.adapt.reciprocal import joint_graph, pair_probability, visual_graph
-from unrealperson.evaluate.temporal import temporal_distribution
+from unrealperson.data.passages import temporal_distribution
 from unrealperson.ops import JaccardGraph, TemporalModel, joint_similarity, reference
 
 SHARE = 0.0016

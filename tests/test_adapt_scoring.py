@@ -9,8 +9,8 @@ from unrealperson.adapt.scoring import estimate_times, score, score_joint, times
 from unrealperson.adapt.target import Target, clock, read_target
 from unrealperson.config import AdaptConfig, Config, TrainConfig
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.passages import temporal_distribution
 from unrealperson.evaluate.metrics import split_rows
-from unrealperson.evaluate.temporal import temporal_distribution
 from unrealperson.ops import reference
 from unrealperson.schema import Features
 

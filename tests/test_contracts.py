@@ -22,7 +22,7 @@ SOURCES = sorted(
 )
 
 LAYERS = (
-    ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "model_verbs", "verb"),
+    ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "gallery_verbs", "model_verbs", "verb"),
     ("demo", "ablate", "fit"),
     ("report", "doctor", "serve"),
     ("train", "adapt"),
@@ -45,7 +45,7 @@ ONLY_IN = {
     "prometheus_client": {"serve/metrics.py"},
     "nvidia": {"data/dali.py"},
     "ray": {"executor.py"},
-    "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "model_verbs.py", "verb.py"},
+    "tyro": {"cli.py", "data_verbs.py", "experiment_verbs.py", "gallery_verbs.py", "model_verbs.py", "verb.py"},
 }
 LAZY_TORCH = (
     "config",
@@ -156,6 +156,7 @@ def test_no_hidden_errors_and_no_prints(path: Path) -> None:
             assert relative(path) in (
                 "cli.py",
                 "data_verbs.py",
+                "gallery_verbs.py",
                 "doctor.py",
                 "experiment_verbs.py",
                 "synth/simulator.py",

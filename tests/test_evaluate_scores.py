@@ -11,6 +11,7 @@ import pytest
 from unrealperson import ops
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.passages import cluster_crops
 from unrealperson.evaluate import format_metrics
 from unrealperson.evaluate.bootstrap import intervals
 from unrealperson.evaluate.camera_pairs import score_camera_pairs
@@ -18,7 +19,7 @@ from unrealperson.evaluate.factors import score_factors
 from unrealperson.evaluate.metrics import SKIPPED, evaluate, score, split_rows, summarise
 from unrealperson.evaluate.open_set import explain_point, nearest_same_and_other, score_open_set
 from unrealperson.evaluate.rerank import score_reranked
-from unrealperson.evaluate.temporal import cluster_crops, score_joint
+from unrealperson.evaluate.temporal import score_joint
 from unrealperson.schema import Features
 
 CONFIG = EvaluateConfig(bootstrap=100, false_accepts=(0.25, 0.01))

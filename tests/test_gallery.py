@@ -206,7 +206,7 @@ def test_a_failed_build_leaves_nothing(
     def fail(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unrealperson.gallery.shutil.copyfile", fail)
+    monkeypatch.setattr("unrealperson.gallery.indexing.shutil.copyfile", fail)
     with pytest.raises(KeyboardInterrupt):
         index_images(model, read_images(crops).select([0]), out, CONFIG, overwrite=True)
     assert len(Gallery.open(out)) == 10

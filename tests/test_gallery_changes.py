@@ -21,7 +21,7 @@ from unrealperson.config import SearchConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.files import only_process
 from unrealperson.gallery import Filter, Gallery, Sighting, exact, index_images
-from unrealperson.gallery.threshold import calibrate_threshold
+from unrealperson.gallery.threshold import labelled_pairs
 from unrealperson.schema import Features
 
 PEOPLE, CAMERAS_OF_EACH, FRAMES = 8, 2, 3
@@ -176,7 +176,9 @@ def test_narrow_vectors(model: Path, tmp_path: Path, precision: str, queries: in
     assert gallery.features.dtype == np.float16 or len(gallery) == 601
 
 
-@pytest.mark.parametrize("backend", ["faiss_hnsw", "faiss_ivfpq", "milvus"])
+@pytest.mark.parametrize(
+    "backend", ["faiss_hnsw", "faiss_ivfpq", pytest.param("milvus", marks=pytest.mark.check)]
+)  # Milvus takes ten seconds to load
 def test_back_ends_agree_with_the_exact_one(model: Path, tmp_path: Path, backend: str) -> None:
     pytest.importorskip("pymilvus" if backend == "milvus" else "faiss")
     gallery = start(model, tmp_path)
@@ -277,7 +279,7 @@ def test_threshold_keeps_its_rate(gallery: Gallery) -> None:
     with pytest.raises(ValueError, match="are too few for a false accept rate of 1e-06"):
         gallery.calibrate_threshold(1e-6)
     with pytest.raises(ValueError, match="must lie between 0 and 1, got 0"):
-        calibrate_threshold(vectors, pid, manifest.camid, 0)
+        labelled_pairs(vectors, pid, manifest.camid).threshold(0)
 
 
 def test_blocks_with_some_rows_absent(monkeypatch: pytest.MonkeyPatch) -> None:

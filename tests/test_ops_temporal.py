@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from op_cases import ISAS, misaligned, read_only
 
 from unrealperson import ops
-from unrealperson.evaluate.temporal import temporal_distribution
+from unrealperson.data.passages import temporal_distribution
 from unrealperson.ops import _native, reference, temporal
 
 ABSOLUTE, RELATIVE = 3e-7, 5e-7

@@ -32,6 +32,7 @@ from unrealperson.config import (
 from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.endpoint_verbs import Poses, Simulate
 from unrealperson.experiment_verbs import Ablate, Fit
+from unrealperson.gallery_verbs import GalleryAdd, GalleryCheck, GalleryRemove, GallerySave, GalleryThreshold, Search
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.model_verbs import Calibrate, Export, Index, Serve
 from unrealperson.verb import VALUED, OptionalPath, ShardedVerb, Switch, Verb, require_no_folder
@@ -279,51 +280,19 @@ class Evaluate(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search(Verb):
-    """Finds the most similar crops of a gallery.
-
-    Example: unrealperson search --gallery gallery query.jpg --search.group identity --search.rerank True
-    """
-
-    summary: ClassVar[str] = "a gallery and one image -> the most similar crops"
-    image: Annotated[Path, tyro.conf.Positional]
-    """The query: one crop of a person."""
-    gallery: Path
-    """Folder of 'index'."""
-    camera: str = "-1"
-    """Number or name of the query's camera if it is known: its statistics are used."""
-    search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
-
-    def execute(self) -> None:
-        from unrealperson.gallery import Gallery, filter_of
-
-        gallery = Gallery.open(self.gallery)
-        hits = gallery.search_image(
-            self.image,
-            k=self.search.k,
-            camid=gallery.encoder.camera_id(self.camera),
-            where=filter_of(self.search),
-            group=None if self.search.group == "none" else self.search.group,
-            rerank=self.search.rerank_hits if self.search.rerank else 0,
-        )
-        for rank, hit in enumerate(hits, 1):
-            print(f"{rank:3d}  {hit.similarity:7.4f}  {hit.path}")
-        if not hits:
-            logger.warning("no crop of the gallery passes the filter")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Report(Verb):
-    """Writes one self-contained HTML page about a demo folder, an evaluation or an adapted run.
+    """Writes one self-contained HTML page about a demo folder, an evaluation, an adapted run or a gallery.
 
     Example: unrealperson report --data demo --out demo/report.html
 
     An evaluation: unrealperson report --data scores --out scores.html
+
+    A gallery: unrealperson report --data gallery --out gallery.html
     """
 
-    summary: ClassVar[str] = "a demo folder, an evaluation or an adapted run -> one HTML page"
+    summary: ClassVar[str] = "a demo folder, an evaluation, an adapted run or a gallery -> one HTML page"
     data: Path
-    """Folder that 'demo' or 'adapt' made, or the --out of 'evaluate'."""
+    """Folder that 'demo', 'adapt' or 'index' made, or the --out of 'evaluate'."""
     out: Path
     """Page to write (.html)."""
 
@@ -334,6 +303,10 @@ class Report(Verb):
         require_no_folder(self.out, "report.html")
         if (self.data / "adaptation.json").is_file():
             logger.info("the report is at %s", write_adaptation_report(self.data, self.out))
+        elif (self.data / "gallery.json").is_file():
+            from unrealperson.report.gallery import write_gallery_report
+
+            logger.info("the report is at %s", write_gallery_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
             from unrealperson.report.evaluation import write_evaluation
 
@@ -396,6 +369,11 @@ VERBS: dict[str, type[Verb]] = {
     "index": Index,
     "search": Search,
     "serve": Serve,
+    "gallery add": GalleryAdd,
+    "gallery remove": GalleryRemove,
+    "gallery threshold": GalleryThreshold,
+    "gallery save": GallerySave,
+    "gallery check": GalleryCheck,
     "fit": Fit,
     "ablate": Ablate,
     "report": Report,

@@ -13,9 +13,9 @@ from unrealperson.adapt.target import Target, clock
 from unrealperson.config import AdaptConfig, EvaluateConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.passages import temporal_distribution
 from unrealperson.evaluate.features import extract
 from unrealperson.evaluate.metrics import split_rows
-from unrealperson.evaluate.temporal import temporal_distribution
 from unrealperson.files import replacing
 from unrealperson.models.reid import ReidModel
 from unrealperson.ops import TemporalModel, cmc_map, cmc_map_of_matrix, joint_similarity

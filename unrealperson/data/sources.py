@@ -107,6 +107,19 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
     return Manifest.from_rows(rows, folder)
 
 
+def read_name(path: str | Path) -> dict[str, Any]:
+    """What the name of one image file tells, as `read_images` would read it.
+
+    Args:
+        path: the file, which need not be there.
+
+    Returns:
+        Columns of the manifest: pid, camid and frame among others, as far as the name tells.
+    """
+    path = Path(path)
+    return _parse_name(path.parent, path.name)
+
+
 def load_image(path: str | Path, *, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes one image file, turned upright as its EXIF data says.
 

@@ -271,13 +271,16 @@ def _licence(trained: Config) -> str:
 
 
 def _calibration_batches(images: Images, statistics: _Statistics, most: int) -> Iterator[dict[str, np.ndarray]]:
-    """Inputs of the network alone, drawn from the crops."""
-    chosen = np.random.default_rng(0).permutation(len(images))[:most]
+    """Inputs of the network alone, drawn from the crops: every other one under statistics that are not its camera's."""
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(images))[:most]
     whole = max(1, len(chosen) // _CALIBRATION_BATCH)  # the tool wants batches of one size
     for part in chosen[: whole * _CALIBRATION_BATCH].reshape(whole, -1):
         given = {NORMALISED: normalise(images[part]).numpy()}
         if statistics.row is None:
-            given[ROWS] = camera_index(images.manifest.camid[part], np.array(statistics.cameras, np.int64))
+            own = camera_index(images.manifest.camid[part], np.array(statistics.cameras, np.int64))
+            other = rng.integers(0, len(statistics.cameras) + 1, len(own))
+            given[ROWS] = np.where(np.arange(len(own)) % 2, own, other)
         yield given
 
 

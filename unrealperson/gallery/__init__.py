@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +13,16 @@ import pyarrow as pa
 
 from unrealperson.config import SearchConfig
 from unrealperson.data.manifest import COLUMNS, Manifest
-from unrealperson.data.sources import load_image, read_images, warn_unreadable
+from unrealperson.data.sources import read_images
 from unrealperson.export.encoder import OnnxEncoder
 from unrealperson.files import only_process
 from unrealperson.gallery import ann, exact, store
+from unrealperson.gallery.device import Device, placed
 from unrealperson.gallery.filters import Filter, Group, distinct, filter_of
-from unrealperson.gallery.hits import Hit, Sighting, order_hits
-from unrealperson.gallery.threshold import Threshold, calibrate_threshold
-from unrealperson.log import get_logger, track
+from unrealperson.gallery.hits import Hit, Sighting, learn_passages, order_hits
+from unrealperson.gallery.indexing import encode_images, require_free, write_gallery
+from unrealperson.gallery.threshold import Pairs, Threshold, labelled_pairs
+from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN, Features
 
 __all__ = ["Filter", "Gallery", "Group", "Hit", "OnnxEncoder", "Sighting", "Threshold", "filter_of", "index_images"]
@@ -42,10 +42,13 @@ class Gallery:
         encoder: the model.
     """
 
-    def __init__(self, folder: Path, encoder: OnnxEncoder, state: store.State) -> None:
+    def __init__(self, folder: Path, encoder: OnnxEncoder, state: store.State, device: Device = "cpu") -> None:
         self.folder = folder
         self.encoder = encoder
-        self._state = state
+        self._device = device
+        self._searched: tuple[store.Segment, ...] = ()
+        self._passages: tuple[tuple[int, float], Sighting] | None = None
+        self._take(state)
 
     @staticmethod
     def build(
@@ -68,63 +71,19 @@ class Gallery:
         Raises:
             ValueError: `out` is taken, no image is readable, or the model is unfit.
         """
-        _require_free(Path(out), overwrite)
-        out = Path(out).absolute()
-        if not len(manifest):
-            raise ValueError(f"there is no image to index below {manifest.root}")
-        encoder = OnnxEncoder(model)
-        _warn_unknown_cameras(encoder, manifest)
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            with store.writing(partial, "segment-000001", encoder.dimension, config.precision) as writer:
-                rows = _encode(encoder, manifest, writer, config.batch_size)
-                if not len(rows):
-                    raise ValueError(f"none of the {len(manifest)} images of {manifest.root} is readable")
-                entry = writer.finish(rows)
-            shutil.copyfile(encoder.path, partial / "model.onnx")
-            facts = {
-                "format_version": store.FORMAT_VERSION,
-                "revision": 1,
-                "images": len(rows),
-                "identities": len(rows.identities),
-                "cameras": len(rows.cameras),
-                "dimension": encoder.dimension,
-                "precision": config.precision,
-                "backend": config.backend,
-                "milvus_uri": config.milvus_uri,
-                "root": _portable(manifest.root.absolute(), out),
-                "model_sha256": store.checksum(partial / "model.onnx")["sha256"],
-                "segments": [entry],
-                "removed": None,
-                "index": None,
-                "threshold": None,
-            }
-            store.commit(partial, facts)
-            if config.backend != "exact":
-                store.commit(partial, facts | {"index": ann.build(partial, store.read_state(partial))})
-            if out.is_dir():
-                # A rename over a full folder fails, so the old one steps aside first.
-                aside = out.with_name(f".{out.name}.old")
-                shutil.rmtree(aside, ignore_errors=True)
-                out.rename(aside)
-                partial.rename(out)
-                shutil.rmtree(aside)
-            else:
-                partial.rename(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        write_gallery(model, manifest, Path(out), config, overwrite=overwrite)
         return Gallery.open(out)
 
     @staticmethod
-    def open(folder: str | Path) -> Gallery:
+    def open(folder: str | Path, *, device: Device = "cpu") -> Gallery:
         """Opens what `build` wrote; vectors stay on disk until they are read.
 
         Args:
             folder: the gallery.
+            device: where all rows are searched: the mapped file, or a copy of it in the memory of a GPU.
 
         Raises:
+            RuntimeError: "cuda", and no GPU answers or its memory is too small.
             FileNotFoundError: no such folder, or a file of it is missing.
             ValueError: not a gallery, one of another format version, or a damaged file, which is named.
         """
@@ -142,7 +101,7 @@ class Gallery:
             raise ValueError(
                 f"the model of {folder} gives {encoder.dimension} numbers, its gallery has {state.facts['dimension']}"
             )
-        return Gallery(folder, encoder, state)
+        return Gallery(folder, encoder, state, device)
 
     def refresh(self) -> bool:
         """Takes up what another process has written since.
@@ -189,6 +148,11 @@ class Gallery:
         if len(segments) == 1 and self._state.present.all():
             return segments[0].features
         return exact.take(segments, np.flatnonzero(self._state.present))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What gallery.json says of the state that was opened."""
+        return dict(self._state.facts)
 
     @property
     def threshold(self) -> Threshold | None:
@@ -250,7 +214,8 @@ class Gallery:
             ValueError: images outside the gallery's root.
         """
         return self._add(
-            self._below_root(manifest), lambda rows, writer: _encode(self.encoder, rows, writer, batch_size)
+            self._below_root(manifest),
+            lambda rows, writer: encode_images(self.encoder, rows, writer.append, batch_size),
         )
 
     def add_features(self, manifest: Manifest, vectors: np.ndarray) -> int:
@@ -355,16 +320,57 @@ class Gallery:
             ValueError: too few labelled pairs for the rate.
             RuntimeError: another process is writing to the gallery.
         """
-        if pairs is None:
-            rows = self.manifest
-            vectors, pid, camid = self.features, rows.pid, rows.camid
-        else:
-            vectors, pid, camid = pairs.vectors, pairs.pid, pairs.camid
-        found = calibrate_threshold(np.asarray(vectors, np.float32), pid, camid, false_accept_rate)
+        found = self.pairs(pairs).threshold(false_accept_rate)
         with only_process(self.folder):
             self.refresh()
             self._commit(threshold=dataclasses.asdict(found))
         return found
+
+    def pairs(self, labelled: Features | None = None) -> Pairs:
+        """Similarities of labelled images, two by two, of 4,000 images at most.
+
+        Args:
+            labelled: vectors of this gallery's model; None takes the gallery's own labelled images.
+        """
+        if labelled is not None:
+            return labelled_pairs(labelled.vectors, labelled.pid, labelled.camid)
+        rows = self.manifest
+        return labelled_pairs(self.features, rows.pid, rows.camid)
+
+    def encode(self, manifest: Manifest, *, batch_size: int = 32) -> Features:
+        """Vectors of images by this gallery's model, such as labelled ones for `calibrate_threshold`.
+
+        Args:
+            manifest: the images; unreadable ones are left out with a warning.
+            batch_size: images in one run of the model.
+        """
+        parts: list[np.ndarray] = [np.empty((0, self.encoder.dimension), np.float32)]
+        rows = encode_images(self.encoder, manifest, parts.append, batch_size)
+        return Features(np.concatenate(parts), rows.pid, rows.camid, rows.frame, rows.path)
+
+    def sighting(self, camid: int, frame: int, *, bin_frames: int = 100, sigma: float = 50) -> Sighting:
+        """A query seen then and there, beside how long people take from camera to camera.
+
+        That is learnt from the gallery's identities or, where it knows none, from images that look alike.
+
+        Args:
+            camid: global camera of the query.
+            frame: its frame number, on the clock of the gallery's.
+            bin_frames: frames a bin of the time that people take.
+            sigma: of its smoothing, in bins.
+
+        Raises:
+            ValueError: the camera or the frame is unknown, of the query or of all images.
+        """
+        if UNKNOWN in (camid, frame):
+            raise ValueError(
+                "joint scores need the query's camera and frame number: in its file's name (0002_c1s1_000451_03.jpg), "
+                "or given beside it"
+            )
+        kind = bin_frames, sigma
+        if self._passages is None or self._passages[0] != kind:
+            self._passages = kind, learn_passages(self.manifest, lambda: self.features, bin_frames, sigma)
+        return dataclasses.replace(self._passages[1], camid=camid, frame=frame)
 
     def search(
         self,
@@ -434,7 +440,7 @@ class Gallery:
         index = self._state.facts.get("index")
         if index is None or wanted is not None:
             # A filter is answered by the rows themselves, which misses none.
-            return exact.search_exact(self._state.segments, queries, k, self._present_if_any(wanted))
+            return exact.search_exact(self._searched, queries, k, self._present_if_any(wanted))
         covered = index["rows"]
         _, rows = self._index.search(queries, min(covered, _OVERSAMPLE * k + _MORE))
         rows = np.where((rows >= 0) & self._state.present[rows], rows, -1)
@@ -442,9 +448,9 @@ class Gallery:
         if covered < len(self._state.present):
             later = self._state.present.copy()
             later[:covered] = False
-            found = exact.merge(found, exact.search_exact(self._state.segments, queries, k, later), k)
+            found = exact.merge(found, exact.search_exact(self._searched, queries, k, later), k)
         if (found[1][:, :k] < 0).any() or found[1].shape[1] < k:
-            return exact.search_exact(self._state.segments, queries, k, self._present_if_any(None))
+            return exact.search_exact(self._searched, queries, k, self._present_if_any(None))
         return found
 
     def _ordered(
@@ -483,6 +489,8 @@ class Gallery:
 
     def _take(self, state: store.State) -> None:
         self._state = state
+        self._passages = None
+        self._searched = placed(state.segments, self._device, self._searched)
         for name in ("table", "_index"):
             self.__dict__.pop(name, None)
 
@@ -530,57 +538,9 @@ def index_images(
         FileNotFoundError: no such model or folder.
         ValueError: `out` is taken, no image is readable, or the model is unfit.
     """
-    _require_free(Path(out), overwrite)
+    require_free(Path(out), overwrite)
     OnnxEncoder(model)  # a wrong model must not cost the reading of many images
     manifest = data if isinstance(data, Manifest) else read_images(data, skip_unreadable=True)
     gallery = Gallery.build(model, manifest, out, config, overwrite=overwrite)
     logger.info("indexed %s, %d numbers each", gallery.manifest.summary(), gallery.encoder.dimension)
     return gallery
-
-
-def _require_free(out: Path, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / "gallery.json").is_file():
-        raise ValueError(f"{out} exists and is no gallery; choose another folder")
-    if not overwrite:
-        raise ValueError(f"{out} holds a gallery already; choose another folder or delete it")
-
-
-def _warn_unknown_cameras(encoder: OnnxEncoder, manifest: Manifest) -> None:
-    # Where a model was exported for images without cameras, its one table is theirs.
-    strange = int(np.count_nonzero(~np.isin(manifest.camid, encoder.cameras or (UNKNOWN,))))
-    if strange:
-        logger.warning(
-            "%d of %d images come from cameras whose statistics the model lacks; it uses those of all its cameras. "
-            "For better results give it your own cameras: unrealperson export --run RUN --data %s --out MODEL",
-            strange,
-            len(manifest),
-            manifest.root,
-        )
-
-
-def _portable(root: Path, out: Path) -> str:
-    # A data set beside its gallery may be moved together with it; any other stays where it is.
-    return os.path.relpath(root, out) if root.is_relative_to(out.parent) else str(root)
-
-
-def _encode(encoder: OnnxEncoder, manifest: Manifest, writer: store.SegmentWriter, batch_size: int) -> Manifest:
-    """Writes the vectors of the readable images and returns their rows."""
-    kept: list[int] = []
-    unreadable: list[str] = []
-    batches = [range(first, min(first + batch_size, len(manifest))) for first in range(0, len(manifest), batch_size)]
-    for batch in track(batches, label="index", unit="batches"):
-        rows, images = [], []
-        for row in batch:
-            try:
-                images.append(load_image(manifest.image_path(row), size=(encoder.height, encoder.width)))
-                rows.append(row)
-            except ValueError:
-                unreadable.append(manifest.path[row])
-        if rows:
-            writer.append(encoder.encode(np.stack(images), manifest.camid[rows]))
-            kept += rows
-    if unreadable:
-        warn_unreadable(unreadable, manifest.root)
-    return manifest.select(kept)

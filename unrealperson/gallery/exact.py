@@ -1,13 +1,17 @@
-"""The nearest of all rows of a gallery: one pass over its mapped files, by blocks, and only over rows that count."""
+"""The nearest of all rows of a gallery: one pass over its mapped files, or over a GPU's memory, and only over rows that
+count.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from unrealperson import ops
 from unrealperson.gallery.store import Segment
+from unrealperson.ops import arrays
 
 BLOCK_ROWS = 1 << 16
 FEW_ABSENT = 64
@@ -97,30 +101,29 @@ def _search_segment(segment: Segment, queries: np.ndarray, k: int, mask: np.ndar
     return similarity, np.where(rows < 0, rows, rows + first)
 
 
-def _scan(vectors: np.ndarray, queries: np.ndarray, k: int, mask: np.ndarray | None, first: int) -> Found:
+def _scan(vectors: Any, queries: np.ndarray, k: int, mask: np.ndarray | None, first: int) -> Found:
     best: Found = (np.full((len(queries), 0), -np.inf, np.float32), np.full((len(queries), 0), -1, np.int64))
+    asked = arrays.beside(vectors, queries)
     for begin, block, rows, spare in _blocks(vectors, mask):
-        found = ops.topk(queries, block, k=k + spare, metric="cosine")
-        similarity, place = 1 - found.values, found.indices
+        values, indices = map(arrays.on_host, ops.topk(asked, block, k=k + spare, metric="cosine"))
+        similarity, place = 1 - values, indices
         if spare and mask is not None:
-            absent = ~mask[begin + place]
-            similarity, place = np.where(absent, -np.inf, similarity), place
+            similarity = np.where(mask[begin + place], similarity, -np.inf)
         index = np.where(np.isneginf(similarity), -1, first + begin + (place if rows is None else rows[place]))
         best = merge(best, (similarity.astype(np.float32), index), k)
     return best
 
 
-def _blocks(vectors: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[int, np.ndarray, np.ndarray | None, int]]:
+def _blocks(vectors: Any, mask: np.ndarray | None) -> Iterator[tuple[int, Any, np.ndarray | None, int]]:
     """First row, vectors, their rows after the first (None: all), and how many of them are absent."""
     if mask is None:
-        yield 0, np.asarray(vectors), None, 0
+        yield 0, vectors, None, 0
         return
     for begin in range(0, len(vectors), BLOCK_ROWS):
-        own = mask[begin : begin + BLOCK_ROWS]
-        block = np.asarray(vectors[begin : begin + BLOCK_ROWS])
+        own, block = mask[begin : begin + BLOCK_ROWS], vectors[begin : begin + BLOCK_ROWS]
         absent = len(own) - int(np.count_nonzero(own))
         if absent <= FEW_ABSENT and absent < len(own):
             yield begin, block, None, absent
         elif absent < len(own):
             rows = np.flatnonzero(own)
-            yield begin, block[rows], rows, 0
+            yield begin, block[arrays.beside(block, rows)], rows, 0

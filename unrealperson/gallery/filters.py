@@ -121,9 +121,12 @@ def filter_of(config: SearchConfig) -> Filter | None:
     """
     found = Filter(
         cameras=config.cameras,
+        not_cameras=config.not_cameras,
         sources=config.sources,
         attributes=dict(text.split("=", 1) for text in config.attributes),
         from_frame=None if config.from_frame < 0 else config.from_frame,
         to_frame=None if config.to_frame < 0 else config.to_frame,
+        from_s=None if config.from_s < 0 else config.from_s,
+        to_s=None if config.to_s < 0 else config.to_s,
     )
     return None if found == Filter() else found

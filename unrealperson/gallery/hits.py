@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from unrealperson import ops
+from unrealperson.data.manifest import Manifest
+from unrealperson.data.passages import cluster_crops, temporal_distribution
 from unrealperson.schema import UNKNOWN
+
+MOST_CLUSTERED = 20_000
+"""Of more images without identity, so many are drawn to learn how long people take between cameras."""
 
 _BEHIND = 10.0
 """Added to the distance of hits that are not re-ranked, which is 2 at most."""
@@ -58,6 +64,44 @@ class Hit:
     def distance(self) -> float:
         """Cosine distance, 1 - similarity."""
         return 1.0 - self.similarity
+
+
+def learn_passages(manifest: Manifest, vectors: Callable[[], np.ndarray], bin_frames: int, sigma: float) -> Sighting:
+    """How long people take from camera to camera, from their identities or else from looks.
+
+    Args:
+        manifest: the images.
+        vectors: gives [n, d] of them, for images that nobody has named.
+        bin_frames: frames a bin.
+        sigma: of the smoothing, in bins.
+
+    Returns:
+        A sighting under no camera yet.
+
+    Raises:
+        ValueError: no image has a camera and a frame number.
+    """
+    pid, camid, frame = manifest.pid, manifest.camid, manifest.frame
+    known = np.flatnonzero((camid != UNKNOWN) & (frame != UNKNOWN))
+    if not len(known):
+        raise ValueError(
+            "joint scores need images whose camera and frame number are known: in a manifest, or in their names as in "
+            "Market-1501 (0001_c1s1_000123_00.jpg)"
+        )
+    person = pid[known]
+    if (person == UNKNOWN).all():
+        known = np.sort(np.random.default_rng(0).permutation(known)[:MOST_CLUSTERED])
+        person = cluster_crops(np.asarray(vectors()[known], np.float32))
+    cameras = np.unique(camid[known])
+    model = temporal_distribution(
+        person,
+        np.searchsorted(cameras, camid[known]),
+        frame[known],
+        cameras=len(cameras),
+        bin_frames=bin_frames,
+        sigma=sigma,
+    )
+    return Sighting(model, UNKNOWN, UNKNOWN, tuple(map(int, cameras)))
 
 
 def order_hits(

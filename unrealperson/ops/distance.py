@@ -169,9 +169,9 @@ def _search(
         if itself and len(pools) > 1:
             _search_itself(native, q, pools, metric, threads)
         elif len(q) <= FEW_QUERIES:
-            for columns, gallery in _gallery_blocks(q, g, narrow=True):
-                block, terms = _few_products(native, q, gallery, columns.start, metric, threads)
-                pools[0][1].add(block, terms, columns.start, threads)
+            for columns, gallery in [(slice(0, len(g)), g)] if _is_stored(g) else _gallery_blocks(q, g):
+                bad_row = pools[0][1].add_rows(q, gallery, metric, columns.start, threads)
+                arrays.require_usable("g", bad_row if bad_row < 0 else columns.start + bad_row)
         else:
             multiply = multiplier(q)
             buffer = arrays.empty(q, (BLOCK_PRODUCTS,), "float32")
@@ -214,22 +214,21 @@ def _same(q: Any, g: Any) -> bool:
     return False
 
 
-def _gallery_blocks(q: Any, g: Any, *, narrow: bool = False) -> Iterator[tuple[slice, Any]]:
-    """Blocks of a gallery as float32, or as they are stored where `narrow` numbers will do: never converted whole."""
+def _is_stored(g: Any) -> bool:
+    """Whether our own kernel reads the rows of a gallery as they are, where they may be mapped from a file."""
+    return (
+        isinstance(g, np.ndarray)
+        and g.dtype in (np.float32, np.float16, np.int8)
+        and g.flags.c_contiguous
+        and g.flags.aligned
+    )
+
+
+def _gallery_blocks(q: Any, g: Any) -> Iterator[tuple[slice, Any]]:
+    """Blocks of a gallery as float32, never converted whole."""
     rows = BLOCK_PRODUCTS // max(1, min(len(q), BLOCK_QUERIES), q.shape[1])
-    stored = narrow and isinstance(g, np.ndarray) and g.dtype in (np.float16, np.int8) and g.flags.c_contiguous
     for columns in arrays.blocks(len(g), max(64, rows)):
-        yield columns, g[columns] if stored else arrays.float_matrix(g[columns], "g")
-
-
-def _few_products(
-    native: Any, q: Any, gallery: Any, first: int, metric: str, threads: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Products of a few queries, with the key's terms: each gallery row is read from memory once."""
-    block, norm2 = np.empty((len(q), len(gallery)), np.float32), np.empty(len(gallery), np.float32)
-    bad_row = native.products_and_norms(q, gallery, block, norm2, threads)
-    arrays.require_usable("g", bad_row if bad_row < 0 else first + bad_row)
-    return block, key_terms(native, metric, norm2)
+        yield columns, arrays.float_matrix(g[columns], "g")
 
 
 def _topk_on_gpu(native: Any, q: Any, g: Any, metric: str, k: int) -> TopK:

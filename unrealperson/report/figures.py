@@ -200,13 +200,22 @@ def images_chart(name: str, rows: Sequence[dict[str, Any]]) -> str:
     return _svg(figure, name)
 
 
-def errors_chart(name: str, curve: dict[str, Sequence[float]], thresholds: Sequence[float] = ()) -> str:
-    """Draws false accepts and false rejects of an open-set search against the threshold.
+def errors_chart(
+    name: str,
+    curve: dict[str, Sequence[float]],
+    thresholds: Sequence[float] = (),
+    *,
+    of: str = "the first place",
+    what: str = "searches",
+) -> str:
+    """Draws false accepts and false rejects of an open-set search, or of pairs of images, against the threshold.
 
     Args:
         name: prefix of the SVG's ids, unique in the page.
         curve: threshold (cosine similarity), far and frr (shares in 0 ... 1), of one length.
         thresholds: those to mark.
+        of: whose similarity the threshold is on.
+        what: is shared out.
 
     Returns:
         An <svg> element.
@@ -229,8 +238,8 @@ def errors_chart(name: str, curve: dict[str, Sequence[float]], thresholds: Seque
         )  # fmt: skip
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 20))
-    axes.set_xlabel("threshold on the cosine similarity of the first place")
-    axes.set_ylabel("share of searches, %")
+    axes.set_xlabel(f"threshold on the cosine similarity of {of}")
+    axes.set_ylabel(f"share of {what}, %")
     axes.grid(axis="y", color=_RULE, linewidth=0.8)
     return _svg(figure, name)
 
@@ -343,6 +352,30 @@ def standalone(svg: str) -> str:
         f'--before:{BEFORE_COLOR};--after:{AFTER_COLOR}" '
     )
     return svg.replace("<svg ", head, 1) + "\n"
+
+
+def presence_chart(name: str, edges: np.ndarray, counts: dict[str, np.ndarray], *, label: str) -> str:
+    """Draws when images were taken, one row for each camera.
+
+    Args:
+        name: prefix of the SVG's ids, unique in the page.
+        edges: [bins + 1] of the bins of time.
+        counts: by the camera's name, [bins] images; all rows have one scale.
+        label: of the axis of time, with its unit.
+
+    Returns:
+        An <svg> element.
+    """
+    figure, axes = _canvas(height_in=0.7 + 0.32 * len(counts))
+    most = max(1, *(int(count.max()) for count in counts.values()))
+    for row, count in enumerate(counts.values()):
+        axes.stairs(-row + 0.85 * count / most, edges, baseline=-row, fill=True, color=AFTER_COLOR)
+        axes.axhline(-row, color=_RULE, linewidth=0.8)
+    axes.set_yticks([0.3 - row for row in range(len(counts))], list(counts))
+    axes.set_ylim(-len(counts) + 0.9, 1)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xlabel(label)
+    return _svg(figure, name)
 
 
 def _curve(
