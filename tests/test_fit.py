@@ -192,6 +192,20 @@ def test_a_large_folder_is_sampled(tmp_path):
     assert paths == fit.read_target(tmp_path / "many", config)[0] != again
 
 
+@pytest.mark.parametrize(
+    ("given", "left_out"),
+    [({}, []), ({"place": "mine.py:square"}, ["scene"]), ({"camera_poses": "a.json"}, ["scene", "camera height"])],
+)
+def test_what_the_user_gives_stays(given, left_out):
+    names = [attribute.name for attribute in fit.WORLD]
+    assert [each.name for each in fit._open(SynthConfig(**given))] == [name for name in names if name not in left_out]
+
+
+def test_an_unreal_engine_is_not_fitted(tmp_path):
+    with pytest.raises(ValueError, match=r"leave synth\.endpoint empty"):
+        fit.fit_target(tmp_path, Config(synth=SynthConfig(endpoint="host:9000")), tmp_path / "out.toml")
+
+
 def test_a_report_needs_a_fit(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished fit"):
         write_fit_report(tmp_path)

@@ -102,9 +102,11 @@ def fit_target(target: str | Path, config: Config, out: str | Path) -> dict[str,
         (what no fit can beat), the choices, and what was skipped.
 
     Raises:
-        ValueError: the folder holds no readable image, or too few.
+        ValueError: the folder holds no readable image, or too few; an endpoint is set.
         RuntimeError: a probe could not be rendered, or another process fits to the same file.
     """
+    if config.synth.endpoint:
+        raise ValueError("a fit tries worlds of the embedded simulator; leave synth.endpoint empty")
     out = Path(out)
     work = work_folder(out)
     work.mkdir(parents=True, exist_ok=True)
@@ -235,7 +237,7 @@ class _Fit:
         if current is None:
             raise ValueError(f"a probe of the world gives fewer than {FEWEST} crops; raise fit.people or fit.instants")
         chosen = []
-        for attribute in WORLD:
+        for attribute in _open(self.synth):
             entries = []
             best, best_looks, least = {}, current, 1.0
             start = self._distances(current)
@@ -294,6 +296,13 @@ class _Fit:
 
     def _distances(self, looks: Looks) -> dict[str, float]:
         return _distances(looks, self._target, self.judge())
+
+
+def _open(synth: SynthConfig) -> list[Attribute]:
+    """What may be chosen: a place of the user's own and recorded cameras stay."""
+    given = {"scenes"} if synth.place or synth.camera_poses else set()
+    given |= {"camera_height_m"} if synth.camera_poses else set()
+    return [attribute for attribute in WORLD if not given & set(attribute.settings[0])]
 
 
 def _distances(ours: Looks, target: Looks, judge: Judge) -> dict[str, float]:
