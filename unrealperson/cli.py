@@ -334,6 +334,10 @@ class Report(Verb):
         require_no_folder(self.out, "report.html")
         if (self.data / "adaptation.json").is_file():
             logger.info("the report is at %s", write_adaptation_report(self.data, self.out))
+        elif (self.data / "fit.json").is_file():
+            from unrealperson.report.fit import write_fit_report
+
+            logger.info("the report is at %s", write_fit_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
             from unrealperson.report.evaluation import write_evaluation
 

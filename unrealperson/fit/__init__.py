@@ -109,9 +109,9 @@ def fit_target(target: str | Path, config: Config, out: str | Path) -> dict[str,
         raise ValueError("a fit tries worlds of the embedded simulator; leave synth.endpoint empty")
     out = Path(out)
     work = work_folder(out)
+    paths, crops, skipped = read_target(Path(target), config)
     work.mkdir(parents=True, exist_ok=True)
     with only_process(work):
-        paths, crops, skipped = read_target(Path(target), config)
         fitted_half = measure(crops[0::2])
         judging_half = measure(crops[1::2])
         fit = _Fit(config, work, fitted_half)
