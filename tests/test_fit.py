@@ -136,10 +136,9 @@ def world(tmp_path, monkeypatch):
         return Manifest.read(out)
 
     monkeypatch.setattr(fit, "synthesize", synthesize)
-    some = [
-        replace(each, settings=each.settings[-2:]) for each in fit.WORLD if each.name in ("scene", "hours", "clothes")
-    ]
-    monkeypatch.setattr(fit, "WORLD", (replace(some[1], settings=({"hours": "dusk"},)), some[0], some[2]))
+    scene, hours, *_, clothes = fit.WORLD
+    few = replace(scene, settings=scene.settings[-2:]), replace(hours, settings=({"hours": "dusk"},)), clothes
+    monkeypatch.setattr(fit, "WORLD", few)
     return rendered
 
 
