@@ -37,6 +37,21 @@ def test_an_epoch_is_as_long_as_the_data_set(count, batches):
     assert len(sampler) == batches == len(list(sampler.epoch(0)))
 
 
+@pytest.mark.parametrize("images", [24, 240])
+def test_an_epoch_is_as_long_as_asked_for(images):
+    for sampler in (
+        CameraBalancedSampler(
+            LABEL, CAMERA, cameras_per_batch=4, identities_per_camera=2, images_per_identity=3, seed=0,
+            epoch_images=images,
+        ),
+        IdentitySampler(LABEL, identities=8, images_per_identity=3, seed=0, epoch_images=images),
+        RandomSampler(len(LABEL), batch_size=24, seed=0, epoch_images=images),
+    ):  # fmt: skip
+        batches = list(sampler.epoch(0))
+        assert len(sampler) == len(batches) == images / 24
+        assert all(len(rows) == 24 and rows.max() < len(LABEL) for rows in batches)
+
+
 def test_batches_depend_on_seed_and_epoch_alone():
     state = np.random.get_state()[1].tolist()
     first = np.concatenate(list(make().epoch(2)))

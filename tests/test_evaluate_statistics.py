@@ -14,7 +14,7 @@ from torch import nn
 from unrealperson.config import Config, EvaluateConfig, TrainConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
-from unrealperson.evaluate import curve, evaluate_run
+from unrealperson.evaluate import curve, evaluate_run, load_model
 from unrealperson.evaluate.curve import score_curve
 from unrealperson.evaluate.features import embed, extract
 from unrealperson.evaluate.metrics import split_rows
@@ -77,6 +77,27 @@ def test_a_camera_with_few_images_takes_what_the_configuration_says(model, style
     assert tables.source == ("own", "own", source)
     expected = {"nearest": model.neck.running_mean[1], "global": model.neck.running_mean[-1], "source": trained}
     assert torch.equal(model.neck.running_mean[2], expected[few_images])
+
+
+@pytest.mark.parametrize("norm", ["bn", "cbn"])
+def test_statistics_of_the_training_stay_and_plain_batch_norm_takes_those_of_cameras(norm, figures):
+    images, row = pixels_of(figures), np.zeros(len(figures), np.int64)
+    trained = replace(CONFIG, statistics="training")
+    untouched = embed(small_model(norm=norm), images, row, CONFIG)
+    features, tables = extract(small_model(norm=norm), images, trained)
+    assert np.allclose(features.vectors, untouched, atol=1e-6) and set(tables.source) == {"training"}
+    own = extract(small_model(), images, CONFIG)[0].vectors
+    assert not np.allclose(own, untouched, atol=1e-3)
+
+
+def test_a_run_with_plain_batch_norm_can_be_scored_with_statistics_of_each_camera(figures):
+    plain = replace(SMALL, norm="bn")
+    model, _ = load_model(None, Config(train=plain))
+    assert model.context is None
+    model, _ = load_model(None, Config(train=plain, evaluate=replace(CONFIG, norm="cbn")))
+    expected, _ = load_model(None, Config(train=SMALL))
+    ours, theirs = (extract(each, pixels_of(figures), CONFIG) for each in (model, expected))
+    assert set(ours[1].source) == {"own"} and np.allclose(ours[0].vectors, theirs[0].vectors, atol=1e-4)
 
 
 def test_without_a_camera_that_has_enough_images_none_is_nearest(model, figures):

@@ -75,17 +75,17 @@ def test_features_lie_nearer_where_crops_are_alike(plain):
 
 
 def test_sensors_are_fitted_to_what_they_were():
-    clean, widths = crops(12, noise=0.0), [640] * 12
+    clean, widths = crops(8, noise=0.0), [640] * 8
     true = SynthConfig(sensor_exposure=(-0.9, -0.7), sensor_red=(1.3, 1.4), sensor_noise=(8, 10))
     target = measure(apply_sensors(clean, widths, true, 5), features=False)
-    found = fit_sensors(clean, widths, target, SynthConfig(), trials=120, seed=0)
+    found = fit_sensors(clean, widths, target, SynthConfig(), trials=72, seed=0)
 
     def distance(config: SynthConfig) -> float:
         looks = measure(apply_sensors(clean, widths, config, 9), features=False)
         return float(np.mean(list(distances(looks, target, ("light", "colour", "noise")).values())))
 
     before, after = distance(SynthConfig()), distance(found)
-    assert after < 0.4 * before
+    assert after < 0.5 * before
     short = [fit_sensors(clean, widths, target, SynthConfig(), trials=10, seed=0) for _ in range(2)]
     assert short[0] == short[1] != SynthConfig()
 
@@ -136,6 +136,9 @@ def world(tmp_path, monkeypatch):
         return Manifest.read(out)
 
     monkeypatch.setattr(fit, "synthesize", synthesize)
+    scene, hours, *_, clothes = fit.WORLD
+    few = replace(scene, settings=scene.settings[-2:]), replace(hours, settings=({"hours": "dusk"},)), clothes
+    monkeypatch.setattr(fit, "WORLD", few)
     return rendered
 
 
@@ -144,7 +147,7 @@ def test_a_fit_finds_what_the_site_is_and_goes_on(tmp_path, world, capsys):
     told(site, crops(80, height=192, top=(25, 25, 25), light=0.55))
     (site / "images" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
     out = tmp_path / "site.toml"
-    command = ["fit", "--target", str(site), "--out", str(out), "--fit.trials", "24", "--synth.people", "300"]
+    command = ["fit", "--target", str(site), "--out", str(out), "--fit.trials", "8", "--synth.people", "300"]
     assert main(command) == 0
     found = load_config(out)
     assert found.synth.colors == "black" and found.synth.hours == "dusk"
@@ -164,7 +167,7 @@ def test_a_fit_finds_what_the_site_is_and_goes_on(tmp_path, world, capsys):
     )
     times = len(world)
     assert times == len(set(map(str, world)))
-    fit.fit_target(site, replace(Config(), synth=SynthConfig(people=300), fit=FitConfig(trials=24)), out)
+    fit.fit_target(site, replace(Config(), synth=SynthConfig(people=300), fit=FitConfig(trials=8)), out)
     assert len(world) == times and load_config(out) == found
 
 
@@ -180,7 +183,7 @@ def test_too_few_crops_are_told(tmp_path, count, message, capsys):
         (folder / "images" / "broken.png").write_bytes(b"none")
     assert main(["fit", "--target", str(folder), "--out", str(tmp_path / "out.toml")]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out.toml").exists()
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_large_folder_is_sampled(tmp_path):
@@ -190,6 +193,20 @@ def test_a_large_folder_is_sampled(tmp_path):
     assert (len(paths), len(images), skipped) == (25, 25, 0) and len(set(paths)) == 25
     again = fit.read_target(tmp_path / "many", replace(config, fit=FitConfig(crops=25, seed=1)))[0]
     assert paths == fit.read_target(tmp_path / "many", config)[0] != again
+
+
+@pytest.mark.parametrize(
+    ("given", "left_out"),
+    [({}, []), ({"place": "mine.py:square"}, ["scene"]), ({"camera_poses": "a.json"}, ["scene", "camera height"])],
+)
+def test_what_the_user_gives_stays(given, left_out):
+    names = [attribute.name for attribute in fit.WORLD]
+    assert [each.name for each in fit._open(SynthConfig(**given))] == [name for name in names if name not in left_out]
+
+
+def test_an_unreal_engine_is_not_fitted(tmp_path):
+    with pytest.raises(ValueError, match=r"leave synth\.endpoint empty"):
+        fit.fit_target(tmp_path, Config(synth=SynthConfig(endpoint="host:9000")), tmp_path / "out.toml")
 
 
 def test_a_report_needs_a_fit(tmp_path):

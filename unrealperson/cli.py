@@ -307,6 +307,10 @@ class Report(Verb):
             from unrealperson.report.gallery import write_gallery_report
 
             logger.info("the report is at %s", write_gallery_report(self.data, self.out))
+        elif (self.data / "fit.json").is_file():
+            from unrealperson.report.fit import write_fit_report
+
+            logger.info("the report is at %s", write_fit_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
             from unrealperson.report.evaluation import write_evaluation
 

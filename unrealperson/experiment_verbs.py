@@ -62,7 +62,7 @@ class Ablate(Verb):
     Each finished cell is appended to OUT/cells.jsonl and never done again; the same command goes on. OUT/results.md
     and OUT/results.svg show all of them: plain, and with batch-norm statistics of each target camera.
 
-    Example: unrealperson ablate configs/ablate_sensor.toml --out ablation --only base 'jitter=*' --seeds 0
+    Example: unrealperson ablate configs/grids/degradation.toml --out ablation --only base 'noise=*' --seeds 0
     """
 
     summary: ClassVar[str] = "a grid of settings -> trainings, their scores on real crops, a table and a figure"

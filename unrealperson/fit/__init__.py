@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from unrealperson.files import only_process, write_json
 from unrealperson.fit.looks import COLORS, Looks, distances, measure
 from unrealperson.fit.sensors import apply_sensors, fit_sensors
 from unrealperson.fit.views import Judge, truth_of
-from unrealperson.log import get_logger, track
+from unrealperson.log import get_logger
 from unrealperson.synth.shards import synthesize
 
 logger = get_logger(__name__)
@@ -63,6 +64,8 @@ WORLD = (
     Attribute("clothes", ({"colors": "black"},), ("clothing", "features")),
 )  # fmt: skip
 """What is searched, in this order."""
+_MOST_PROBES = 4 + sum(len(attribute.settings) for attribute in WORLD)
+"""Also the default world as it is and clean, and the fitted one."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +102,23 @@ def fit_target(target: str | Path, config: Config, out: str | Path) -> dict[str,
         (what no fit can beat), the choices, and what was skipped.
 
     Raises:
-        ValueError: the folder holds no readable image, or too few.
+        ValueError: the folder holds no readable image, or too few; an endpoint is set.
         RuntimeError: a probe could not be rendered, or another process fits to the same file.
     """
+    if config.synth.endpoint:
+        raise ValueError("a fit tries worlds of the embedded simulator; leave synth.endpoint empty")
     out = Path(out)
     work = work_folder(out)
+    paths, crops, skipped = read_target(Path(target), config)
     work.mkdir(parents=True, exist_ok=True)
     with only_process(work):
-        paths, crops, skipped = read_target(Path(target), config)
         fitted_half = measure(crops[0::2])
         judging_half = measure(crops[1::2])
         fit = _Fit(config, work, fitted_half)
         before = fit.probe(config.synth)
         choices = fit.choose_world()
         fit.choose_sensors()
-        after = fit.probe(fit.synth)
+        after = fit.probe(fit.result().synth)
         judge = fit.judge()
         shown = {"target": judging_half, "before": measure(before.crops), "after": measure(after.crops)}
         found = {name: _distances(shown[name], judging_half, judge) for name in ("before", "after")}
@@ -204,7 +209,9 @@ class _Fit:
         self._work = work
         self._target = target
         self._crop = _crop_rules(config.crop, target)
+        self._heights_px = np.ones(1)
         self._truth: list[tuple[Looks, np.ndarray]] = []
+        self._probes, self._start_s = 0, time.monotonic()
 
     def probe(self, synth: SynthConfig) -> Probe:
         """Renders some people of a world, or reads them where they are rendered already."""
@@ -218,6 +225,10 @@ class _Fit:
         made = Config(synth=synth, crop=self._crop)
         text = json.dumps([asdict(replace(synth, workers=0)), asdict(self._crop)], sort_keys=True)
         manifest = synthesize(made, self._work / "probes" / hashlib.sha256(text.encode()).hexdigest()[:12])
+        self._probes += 1
+        gone_s = time.monotonic() - self._start_s
+        left_s = gone_s / self._probes * max(_MOST_PROBES - self._probes, 0)
+        logger.info("probe %d of %d at most, %.0f s gone, %.0f s left", self._probes, _MOST_PROBES, gone_s, left_s)
         return Probe(manifest, [load_image(manifest.image_path(row)) for row in range(len(manifest))])
 
     def choose_world(self) -> list[dict[str, Any]]:
@@ -226,7 +237,7 @@ class _Fit:
         if current is None:
             raise ValueError(f"a probe of the world gives fewer than {FEWEST} crops; raise fit.people or fit.instants")
         chosen = []
-        for attribute in track(WORLD, label="world", unit="attributes"):
+        for attribute in _open(self.synth):
             entries = []
             best, best_looks, least = {}, current, 1.0
             start = self._distances(current)
@@ -243,6 +254,7 @@ class _Fit:
                 if share < least - self._config.fit.margin:
                     best, best_looks, least = settings, looks, share
             self.synth, current = replace(self.synth, **best), best_looks
+            self._heights_px = 2.0 ** current.values["log height"]
             logger.info("%s: %s", attribute.name, _plain(best) or "stays")
             chosen.append(
                 {"attribute": attribute.name, "groups": attribute.groups, "start": start, "tried": entries,
@@ -266,9 +278,10 @@ class _Fit:
     def result(self) -> Config:
         """The configuration that the search ended with: everything but the world stays as it was."""
         target_px = 2.0 ** float(np.median(self._target.values["log height"]))
-        clean = self._truth[-1][0]
-        ratio = float(np.clip(target_px / 2.0 ** np.median(clean.values["log height"]), 0.5, 3.0))
-        width, height = (min(4096, 16 * round(side * ratio / 16)) for side in (self.synth.width, self.synth.height))
+        ratio = float(np.clip(target_px / np.median(self._heights_px), 0.5, 3.0))
+        width, height = (
+            max(64, min(4096, 16 * round(side * ratio / 16))) for side in (self.synth.width, self.synth.height)
+        )
         return replace(self._config, synth=replace(self.synth, width=width, height=height), crop=self._crop)
 
     def _look(self, synth: SynthConfig) -> Looks | None:
@@ -283,6 +296,13 @@ class _Fit:
 
     def _distances(self, looks: Looks) -> dict[str, float]:
         return _distances(looks, self._target, self.judge())
+
+
+def _open(synth: SynthConfig) -> list[Attribute]:
+    """What may be chosen: a place of the user's own and recorded cameras stay."""
+    given = {"scenes"} if synth.place or synth.camera_poses else set()
+    given |= {"camera_height_m"} if synth.camera_poses else set()
+    return [attribute for attribute in WORLD if not given & set(attribute.settings[0])]
 
 
 def _distances(ours: Looks, target: Looks, judge: Judge) -> dict[str, float]:

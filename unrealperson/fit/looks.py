@@ -26,6 +26,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "aspect": ("aspect",),
 }
 """Attributes and the statistics that tell them."""
+LEAST_SPREAD = {
+    "brightness": 0.05, "contrast": 0.03, "blacks": 0.05, "whites": 0.05, "red cast": 0.05, "blue cast": 0.05,
+    "saturation": 0.03, "sharpness": 0.1, "noise": 0.3, "log height": 0.3, "aspect": 0.05,
+}  # fmt: skip
+"""Of a site whose crops are all alike in a statistic, this stands for their standard deviation."""
 COLORS = ("black", "grey", "white", "red", "brown", "yellow", "green", "blue", "purple")
 TORSO, LEGS = (slice(28, 58), slice(20, 44)), (slice(72, 104), slice(22, 42))
 """Rows and columns of HEIGHT x WIDTH that clothes fill."""
@@ -167,7 +172,8 @@ def distances(ours: Looks, target: Looks, groups: Iterable[str] = ()) -> dict[st
             found[group] = _kernel_distance(ours.features, target.features)
         else:
             each = [
-                _wasserstein(ours.values[name], target.values[name]) / max(float(target.values[name].std()), 0.02)
+                _wasserstein(ours.values[name], target.values[name])
+                / max(float(target.values[name].std()), LEAST_SPREAD[name])
                 for name in GROUPS[group]
             ]
             found[group] = float(np.mean(each))

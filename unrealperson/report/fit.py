@@ -59,11 +59,7 @@ def write_fit_report(folder: str | Path, out: str | Path | None = None) -> Path:
         closed=(before - after) / max(before - floor, 1e-9),
         better=sum(row.after < row.before for row in rows), worse=sum(row.after > row.before for row in rows),
         chart=gap_chart("gap", [(row.name, row.before, row.after, row.floor) for row in rows]),
-        charts=[
-            (label, histogram_chart(f"values{number}", {name: np.array(values[key][statistic])
-                                                        for key, name in _SETS.items()}, label=label))
-            for number, (statistic, label) in enumerate(_LABELS.items())
-        ],
+        charts=[_histogram(number, statistic, values) for number, statistic in enumerate(_LABELS)],
         sheets=[
             (name, [album.crop(Path(file).parent, Path(file).name) for file in summary["pictures"][key]])
             for key, name in _SETS.items()
@@ -75,3 +71,8 @@ def write_fit_report(folder: str | Path, out: str | Path | None = None) -> Path:
         sets=list(_SETS.values()),
         **{name: summary[name] for name in ("crops", "skipped", "changed", "choices")},
     )  # fmt: skip
+
+
+def _histogram(number: int, statistic: str, values: dict[str, dict[str, list[float]]]) -> str:
+    shown = {name: np.array(values[key][statistic]) for key, name in _SETS.items()}
+    return histogram_chart(f"values{number}", shown, label=_LABELS[statistic])
