@@ -7,6 +7,7 @@ a lost one is made again, and the stage's output is the same.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,8 @@ _logger = get_logger(__name__)
 
 _RETRIES = 8
 """How often a shard is made again whose worker or node is lost."""
+
+_CONNECT_S = 10.0
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -78,9 +81,12 @@ class RayCluster:
         else:
             settings["_node_ip_address"] = "127.0.0.1"
         where = self._address or "this machine"
+        host, _, port = self._address.partition(":")
         try:
+            if port.isdecimal():
+                socket.create_connection((host, int(port)), _CONNECT_S).close()  # Ray itself would try for minutes
             ray.init(**settings)
-        except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeError(
                 f"there is no Ray cluster at {where}: {str(error).splitlines()[0]}; start one with 'ray start --head' "
                 "and give its host:port, or give no address"
