@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -23,10 +24,10 @@ from unrealperson.synth.shards import synthesize
 pytestmark = pytest.mark.check
 CONFIG = Config(
     synth=SynthConfig(
-        people=2, test_people=1, people_per_batch=1, cameras=1, instants=2, width=320, height=240, workers=1,
+        people=4, test_people=2, people_per_batch=2, cameras=2, instants=2, lights=2, width=320, height=240, workers=1,
         keep_frames=True,
     ),
-    crop=CropConfig(min_pixels=200),
+    crop=CropConfig(min_pixels=150, min_area=300, border=0, min_visibility=0.3, min_keypoints=4),
 )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def test_each_stage_gives_the_files_of_one_machine(cluster, tmp_path):
     there = synthesize(CONFIG, tmp_path / "there", executor=RayCluster())
     assert len(here) > 0 and content(here) == content(there)
     assert here.sha256() == there.sha256()
-    rules = CropConfig(min_pixels=300)
+    rules = dataclasses.replace(CONFIG.crop, min_pixels=160)
     here, there = (
         crop_folder(tmp_path / "here" / "frames", tmp_path / f"crops {executor is None}", rules, executor=executor)
         for executor in (None, RayCluster())
