@@ -18,7 +18,7 @@ from unrealperson.config import Config, CropConfig, EvaluateConfig, SynthConfig,
 from unrealperson.crop import crop_folder
 from unrealperson.data.manifest import Manifest
 from unrealperson.evaluate import extract_run
-from unrealperson.executor import RayCluster, run_here
+from unrealperson.executor import RayCluster
 from unrealperson.synth.shards import synthesize
 
 pytestmark = pytest.mark.check
@@ -66,7 +66,7 @@ def test_shards_of_a_node_that_is_killed_are_made_again(cluster, tmp_path):
         if second is not None:
             cluster.remove_node(second, allow_graceful=False)
             second = None
-    assert made == dict(run_here(lambda _, number: number * number, None, range(8)))
+    assert made == {number: number * number for number in range(8)}
     begun = [path.name.split(".")[0] for path in tmp_path.iterdir()]
     assert set(begun) == set(map(str, range(8))) and len(begun) > 8, "some were made twice"
 
