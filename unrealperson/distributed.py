@@ -88,9 +88,9 @@ def compute_device() -> torch.device:
 
 @contextmanager
 def join_team() -> Iterator[Team]:
-    """Joins the processes that torchrun started with this one, while the block runs.
+    """Joins the processes that torchrun started with this one, while the block runs, or takes those that are joined.
 
-    NCCL joins GPUs, Gloo CPUs. Processes other than the first log only errors.
+    NCCL joins GPUs, Gloo CPUs; Ray Train joins them before. Processes other than the first log only errors.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = compute_device()
@@ -101,12 +101,15 @@ def join_team() -> Iterator[Team]:
         return
     if rank > 0:
         logging.getLogger(ROOT).setLevel(logging.ERROR)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    joined = distributed.is_initialized()
+    if not joined:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         # A group of its own: DDP's sums of gradients run at the same time.
         yield Team(rank, world, device, distributed.new_group())
     finally:
-        distributed.destroy_process_group()
+        if not joined:
+            distributed.destroy_process_group()
 
 
 class _Gather(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Where the shards of a stage are made: one after another here, or side by side as tasks of a Ray cluster.
+"""Where the shards of a stage are made, if not by this process: side by side as tasks of a Ray cluster.
 
 A shard is a pure function of its arguments. So it does not matter where, how often and in which order shards are made:
 a lost one is made again, and the stage's output is the same.
@@ -7,6 +7,7 @@ a lost one is made again, and the stage's output is the same.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -17,35 +18,30 @@ _logger = get_logger(__name__)
 _RETRIES = 8
 """How often a shard is made again whose worker or node is lost."""
 
+_CONNECT_S = 10.0
+
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Makes shards; called as `run_here` is."""
+    """Makes the shards of a stage somewhere else."""
 
     def __call__(
         self, function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item], *, gpu: bool = False
-    ) -> Iterator[tuple[int, Result]]: ...
+    ) -> Iterator[tuple[int, Result]]:
+        """Makes all shards; some may be made twice.
 
+        Args:
+            function: of a module that can be imported there; makes a shard of what all have in common and its own.
+            shared: what they have in common.
+            items: of each shard, what is its own.
+            gpu: whether a shard wants a GPU.
 
-def run_here(
-    function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item], *, gpu: bool = False
-) -> Iterator[tuple[int, Result]]:
-    """Makes one shard after another in this process.
-
-    Args:
-        function: makes a shard of what all have in common and what is its own.
-        shared: what they have in common.
-        items: of each shard, what is its own.
-        gpu: whether a shard is made on a GPU where there is one.
-
-    Yields:
-        The number of each shard and what was made.
-    """
-    for index, item in enumerate(items):
-        yield index, function(shared, item)
+        Yields:
+            The number of each shard and what was made, in any order.
+        """
 
 
 class RayCluster:
@@ -78,9 +74,12 @@ class RayCluster:
         else:
             settings["_node_ip_address"] = "127.0.0.1"
         where = self._address or "this machine"
+        host, _, port = self._address.partition(":")
         try:
+            if port.isdecimal():
+                socket.create_connection((host, int(port)), _CONNECT_S).close()  # Ray itself would try for minutes
             ray.init(**settings)
-        except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeError(
                 f"there is no Ray cluster at {where}: {str(error).splitlines()[0]}; start one with 'ray start --head' "
                 "and give its host:port, or give no address"
@@ -89,16 +88,7 @@ class RayCluster:
     def __call__(
         self, function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item], *, gpu: bool = False
     ) -> Iterator[tuple[int, Result]]:
-        """Makes shards on the cluster; as many wait there as its processors can take up soon.
-
-        Args:
-            function: of a module that every node can import; makes a shard of what all have in common and its own.
-            shared: what they have in common; sent to each node once.
-            items: of each shard, what is its own.
-            gpu: whether a shard wants a GPU.
-
-        Yields:
-            The number of each shard and what was made, the first done first.
+        """See `Executor`; the first done comes first, and as many wait on the cluster as its processors take up soon.
 
         Raises:
             RuntimeError: a shard's workers were lost again and again. What the function raises is raised here.
