@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-ROWS, CAMERAS, QUERIES = 10_000, 4, 64
+ROWS, CAMERAS, QUERIES = 1_000, 4, 64
 CROP_PX = (192, 80)
 MOST_MS_BEYOND = 3.0
 
