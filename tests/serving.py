@@ -140,7 +140,7 @@ class Server:
         """Asks it to end; returns its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
