@@ -1,4 +1,4 @@
-"""Training by several nodes, two agents of torchrun on loopback and Ray Train, against one torchrun."""
+"""Training by two agents of torchrun, as on two nodes, against one torchrun."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CONFIG = Config(
 )  # fmt: skip
 
 
-def start(*command: object, **more: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"} | more
+def start(*command: object) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, command)], env=environment, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -68,20 +68,6 @@ def test_two_agents_of_torchrun(given, unused_port):
     for process in agents:
         finish(process)
     assert_same(root / "two", root / "one")
-
-
-def test_ray_train(given):
-    pytest.importorskip("ray", reason="Ray is not installed; `make check` installs it: unrealperson[scale]")
-    root, _ = given
-    launch = Path(ROOT / "examples" / "launch" / "ray_train.py")
-    code = f"import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path({str(launch)!r}, run_name='__main__')"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "ray_train.py", root / "data", root / "ray", "--config", root / "config.toml"],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"},
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    finish(process)
-    assert_same(root / "ray", root / "one")
 
 
 @pytest.fixture

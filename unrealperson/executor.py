@@ -79,9 +79,9 @@ class RayCluster:
             if port.isdecimal():
                 socket.create_connection((host, int(port)), _CONNECT_S).close()  # Ray itself would try for minutes
             ray.init(**settings)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises bare ones, too
             raise RuntimeError(
-                f"there is no Ray cluster at {where}: {str(error).splitlines()[0]}; start one with 'ray start --head' "
+                f"there is no Ray cluster at {where}: {_first_line(error)}; start one with 'ray start --head' "
                 "and give its host:port, or give no address"
             ) from error
 
@@ -123,6 +123,8 @@ class RayCluster:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None  # without the traceback as text
         except self._ray.exceptions.RayError as error:
-            raise RuntimeError(
-                f"a shard's worker was lost {_RETRIES + 1} times: {str(error).splitlines()[0]}"
-            ) from error
+            raise RuntimeError(f"a shard's worker was lost {_RETRIES + 1} times: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
