@@ -49,6 +49,7 @@ def test_a_simulated_gpu_gives_the_same_hits(gallery: Gallery, checked_gpu: simu
     there = same_hits_on("cuda", gallery)
     assert all(isinstance(segment.features, checked_gpu.cupy.ndarray) for segment in there._searched)
     before = there._searched
+    assert all(one is other for one, other in zip(there.snapshot()._searched, before, strict=True))
     more, added = people(gallery.root, first=300, count=1)
     there.add_features(more, added)  # only the new rows are brought there
     assert there._searched[0] is before[0] and len(there._searched) == len(before) + 1

@@ -197,7 +197,9 @@ class Gallery:
         Args:
             encoder: another file of the same network; None keeps its own.
         """
-        return Gallery(self.folder, encoder or self.encoder, self._state)
+        taken = Gallery(self.folder, encoder or self.encoder, self._state)
+        taken._device, taken._searched = self._device, self._searched  # on a GPU: the copy that is there already
+        return taken
 
     def add(self, manifest: Manifest, *, batch_size: int = 32) -> int:
         """Encodes and adds images; all of them are there afterwards or, after an interruption, none.

@@ -45,7 +45,7 @@ def serve(gallery: str | Path, config: ServeConfig, *, model: str | Path | None 
     """
     token = read_token(config)
     with _listen(config, token=token) as listener:
-        keeper = Keeper(gallery, model=model, threads=config.threads)
+        keeper = Keeper(gallery, model=model, threads=config.threads, device=config.device)
         service = Service(keeper, config, token=token)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -15,6 +15,7 @@ import numpy as np
 from unrealperson.data.manifest import Manifest
 from unrealperson.files import replacing
 from unrealperson.gallery import Gallery, OnnxEncoder
+from unrealperson.gallery.device import Device
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 from unrealperson.serve.catalogue import Catalogue, entry_id
@@ -78,19 +79,23 @@ class Keeper:
         encoder: the model that requests are encoded with.
     """
 
-    def __init__(self, folder: str | Path, *, model: str | Path | None = None, threads: int = 0) -> None:
+    def __init__(
+        self, folder: str | Path, *, model: str | Path | None = None, threads: int = 0, device: Device = "cpu"
+    ) -> None:
         """Opens the gallery.
 
         Args:
             folder: the gallery.
             model: another file of the gallery's network, such as one with a camera more; None takes its own.
             threads: CPU threads of the model; 0 is one per core.
+            device: where the gallery is searched, as in `Gallery.open`.
 
         Raises:
+            RuntimeError: "cuda", and no GPU answers or its memory is too small.
             FileNotFoundError: no such gallery or model.
             ValueError: not a gallery, a damaged one, or another network.
         """
-        opened = Gallery.open(folder)
+        opened = Gallery.open(folder, device=device)
         self.encoder = OnnxEncoder(model or opened.folder / "model.onnx", threads=threads)
         if model is not None:
             _require_same_network(opened.encoder, self.encoder)
