@@ -36,7 +36,7 @@ class Search(Verb):
     """Folder of 'index'."""
     camera: str = ""
     """Number or name of the query's camera, whose statistics are used; -1: unknown; left out: as its name tells."""
-    frame: int | None = None
+    frame: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """The query's frame number, for joint scores; left out: as its file's name tells."""
     search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)
 
