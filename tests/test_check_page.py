@@ -182,6 +182,7 @@ def test_the_keyboard_alone_is_enough(page: Any) -> None:
     page.locator("#rerank").focus()
     with page.expect_response(lambda answer: "rerank=true" in answer.url):
         page.keyboard.press("Space")
+    found(page)  # the timeline is made anew
     page.locator("#timeline button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")  # from a dot to its match
