@@ -64,9 +64,9 @@ def running() -> Iterator[SimpleNamespace]:
 
 def connect(server: Server) -> socket.socket:
     """Connects as soon as the place of the one before is free."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while True:
-        sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        sock = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         with contextlib.suppress(OSError):
             if receive_message(sock) == b"connected to unrealperson":
                 return sock
