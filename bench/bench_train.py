@@ -34,18 +34,22 @@ STEP_GOAL = 1.15
 EXTRACT_GOAL = 1 / 0.9
 
 
-def training_step(norm: str, *, images: int, height: int, width: int) -> Callable[[], None]:
-    """All that training does with a batch once the loader gave it."""
+def training_step(
+    norm: str, *, images: int, height: int, width: int, team: Team = ALONE, classes: int = 100, cameras: int = CAMERAS,
+    **network: str,
+) -> Callable[[], None]:  # fmt: skip
+    """All that training does with a batch of 8 cameras once the loader gave it; `network` is of section [train]."""
     config = TrainConfig(
-        norm=norm, backbone="efficientnet_lite0", height=height, width=width, cameras_per_batch=CAMERAS,
+        norm=norm, height=height, width=width, cameras_per_batch=CAMERAS,
         identities_per_camera=images // CAMERAS // 2, images_per_identity=2, learning_rate=1e-6,
+        **{"backbone": "efficientnet_lite0", **network},  # type: ignore[arg-type]
     )  # fmt: skip
-    objective = build_objective(build_model(config, classes=100, cameras=CAMERAS).train(), config, ALONE)
-    descent = Descent(objective, objective.model, config, ALONE.device)
+    objective = build_objective(build_model(config, classes=classes, cameras=cameras).train(), config, team)
+    descent = Descent(objective, objective.model, config, team.device)
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (images, height, width, 3), dtype=np.uint8)
     camera = torch.arange(images) % CAMERAS
-    batch = Batch(normalise(pixels), torch.arange(images) % 100, camera)
+    batch = Batch(normalise(pixels), torch.arange(images) % classes, camera).to(team.device)
 
     def step() -> None:
         loss, _ = objective(batch)
