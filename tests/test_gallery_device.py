@@ -14,6 +14,7 @@ from test_gallery_changes import paths, people, start
 
 from unrealperson import ops
 from unrealperson.config import SearchConfig
+from unrealperson.config.search import Device
 from unrealperson.gallery import Filter, Gallery, device, exact
 
 
@@ -25,7 +26,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     return gallery
 
 
-def same_hits_on(where: device.Device, gallery: Gallery) -> Gallery:
+def same_hits_on(where: Device, gallery: Gallery) -> Gallery:
     """Searches all that a gallery can be asked, there and on the CPU."""
     there, here = Gallery.open(gallery.folder, device=where), Gallery.open(gallery.folder)
     vectors = people(gallery.root, count=20)[1]

@@ -7,6 +7,9 @@ from typing import Literal
 
 from unrealperson.config.check import require
 
+Device = Literal["cpu", "cuda", "auto"]
+"""Where `exact` searches: "auto" is the GPU where one answers and holds the vectors."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
@@ -22,7 +25,7 @@ class SearchConfig:
     """What finds candidates: all rows, a graph or compressed lists of faiss, or Milvus."""
     milvus_uri: str = ""
     """Address of a Milvus cluster, such as http://127.0.0.1:19530; empty: a file of milvus-lite in the gallery."""
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    device: Device = "cpu"
     """Where "exact" searches: cuda copies the vectors to a GPU, which pays for many queries; auto: if one answers."""
     cameras: tuple[int, ...] = ()
     """Only hits under these cameras."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from unrealperson.config.check import require
+from unrealperson.config.search import Device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ServeConfig:
     """Longest that an image waits for others while the model has nothing to do."""
     threads: int = 0
     """CPU threads of the model; 0: one per core, 16 at most."""
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    device: Device = "cpu"
     """Where an exact gallery is searched: its file, or a copy of it on a GPU; auto: a GPU if it can hold it."""
     refresh_s: float = 2.0
     """How often to look whether another process has changed the gallery."""

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from unrealperson.config import SearchConfig
+from unrealperson.config.search import Device
 from unrealperson.data.manifest import COLUMNS, Manifest
 from unrealperson.data.sources import read_images
 from unrealperson.export.encoder import OnnxEncoder
 from unrealperson.files import only_process
 from unrealperson.gallery import ann, exact, store
-from unrealperson.gallery.device import Device, placed
+from unrealperson.gallery.device import placed
 from unrealperson.gallery.filters import Filter, Group, distinct, filter_of
 from unrealperson.gallery.hits import Hit, Sighting, learn_passages, order_hits
 from unrealperson.gallery.indexing import encode_images, require_free, write_gallery

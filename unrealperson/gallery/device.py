@@ -7,17 +7,15 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from unrealperson import ops
+from unrealperson.config.search import Device
 from unrealperson.gallery.store import Segment
 from unrealperson.log import get_logger
 from unrealperson.ops import arrays
-
-Device = Literal["cpu", "cuda", "auto"]
-"""Where `exact` searches: "auto" is the GPU where one answers and holds the vectors."""
 
 logger = get_logger(__name__)
 

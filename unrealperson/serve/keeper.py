@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from unrealperson.config.search import Device
 from unrealperson.data.manifest import Manifest
 from unrealperson.files import replacing
 from unrealperson.gallery import Gallery, OnnxEncoder
-from unrealperson.gallery.device import Device
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 from unrealperson.serve.catalogue import Catalogue, entry_id
