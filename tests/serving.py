@@ -56,6 +56,12 @@ def make_gallery(folder: Path) -> Path:
     return folder / "gallery"
 
 
+def detail(answer: httpx.Response, status: int) -> str:
+    """What an answer of that status explains."""
+    assert answer.status_code == status, answer.text
+    return answer.json()["detail"]
+
+
 class Client:
     """Calls a server in this process, whose event loop runs in a thread."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from encoders import make_model, model_weights
 from PIL import Image
-from serving import PEOPLE, Client, Server, client, image_bytes, make_gallery, server, until
+from serving import PEOPLE, Client, Server, client, detail, image_bytes, make_gallery, server, until
 
 from unrealperson.config import ServeConfig
 from unrealperson.data.sources import read_images
@@ -40,11 +40,6 @@ def api(source: Path) -> Iterator[Client]:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     return make_gallery(tmp_path)
-
-
-def detail(answer: Any, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    return answer.json()["detail"]
 
 
 # ---------------------------------------------------------------- searching

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import ImageFile
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Client, client, image_bytes, make_gallery
+from serving import Client, client, detail, image_bytes, make_gallery
 
 from unrealperson.cli import main
 from unrealperson.config import ServeConfig
@@ -50,11 +50,6 @@ def api(source: Path) -> Iterator[Client]:
     """A server that no test changes."""
     with client(source) as own:
         yield own
-
-
-def detail(answer: Any, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    return answer.json()["detail"]
 
 
 # ---------------------------------------------------------------- what is refused
