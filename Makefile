@@ -3,6 +3,7 @@
 #   make demo [REAL=DIR]    the whole pipeline in small, ends with demo/report.html
 #   make test | check       the suite (minutes) | sanitizers, wheel, longer checks
 #   make bench              benchmarks against their peers, on an otherwise idle machine
+#   make soak PART=NAME     soak/NAME.py: hours of faults, attacks or growth; goes on where it was stopped
 # JOBS=N runs the suite in N processes.
 # TORCH_INDEX=URL takes torch from another package index, e.g. the one of its CPU builds.
 
@@ -15,7 +16,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := setup.py CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: install system demo test browser check lint bench clean
+.PHONY: install system demo test browser check lint bench soak clean
 
 install: system .venv/installed .venv/native
 
@@ -87,6 +88,10 @@ lint: install .venv/tested
 
 bench: install .venv/dali
 	$(BIN)/python -m pytest -q bench -p no:cacheprovider
+
+soak: install .venv/dali
+	@test -f 'soak/$(PART).py' || { echo "make soak PART=NAME, NAME one of: $(basename $(notdir $(wildcard soak/*.py)))"; exit 2; }
+	$(BIN)/python 'soak/$(PART).py' --out 'soak_out/$(PART)'
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

@@ -44,10 +44,10 @@ METHODS = ("jvtc", "cluster_contrast")
 def synthetic(out: Path, small: bool) -> tuple[Manifest, Manifest]:
     """The labelled source, and a target of other people in another scene."""
     base = SMALL_SYNTH if small else SYNTH
-    people, others = (12, 12) if small else (48, 72)
+    people, others = (12, 12) if small else (48, 160)
     source = dataclasses.replace(base, scenes=(1, 2, 3), people=people, test_people=0, seed=1)
     target = dataclasses.replace(
-        base, scenes=(4,), people=others, test_people=others // 3, seed=2, **({} if small else PASSING)
+        base, scenes=(4,), people=others, test_people=others // 2, seed=2, **({} if small else PASSING)
     )
     return tuple(  # type: ignore[return-value]
         synthesize(Config(synth=part, crop=CropConfig()), out / name)
