@@ -7,8 +7,10 @@ import pytest
 from sklearn.cluster import DBSCAN
 
 from unrealperson.adapt import pseudo_labels
+from unrealperson.adapt.jvtc import time_clusters
 from unrealperson.adapt.pseudo_labels import Clusters, agreement, cluster, nearest_graph, silhouette, smallest_mean
 from unrealperson.adapt.reciprocal import joint_graph, pair_probability, visual_graph
+from unrealperson.config import AdaptConfig
 from unrealperson.data.passages import temporal_distribution
 from unrealperson.ops import JaccardGraph, TemporalModel, joint_similarity, reference
 
@@ -86,6 +88,23 @@ def test_joint_labels_are_those_of_the_dense_statement():
     found = cluster(graph, eps=smallest_mean(graph, 0.02), min_samples=1)
     assert found.eps == pytest.approx(eps, abs=1e-6)
     np.testing.assert_array_equal(found.label, expected)
+
+
+def test_time_slots_are_clustered_apart():
+    x, pid = people(noise=0.8)
+    camera, frame = walks(pid)
+    model = temporal_distribution(pid, camera, frame, cameras=3, bin_frames=50, bins=100, sigma=2)
+    config = AdaptConfig(slot_frames=20_000, joint_eps_share=0.06, lambda_joint=0.3).resolved()
+    found = time_clusters(x, model, camera, frame, config)
+    matrix = slow_joint(x, model, camera, frame)
+    expected, count, largest = np.full(len(x), -1), 0, 0.0
+    for slot in range(int(frame.max()) // 20_000 + 1):
+        rows = np.flatnonzero(frame // 20_000 == slot)
+        label, eps = slow_labels(slow_reranking(matrix[np.ix_(rows, rows)], 0.3), 0.06)
+        expected[rows] = label + count
+        count, largest = expected.max() + 1, max(largest, eps)
+    np.testing.assert_array_equal(found.label, expected)
+    assert found.eps == pytest.approx(largest, abs=1e-6) and found.groups > 5
 
 
 @pytest.mark.parametrize("rows", [1, 4, 40])

@@ -142,7 +142,7 @@ def test_a_finished_adaptation_returns_at_once_and_others_are_refused(run, sourc
     "settings",
     [
         dict(proxy_weight=0.5, memory_update="hard"),
-        dict(norm="domain", outliers="alone"),
+        dict(norm="domain", outliers="alone", clusters="infomap"),
     ],
 )
 def test_cluster_contrast_needs_a_run_and_a_folder_alone(run, target, tmp_path, settings):

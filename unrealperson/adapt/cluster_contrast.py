@@ -22,6 +22,7 @@ from unrealperson.adapt.pseudo_labels import (
     Clusters,
     cluster,
     cluster_means,
+    infomap,
     shared_clusters,
     trouble,
 )
@@ -88,7 +89,10 @@ class ClusterContrast:
 
         def clusters() -> Clusters:
             graph = jaccard_graph(vectors, k1=config.k1, k2=config.k2, rule="spcl", eps=config.eps)
-            return cluster(graph, eps=config.eps, min_samples=config.min_samples)
+            if config.clusters == "dbscan":
+                return cluster(graph, eps=config.eps, min_samples=config.min_samples)
+            rng = np.random.default_rng([config.seed, epoch])
+            return infomap(graph, eps=config.eps, min_samples=config.min_samples, rng=rng)
 
         found = shared_clusters(self.team, clusters)
         reason = trouble(found)

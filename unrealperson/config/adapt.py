@@ -47,6 +47,12 @@ class AdaptConfig:
     """JVTC: weight of that loss."""
     eps_share: float = 0.0016
     """JVTC: share of all pairs whose mean distance joins images; small sets of few people need more."""
+    joint_eps_share: float = 0.0
+    """JVTC: the same by looks and times; 0: eps_share."""
+    eps_factor: float = 1.0
+    """JVTC: multiplies that mean distance by looks; published for MSMT17: 0.8."""
+    slot_frames: int = 0
+    """JVTC: by looks and times, images of each so many frames are clustered apart (MSMT17: 10000); 0: all together."""
     lambda_visual: float = 0.3
     """JVTC: share of the original distance in re-ranking by looks."""
     lambda_joint: float = 0.5
@@ -55,10 +61,12 @@ class AdaptConfig:
     """Cluster contrast: clusters of a batch."""
     images_per_identity: int = 16
     """Cluster contrast: images of each."""
+    clusters: Literal["dbscan", "infomap"] = "dbscan"
+    """Cluster contrast: joined by density, or groups in which a random walk between neighbours stays longest."""
     eps: float = 0.6
     """Cluster contrast: Jaccard distance up to which images are neighbours."""
     min_samples: int = 4
-    """Cluster contrast: neighbours that make an image the core of a cluster."""
+    """Cluster contrast: neighbours that make an image the core of a cluster (infomap: images that make a cluster)."""
     outliers: Literal["drop", "alone"] = "drop"
     """Cluster contrast: leave images without a cluster out, or give each one of its own."""
     memory_momentum: float = 0.1
@@ -91,13 +99,19 @@ class AdaptConfig:
     """Seed of batches, views and augmentation."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "learning_rate", "k1", "sigma", "score_every", "source_weight", "proxy_weight"):
+        for name in (
+            "epochs", "steps", "learning_rate", "k1", "sigma", "score_every", "source_weight", "proxy_weight",
+            "slot_frames", "eps_factor",
+        ):  # fmt: skip
             require(getattr(self, name) >= 0, f"adapt.{name} must not be negative, got {getattr(self, name)}")
         for name in ("views", "k2", "bins", "bin_frames", "min_samples", "source_identities"):
             require(getattr(self, name) >= 1, f"adapt.{name} must be at least 1, got {getattr(self, name)}")
         for name in ("images", "identities", "images_per_identity"):
             require(getattr(self, name) >= 2, f"adapt.{name} must be at least 2, got {getattr(self, name)}")
-        for name in ("lambda_visual", "lambda_joint", "memory_momentum", "flip", "erasing", "eps_share", "eps"):
+        for name in (
+            "lambda_visual", "lambda_joint", "memory_momentum", "flip", "erasing", "eps_share",
+            "joint_eps_share", "eps",
+        ):  # fmt: skip
             require(0 <= getattr(self, name) <= 1, f"adapt.{name} must lie in 0 ... 1, got {getattr(self, name)}")
         for name in ("temperature", "local_temperature", "ticks_per_s"):
             require(getattr(self, name) > 0, f"adapt.{name} must be positive, got {getattr(self, name)}")

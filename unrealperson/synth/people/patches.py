@@ -41,12 +41,9 @@ def largest_rectangle(mask: np.ndarray) -> Box:
 
 @lru_cache(maxsize=1)
 def _compiled_search() -> Any:
-    import numba
+    from unrealperson.compiled import compiled
 
-    try:
-        return numba.njit(cache=True, nogil=True)(_search)
-    except RuntimeError:  # no folder for the cache can be written: each process compiles anew
-        return numba.njit(nogil=True)(_search)
+    return compiled(_search)
 
 
 def _search(mask):  # bool [h, w] -> int64 [4]
