@@ -64,6 +64,10 @@ def test_layouts(tmp_path: Path, name: str, pid: int, camid: int, frame: int, sp
         ("7/2/a.jpg", 7, 2),
         ("person_0007/cam_2/any name.png", 7, 2),
         ("id7/c02/0001.jpg", 7, 2),
+        ("cam_2/any name.png", -1, 2),
+        ("Camera-12/monday/a/0007.jpg", -1, 12),
+        ("2/a.jpg", -1, -1),
+        ("cam_2.jpg", -1, -1),
         ("7/2/3/a.jpg", -1, -1),
         ("holiday/2019/a.jpg", -1, -1),
     ],
@@ -72,6 +76,22 @@ def test_folders_of_identities_and_cameras(tmp_path: Path, name: str, pid: int, 
     save(tmp_path / "mine" / name)
     manifest = read_images(tmp_path / "mine")
     assert (manifest.pid[0], manifest.camid[0]) == (pid, camid)
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("frame_000123_1.jpg", 123),
+        ("entrance_f00456.png", 456),
+        ("f7.jpg", 7),
+        ("leaf12.jpg", -1),
+        ("shot00012.jpg", -1),
+    ],
+)
+def test_frames_in_folders_of_cameras(tmp_path: Path, name: str, frame: int) -> None:
+    save(tmp_path / "mine/cam_2" / name)
+    manifest = read_images(tmp_path / "mine")
+    assert (manifest.pid[0], manifest.camid[0], manifest.frame[0]) == (-1, 2, frame)
 
 
 def test_lists_of_msmt17(tmp_path: Path) -> None:

@@ -152,6 +152,14 @@ LAYOUTS = (
         re.compile(r"(?i:id|pid|person|p)?[_-]?(?P<pid>\d{1,9})/(?i:camera|cam|c)?[_-]?(?P<camid>\d{1,6})/[^/]+"),
         whole=True,
     ),
+    Layout(
+        "folders of cameras, nobody named",
+        re.compile(
+            r"(?i:camera|cam|c)[_-]?(?P<camid>\d{1,6})/(?:[^/]+/)*"
+            r"(?:[^/]*?(?<![A-Za-z])(?i:frame|f)[_-]?(?P<frame>\d{1,15}))?[^/]*"
+        ),
+        whole=True,
+    ),
 )
 """Most telling first; what no layout fits stays without identity and camera."""
 

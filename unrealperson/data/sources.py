@@ -99,7 +99,7 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
         warn_unreadable([path for path, _ in unreadable], folder)
     if not rows:
         raise ValueError(f"none of the {len(paths)} images of {folder} is readable; the first: {unreadable[0][1]}")
-    nameless = sum("pid" not in row for row in rows)
+    nameless = sum("pid" not in row and "camid" not in row for row in rows)
     if 0 < nameless < len(rows):
         logger.warning("%s: %d of %d names tell no identity and camera and stay without", folder, nameless, len(rows))
     if rows and nameless < len(rows) and not any("camid" in row for row in rows):
