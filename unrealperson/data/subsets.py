@@ -27,6 +27,7 @@ _PEOPLE_KEYS = (
     "textures",
     "pictures",
     "picture_share",
+    "groups",
 )
 """Keys of [synth] that a person (Y, P) depends on."""
 _PID_STEP, _CAMID_STEP = 10**12, 10**9
