@@ -23,7 +23,7 @@ SOURCES = sorted(
 
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "gallery_verbs", "model_verbs", "verb"),
-    ("demo", "ablate", "fit"),
+    ("demo", "ablate", "fit", "harden"),
     ("report", "doctor", "serve"),
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),

@@ -18,7 +18,7 @@ from unrealperson.schema import UNKNOWN
 
 _logger = get_logger(__name__)
 _condition = re.compile(r"\s*(\w+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
-_PEOPLE_KEYS = (
+PEOPLE_KEYS = (
     "seed",
     "body",
     "colors",
@@ -252,7 +252,7 @@ def _origin(manifest: Manifest) -> str | None:
     if None in recipes:
         return None
     made = [json.loads(recipe)["synth"] for recipe in recipes]
-    origins = {json.dumps({key: each.get(key) for key in _PEOPLE_KEYS}) for each in made}
+    origins = {json.dumps({key: each.get(key) for key in PEOPLE_KEYS}) for each in made}
     return origins.pop() if len(origins) == 1 else None
 
 
