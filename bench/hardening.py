@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000, help="crops to add")
     parser.add_argument("--epochs", type=int, default=4, help="of training on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="what is added")
     parser.add_argument("--config", type=Path, help="[synth], [crop] and [train] in place of the script's own")
     given = parser.parse_args()
     configure_logging()
@@ -151,7 +152,7 @@ def main() -> None:
     path = given.out / "results.jsonl"
     lines = [json.loads(text) for text in path.read_text("utf-8").splitlines()] if path.is_file() else []
     for seed in given.seeds:
-        for arm in ("first", *ARMS):
+        for arm in ("first", *given.arms):
             key = {"arm": arm, "seed": seed, "images": given.images, "epochs": given.epochs}
             if any(key.items() <= line.items() for line in lines):
                 continue

@@ -28,7 +28,7 @@ LAYERS = (
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
-    ("data",),
+    ("data", "cards"),
     ("ops",),
     ("executor",),
     ("schema", "log"),

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unrealperson.cards import CARD_FILE, data_card
 from unrealperson.data.manifest import COLUMNS, Manifest
 from unrealperson.data.sources import read_bytes
-from unrealperson.files import replacing_folder
+from unrealperson.files import replacing_folder, write_text
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 
@@ -214,7 +215,10 @@ def write_set(manifest: Manifest, out: str | Path) -> Manifest:
                 place_image(source, target)
             except ValueError as error:
                 raise ValueError(f"{error}; 'unrealperson data check' tells what else is missing") from error
-        Manifest(manifest.replaced("path", paths).table, folder).write()
+        written = Manifest(manifest.replaced("path", paths).table, folder)
+        written.write()
+        if any(recipe is not None for recipe in written.column("recipe")):
+            write_text(folder / CARD_FILE, data_card(written))
     return Manifest.read(out)
 
 

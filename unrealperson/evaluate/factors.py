@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrealperson.cards import PEOPLE
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.evaluate.bootstrap import intervals
@@ -21,8 +22,6 @@ from unrealperson.schema import UNKNOWN, Features
 
 logger = get_logger(__name__)
 
-PEOPLE = {"gender": "gender", "age": "age_band", "skin tone": "skin"}
-"""Factors that are the person, by their attribute: where these differ, a network treats people unequally."""
 _GARMENTS = ("top", "outer", "bottom", "shoes")
 _BLOCK = 256
 

@@ -32,6 +32,7 @@ _REGIONS = {
 }
 _PRINTS = ("logo", "print")
 _RANDOM_PAIRS = 20_000
+_MATES = 20
 _SHRINK = 5
 """Lifts of regions are moved towards 1 as if so many of the confused images were as pairs at random are."""
 
@@ -43,7 +44,7 @@ class Contrast:
     Attributes:
         name: of an attribute that both share, or a region in which they differ.
         confused: share of the confused images and what they are taken for.
-        chance: share of pairs drawn at random, of different people under different cameras.
+        chance: share of other pairs, of different people under different cameras.
     """
 
     name: str
@@ -155,8 +156,9 @@ def explain_pairs(
 ) -> tuple[list[Contrast], list[Contrast]]:
     """What confused people share, and in which regions they differ.
 
-    A region in which confused people differ as often as any two people do (lift 1) is one that the network overlooks;
-    where the lift is near 0 it looks there.
+    A region in which confused people differ as often as others do (lift 1) is one that the network overlooks; where the
+    lift is near 0 it looks there. The others are members of the same hard group where the confused are, who differ in
+    little to begin with, and anybody where they are not.
 
     Args:
         looks: of the manifest.
@@ -167,20 +169,42 @@ def explain_pairs(
     Returns:
         Attributes, the highest lift first, and regions in the order of `GROUP_REGIONS`, their shares shrunk to chance.
     """
-    first, second = (rng.choice(confusions.asked, _RANDOM_PAIRS) for _ in range(2))
-    others = (manifest.pid[first] != manifest.pid[second]) & (manifest.camid[first] != manifest.camid[second])
-    first, second = first[others], second[others]
     image, other = confusions.image, confusions.other
+    first, second = _others(manifest, *(rng.choice(confusions.asked, _RANDOM_PAIRS) for _ in range(2)))
+    mates = looks.one_group(image, other)
+    share = float(mates.mean())
+    among = _others(manifest, *_group_mates(looks, confusions.asked, image[mates], rng))
     shared = [
         Contrast(name, float(looks.alike(name, image, other).mean()), float(looks.alike(name, first, second).mean()))
         for name in ATTRIBUTES
     ]
     regions = []
     for name in GROUP_REGIONS:
-        chance = float(looks.differ(name, first, second).mean())
+        chance = (1 - share) * float(looks.differ(name, first, second).mean())
+        if share and len(among[0]):
+            chance += share * float(looks.differ(name, *among).mean())
         confused = (looks.differ(name, image, other).sum() + _SHRINK * chance) / (len(image) + _SHRINK)
         regions.append(Contrast(name, float(confused), chance))
     return sorted((each for each in shared if each.chance), key=lambda each: -each.lift), regions
+
+
+def _others(manifest: Manifest, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of different people under different cameras."""
+    kept = (manifest.pid[first] != manifest.pid[second]) & (manifest.camid[first] != manifest.camid[second])
+    return first[kept], second[kept]
+
+
+def _group_mates(
+    looks: Looks, asked: np.ndarray, image: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of images of one hard group each, a few for each image."""
+    first, second = [], []
+    for row in image.tolist():
+        mates = asked[looks.one_group(row, asked)]
+        second.append(rng.choice(mates, _MATES))
+        first.append(np.full(_MATES, row))
+    empty = np.empty(0, np.int64)
+    return np.concatenate([empty, *first]), np.concatenate([empty, *second])
 
 
 def explain_images(manifest: Manifest, confusions: Confusions) -> list[dict[str, Any]]:
