@@ -23,12 +23,12 @@ SOURCES = sorted(
 
 LAYERS = (
     ("cli", "data_verbs", "endpoint_verbs", "experiment_verbs", "gallery_verbs", "model_verbs", "verb"),
-    ("demo", "ablate", "fit"),
+    ("demo", "ablate", "fit", "harden"),
     ("report", "doctor", "serve"),
     ("train", "adapt"),
     ("evaluate", "video", "export", "gallery"),
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
-    ("data",),
+    ("data", "cards"),
     ("ops",),
     ("executor",),
     ("schema", "log"),

@@ -163,6 +163,7 @@ def truth(number: int) -> dict:
     person, camera = divmod(number, 2)
     look = {"top_color": "red", "top_category": "shirt", "outer_color": "none", "accessories": "none"}
     look |= {"top_color": "blue", "accessories": "backpack, cap"} if person == 2 else {}
+    look |= {"gender": "male" if person else "female", "skin": "dark"}
     return {
         "path": f"{number}.jpg", "pid": person, "camid": camera + 1, "frame": 0, "light": camera,
         "yaw_deg": 350.0 if camera else 170.0, "distance_m": 5.0 + 10 * camera, "visibility": 1 - 0.05 * person,
@@ -187,6 +188,7 @@ def test_factors_count_answers_by_what_is_true_of_the_crops(tmp_path):
         "distance": {"0 to 8 m": (3, third), "from 14 m": (3, third)},
         "accessories": {"none": (4, 0), "two or more": (2, 1)},
         "look-alikes": {"40 to 60 %": (2, 1), "from 80 %": (4, 0)},
+        "gender": {"female": (2, 0), "male": (4, 0.5)},
     }  # view change: all turn by 180 degrees, one class alone
     assert "rank-1 100.0 %" in format_metrics(evaluate(features, CONFIG) | {"factors": table})
     plain = Manifest.from_rows([{"path": f"{n}.jpg", "pid": n // 2, "camid": 1 + n % 2} for n in range(6)], tmp_path)

@@ -31,7 +31,7 @@ from unrealperson.config import (
 )
 from unrealperson.data_verbs import DataCheck, DataExport, DataMerge, DataSubset, Regenerate
 from unrealperson.endpoint_verbs import Poses, Simulate
-from unrealperson.experiment_verbs import Ablate, Fit
+from unrealperson.experiment_verbs import Ablate, Fit, Harden
 from unrealperson.gallery_verbs import GalleryAdd, GalleryCheck, GalleryRemove, GallerySave, GalleryThreshold, Search
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.model_verbs import Calibrate, Export, Index, Serve
@@ -311,6 +311,10 @@ class Report(Verb):
             from unrealperson.report.fit import write_fit_report
 
             logger.info("the report is at %s", write_fit_report(self.data, self.out))
+        elif (self.data / "hardening.json").is_file():
+            from unrealperson.report.harden import write_hardening_report
+
+            logger.info("the report is at %s", write_hardening_report(self.data, self.out))
         elif (self.data / "metrics.json").is_file():
             from unrealperson.report.evaluation import write_evaluation
 
@@ -379,6 +383,7 @@ VERBS: dict[str, type[Verb]] = {
     "gallery save": GallerySave,
     "gallery check": GalleryCheck,
     "fit": Fit,
+    "harden": Harden,
     "ablate": Ablate,
     "report": Report,
     "demo": Demo,

@@ -43,7 +43,7 @@ REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_visibility"
 
 FREE_KEYS = ("workers", "timeout_s")
 """Keys of [synth] that do not change the output."""
-LATER_KEYS: dict[str, Any] = {"riders": 0.0, "surfaces": ""} | {
+LATER_KEYS: dict[str, Any] = {"riders": 0.0, "surfaces": "", "groups": ()} | {
     key.name: key.default
     for key in dataclasses.fields(SynthConfig)
     if key.name.startswith("sensor_") or key.name == "camera_height_m"

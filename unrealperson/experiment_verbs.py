@@ -1,4 +1,4 @@
-"""The verbs that experiment: a world fitted to a site, and a grid of trainings scored on real crops."""
+"""The verbs that experiment: a world fitted to a site, groups around what is confused, a grid of trainings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from unrealperson.config import CropConfig, FitConfig, SynthConfig
+from unrealperson.config import CropConfig, EvaluateConfig, FitConfig, HardenConfig, SynthConfig
 from unrealperson.log import get_logger
 from unrealperson.verb import VALUED, Verb, require_no_folder
 
@@ -46,6 +46,52 @@ class Fit(Verb):
         require_no_folder(self.out, "site.toml")
         fit_target(self.target, self.resolved(), self.out)
         logger.info("%s is written; the report is at %s", self.out, write_fit_report(work_folder(self.out)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harden(Verb):
+    """Finds whom a network takes for whom, tells why, and writes the configuration of hard groups that teach it.
+
+    DATA are synthetic crops, such as those that RUN was trained on. Each image is asked under other cameras; what the
+    confused people share and in which regions they differ is compared with people at random. OUT/synth.toml makes
+    groups of five who look like the confused ones and differ in exactly those regions, mostly in regions that the
+    network overlooks, in the scenes where it errs; OUT/report.html shows them. Held-out people are left alone.
+
+    With --harden.rounds N it also renders, merges and trains on, N times; the same command goes on.
+
+    Example: unrealperson harden --run runs/first --data data --out more
+
+    Then: unrealperson synth --config more/synth.toml --out more/data;
+    unrealperson data merge --data data more/data --out both;
+    unrealperson train --data both --train.from-run runs/first --out runs/second
+    """
+
+    summary: ClassVar[str] = "a run and its crops -> whom it confuses and why, and hard groups that teach it"
+    resumes: ClassVar[bool] = True
+    run: Path
+    """Run folder of 'train'."""
+    data: Path
+    """Synthetic data set."""
+    out: Path
+    """Folder for synth.toml, hardening.json and report.html, or for the rounds."""
+    harden: Annotated[HardenConfig, VALUED] = field(default_factory=HardenConfig)
+    evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
+
+    def execute(self) -> None:
+        from unrealperson.data.sources import read_images
+        from unrealperson.harden import format_summary, harden, run_rounds
+        from unrealperson.report.harden import write_hardening_report
+
+        manifest = read_images(self.data, skip_unreadable=True)
+        if self.harden.rounds:
+            last = run_rounds(self.run, manifest, self.resolved(), self.out)
+            for folder in sorted(self.out.glob("round_*")):
+                logger.info("the report is at %s", write_hardening_report(folder))
+            logger.info("the network of the last round is %s", last)
+            return
+        print(format_summary(harden(self.run, manifest, self.resolved(), self.out)))
+        logger.info("the report is at %s", write_hardening_report(self.out))
+        logger.info("now: unrealperson synth --config %s --out %s", self.out / "synth.toml", self.out / "data")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from unrealperson.cards import CARD_FILE, model_card
 from unrealperson.checkpoint import (
     RunState,
     load_optimizer,
@@ -31,7 +32,7 @@ from unrealperson.data.subsets import one_identity_per_image
 from unrealperson.data.tracklets import tracklet_sampler
 from unrealperson.descent import Descent, learning_rate
 from unrealperson.distributed import Team, join_team
-from unrealperson.files import only_process
+from unrealperson.files import only_process, write_text
 from unrealperson.log import get_logger, track
 from unrealperson.models import reuse_memory
 from unrealperson.models.cbn import reset_statistics
@@ -59,7 +60,7 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
         out: folder of the run.
 
     Returns:
-        `out`, which holds model.safetensors, config.toml and metrics.jsonl.
+        `out`, which holds model.safetensors, config.toml, metrics.jsonl and card.md.
 
     Raises:
         ValueError: no training row, too few identities, cameras, images or frames, an unreadable image, an unknown
@@ -85,6 +86,8 @@ def train(manifest: Manifest, config: Config, out: str | Path) -> Path:
         state = team.share(state)
         if state is not None and state.epoch < config.train.epochs:
             _Training(loader, config.train, out, state, team).run()
+        if state is not None and team.first and not (out / CARD_FILE).is_file():
+            write_text(out / CARD_FILE, model_card(config, rows, data_sha256=state.data_sha256))
     return out
 
 

@@ -32,6 +32,7 @@ from unrealperson.adapt.scoring import (
     times_of,
 )
 from unrealperson.adapt.target import Target, read_target
+from unrealperson.cards import CARD_FILE, adapted_card
 from unrealperson.checkpoint import (
     CONFIG_FILE,
     RunState,
@@ -389,6 +390,9 @@ class _Adaptation:
             "data": str(target.images.manifest.root.absolute()),
         }  # fmt: skip
         write_json(out / SUMMARY_FILE, self._summary)
+        if (card := self._run / CARD_FILE).is_file():
+            text = adapted_card(card.read_text("utf-8"), config.method, target.images.manifest)
+            write_text(out / CARD_FILE, text)
 
 
 def _new_classifier(dimension: int, classes: int, seed: int) -> nn.Linear:

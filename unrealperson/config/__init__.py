@@ -21,6 +21,7 @@ from unrealperson.config.crop import CropConfig
 from unrealperson.config.evaluate import EvaluateConfig
 from unrealperson.config.export import ExportConfig
 from unrealperson.config.fit import FitConfig
+from unrealperson.config.harden import HardenConfig
 from unrealperson.config.search import SearchConfig
 from unrealperson.config.serve import ServeConfig
 from unrealperson.config.synth import SynthConfig
@@ -34,6 +35,7 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "FitConfig",
+    "HardenConfig",
     "SearchConfig",
     "ServeConfig",
     "SynthConfig",
@@ -62,6 +64,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    harden: HardenConfig = field(default_factory=HardenConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
 
 

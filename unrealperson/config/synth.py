@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ _RANGES = {
     "camera_height_m": (0, 30),
 }
 """What two numbers of a range may be."""
+GROUP_REGIONS = ("bag", "shoes", "logo", "hair", "hat")
+"""What may tell the people of one hard group apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,9 @@ class SynthConfig:
     """Folder of pictures named after surfaces (asphalt.jpg, paving.jpg, brick.png, ...); empty: painted ones."""
     versions: tuple[int, ...] = (1,)
     """Model versions Y of the folder names unreal_vX.Y: 1 without accessories, 2 with, 3 hard groups of five alike."""
+    groups: tuple[str, ...] = ()
+    """Hard groups of version 3, in order: in what each differs ("bag, shoes"), and whom it looks like where that shall
+    be somebody, as SEED.Y.P before it ("0.2.17: bag"); 'harden' writes these. Further groups are drawn."""
     body: Literal["massproduce", "natural"] = "massproduce"
     """Body shapes: the original's distributions, or those met in a street."""
     colors: Literal["wardrobe", "black", "uniform"] = "wardrobe"
@@ -130,6 +136,14 @@ class SynthConfig:
             bool(self.versions) and len(set(self.versions)) == len(self.versions) and set(self.versions) <= {1, 2, 3},
             f"synth.versions must be different ones of 1, 2 and 3, got {list(self.versions)}",
         )
+        names = "|".join(GROUP_REGIONS)
+        for text in self.groups:
+            require(
+                re.fullmatch(rf"(\d+\.[12]\.\d+: )?({names})(, ({names}))*", text) is not None,
+                f'synth.groups must be such as "bag, shoes" or "0.2.17: hat" (seed, version 1 or 2, person), regions out of '
+                f"{', '.join(GROUP_REGIONS)}, got {text!r}",
+            )
+        require(not self.groups or 3 in self.versions, "synth.groups are people of version 3: add it to synth.versions")
         require(
             not self.place or self.place.endswith((".glb", ".gltf")) or ":" in self.place,
             f"synth.place must be FILE.py:FUNCTION, FILE.glb or FILE.gltf, got {self.place!r}",

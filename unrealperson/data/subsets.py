@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from unrealperson.cards import CARD_FILE, data_card
 from unrealperson.data.manifest import COLUMNS, Manifest
 from unrealperson.data.sources import read_bytes
-from unrealperson.files import replacing_folder
+from unrealperson.files import replacing_folder, write_text
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 
 _logger = get_logger(__name__)
 _condition = re.compile(r"\s*(\w+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
-_PEOPLE_KEYS = (
+PEOPLE_KEYS = (
     "seed",
     "body",
     "colors",
@@ -27,6 +28,7 @@ _PEOPLE_KEYS = (
     "textures",
     "pictures",
     "picture_share",
+    "groups",
 )
 """Keys of [synth] that a person (Y, P) depends on."""
 _PID_STEP, _CAMID_STEP = 10**12, 10**9
@@ -213,7 +215,10 @@ def write_set(manifest: Manifest, out: str | Path) -> Manifest:
                 place_image(source, target)
             except ValueError as error:
                 raise ValueError(f"{error}; 'unrealperson data check' tells what else is missing") from error
-        Manifest(manifest.replaced("path", paths).table, folder).write()
+        written = Manifest(manifest.replaced("path", paths).table, folder)
+        written.write()
+        if any(recipe is not None for recipe in written.column("recipe")):
+            write_text(folder / CARD_FILE, data_card(written))
     return Manifest.read(out)
 
 
@@ -251,7 +256,7 @@ def _origin(manifest: Manifest) -> str | None:
     if None in recipes:
         return None
     made = [json.loads(recipe)["synth"] for recipe in recipes]
-    origins = {json.dumps({key: each.get(key) for key in _PEOPLE_KEYS}) for each in made}
+    origins = {json.dumps({key: each.get(key) for key in PEOPLE_KEYS}) for each in made}
     return origins.pop() if len(origins) == 1 else None
 
 

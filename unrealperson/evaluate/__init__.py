@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unrealperson.cards import CARD_FILE, with_scores
 from unrealperson.checkpoint import CONFIG_FILE, load_checkpoint
 from unrealperson.config import Config, EvaluateConfig, load_config, save_config
 from unrealperson.data.loader import Images
@@ -59,7 +60,7 @@ def evaluate_run(
     Args:
         run: folder of a training run; None is the backbone with ImageNet weights, untrained.
         data: data set, or folder of crops whose names tell identity and camera.
-        out: folder for metrics.json, metrics.txt, features.npz and ranking.json; None writes nothing.
+        out: folder for metrics.json, metrics.txt, features.npz, ranking.json and the model's card; None writes nothing.
         config: section [evaluate]; [train] where `run` is None.
         query: image or folder of the queries, whose gallery the data are; None takes both from the data.
         factors: also score by view, light, occlusion, distance, accessories and look-alikes.
@@ -146,6 +147,8 @@ def evaluate_manifest(
         write_json(out / "ranking.json", ranking(features, scores))
         write_text(out / "metrics.txt", format_metrics(metrics) + "\n")
         write_json(out / "metrics.json", metrics)
+        if run is not None and (card := Path(run) / CARD_FILE).is_file():
+            write_text(out / CARD_FILE, with_scores(card.read_text("utf-8"), metrics))
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""What makes people hard to find: rank-1 by view, light, occlusion, distance, accessories and look-alikes.
+"""What makes people hard to find: rank-1 by view, light, occlusion, distance, accessories, look-alikes and person.
 
 Every synthetic crop comes with the truth about itself, so each crop is asked once and the answers are counted by what
 is true of the crop, or of the crop and what it has to be matched with. Shapes: n images, s scored queries.
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrealperson.cards import PEOPLE
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.evaluate.bootstrap import intervals
@@ -63,30 +64,15 @@ def score_factors(
     """
     known = np.flatnonzero((features.pid != UNKNOWN) & (features.camid != UNKNOWN))
     scores = score(features, known, gallery)
-    query = scores.query
-    found: list[Factor | None] = [
-        _view(manifest, query),
-        _view_change(manifest, query, gallery),
-        _light(manifest, query),
-        _bands(
-            "occlusion", "share of the person that is hidden", "%", (0, 2, 10, 30, 100),
-            100 * (1 - manifest.column("visibility")[query]),
-        ),
-        _bands("distance", "from the camera", "m", (0, 8, 11, 14, np.inf), manifest.column("distance_m")[query]),
-        _accessories(manifest, query),
-        _likeness(manifest, query, gallery),
-    ]  # fmt: skip
     result = []
-    for factor in found:
-        if factor is None:
-            continue
+    for factor in find_factors(manifest, scores.query, gallery):
         groups = []
         for number, label in enumerate(factor.labels):
             own = factor.of == number
             if not own.any():
                 continue
             values = {"rank1": (scores.first[own] == 1).astype(np.float64), "map": scores.precision[own]}
-            pid = features.pid[query[own]]
+            pid = features.pid[scores.query[own]]
             groups.append(
                 {"label": label, "queries": int(own.sum()), "identities": len(np.unique(pid))}
                 | {name: float(value.mean()) for name, value in values.items()}
@@ -102,6 +88,40 @@ def score_factors(
             "factors; they need a data set of 'unrealperson synth'"
         )
     return result
+
+
+def find_factors(manifest: Manifest, query: np.ndarray, gallery: np.ndarray) -> list[Factor]:
+    """Which factors are known, and the class of each query.
+
+    Args:
+        manifest: images with truth columns.
+        query: [s] int64 rows that are sought.
+        gallery: [g] int64 rows that they are sought among.
+    """
+    found = (
+        _view(manifest, query),
+        _view_change(manifest, query, gallery),
+        _light(manifest, query),
+        _bands(
+            "occlusion", "share of the person that is hidden", "%", (0, 2, 10, 30, 100),
+            100 * (1 - manifest.column("visibility")[query]),
+        ),
+        _bands("distance", "from the camera", "m", (0, 8, 11, 14, np.inf), manifest.column("distance_m")[query]),
+        _accessories(manifest, query),
+        _likeness(manifest, query, gallery),
+        *(_words(manifest, query, name, attribute) for name, attribute in PEOPLE.items()),
+    )  # fmt: skip
+    return [factor for factor in found if factor is not None]
+
+
+def _words(manifest: Manifest, query: np.ndarray, name: str, attribute: str) -> Factor | None:
+    """Classes by a word of the person's description."""
+    words = manifest.attribute(attribute)[query]
+    labels = sorted(set(words.tolist()) - {""})
+    if not labels:
+        return None
+    of = np.array([labels.index(word) if word else -1 for word in words.tolist()])
+    return Factor(name, "of the person", tuple(labels), of)
 
 
 def _bands(name: str, meaning: str, unit: str, edges: Sequence[float], value: np.ndarray) -> Factor | None:

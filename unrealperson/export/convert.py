@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unrealperson.cards import CARD_FILE, weights_origin, with_scores
 from unrealperson.checkpoint import load_checkpoint
 from unrealperson.config import Config, ExportConfig, format_config
 from unrealperson.data.loader import Images, training_rows
@@ -30,20 +31,13 @@ from unrealperson.export.encoder import FORMAT_VERSION, PREFIX, OnnxEncoder
 from unrealperson.export.entrance import FEATURES, NORMALISED, ROWS, add_entrance, resize_as_graph
 from unrealperson.export.parity import compare, crops_of, require_parity
 from unrealperson.export.quantise import to_int8
-from unrealperson.files import replacing, write_json
+from unrealperson.files import replacing, write_json, write_text
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import FrozenCameraNorm, fold_statistics, freeze_statistics
 from unrealperson.models.reid import ReidModel
 
 logger = get_logger(__name__)
 
-WEIGHTS_LICENCES = {
-    "efficientnet_lite0": "EfficientNet-Lite0 ImageNet weights (Apache-2.0)",
-    "resnet50": "torchvision's ResNet-50 ImageNet weights (BSD-3-Clause)",
-    "resnet50_ibn_a": "IBN-Net's ResNet-50-IBN-a ImageNet weights (MIT)",
-    "osnet_x0_25": "torchreid's OSNet ImageNet weights (MIT)",
-    "osnet_x1_0": "torchreid's OSNet ImageNet weights (MIT)",
-}
 GATES = {"float32": (0.9999, 0.98), "float16": (0.99, 0.95), "int8": (0.9, 0.9)}
 """Smallest cosine and smallest rank-1 agreement that pass, where the configuration names none."""
 _CALIBRATION_BATCH = 8
@@ -97,7 +91,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
 
     Args:
         run: folder of a training run.
-        out: file to write; OUT.parity.json goes beside it.
+        out: file to write; OUT.parity.json and OUT.card.md go beside it.
         config: sections [evaluate] for the statistics and the mirror, and [export].
         data: crops of the cameras that the model will see, no labels needed; None is the run's training crops.
 
@@ -157,6 +151,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
         cosine, agreement = (given or usual for given, usual in gates)
         require_parity(report, min_cosine=cosine, min_rank1_agreement=agreement, what=str(out))
         write_json(out.with_name(out.name + ".parity.json"), report)
+        _write_card(Path(run), out, report)
     logger.info(
         "ONNX Runtime agrees with torch: smallest cosine %.7f over %d images, same rank-1 for %.1f %% of %d crops",
         report["min_cosine"], report["images"], 100 * report["rank1_agreement"], report["rank1_images"],
@@ -256,16 +251,24 @@ def _metrics(run: Path) -> dict[str, Any]:
     return found
 
 
+def _write_card(run: Path, out: Path, report: dict[str, Any]) -> None:
+    """The run's card, with the scores of an evaluation whose --out was the run's folder, and what the file is."""
+    if not (run / CARD_FILE).is_file():
+        return
+    card = (run / CARD_FILE).read_text("utf-8")
+    if (run / "metrics.json").is_file():
+        card = with_scores(card, json.loads((run / "metrics.json").read_text("utf-8")))
+    card += (
+        f"\n## This file\n\n`{out.name}`: ONNX, {report['precision']}, statistics {report['statistics']} of "
+        f"{report['cameras']} cameras, {report['dimension']} numbers a vector. Scores above are of the network in torch; "
+        f"the file's vectors have a cosine of at least {report['min_cosine']:.5f} with its own.\n"
+    )
+    write_text(out.with_name(f"{out.name}.{CARD_FILE}"), card)
+
+
 def _licence(trained: Config) -> str:
-    start = WEIGHTS_LICENCES[trained.train.backbone]
-    if trained.train.weights == "none":
-        start = "random numbers"
-    elif trained.train.weights:
-        start = f"weights of the user's own ({Path(trained.train.weights).name})"
-    if trained.train.from_run:
-        start = f"the weights of another run ({Path(trained.train.from_run).name})"
     return (
-        f"unrealperson: Apache-2.0. Backbone initialised with {start}. "
+        f"unrealperson: Apache-2.0. Backbone initialised with {weights_origin(trained)}. "
         "The licence of the training images applies in addition."
     )
 

@@ -22,11 +22,12 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
+from unrealperson.cards import CARD_FILE, data_card
 from unrealperson.config import Config, SynthConfig, load_config, save_config
 from unrealperson.crop import FREE_KEYS, log_counts, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
 from unrealperson.executor import Executor
-from unrealperson.files import only_process, pack_folder, replacing_folder, unpack_folder, write_json
+from unrealperson.files import only_process, pack_folder, replacing_folder, unpack_folder, write_json, write_text
 from unrealperson.log import get_logger, track
 from unrealperson.synth.capture import Frame, Shard, capture
 from unrealperson.synth.people.keep import kept_file
@@ -83,7 +84,7 @@ def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -
 
     Args:
         config: sections synth and crop count.
-        out: folder to fill: unreal_vX.Y/images/P_cDDD_F.jpg, manifest.parquet, report.json, config.toml,
+        out: folder to fill: unreal_vX.Y/images/P_cDDD_F.jpg, manifest.parquet, report.json, card.md, config.toml,
             samples/ with one frame and mask per camera (below v1.1, v2.1, ... where there are several scenes),
             people.jpg with the first people, and
             frames/ with all of them on `keep_frames`.
@@ -119,7 +120,10 @@ def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -
             _merge(work, out, seconds=time.monotonic() - start_s)
         for folder in (".people", "shards"):
             shutil.rmtree(out / folder, ignore_errors=True)
-        return Manifest.read(out)
+        manifest = Manifest.read(out)
+        if not (out / CARD_FILE).is_file():
+            write_text(out / CARD_FILE, data_card(manifest))
+        return manifest
 
 
 def _claim(config: Config, out: Path) -> None:

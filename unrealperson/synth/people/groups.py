@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unrealperson.config.synth import GROUP_REGIONS
 from unrealperson.synth.people.accessories import Item, make_item
 from unrealperson.synth.people.charts import MARGIN, REGIONS, panels_of
 from unrealperson.synth.people.cloth import Colors
@@ -16,10 +17,32 @@ from unrealperson.synth.people.wardrobe import catalogue
 
 SIZE = 5
 """People of a group; person P belongs to group P // 5."""
-REGIONS_THAT_DIFFER = ("bag", "shoes", "logo", "hair", "hat")
-"""What may tell the people of one group apart."""
 _HATS = ("none", "cap", "beanie", "brimmed hat", "headphones")
 _BAGS = ("none", "backpack", "crossbody", "backpack", "crossbody")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a group is to be, as an entry of `synth.groups` says it.
+
+    Attributes:
+        regions: in what its members differ.
+        look: seed, version and number of the person whom all of them look like; None draws somebody new.
+    """
+
+    regions: tuple[str, ...]
+    look: tuple[int, int, int] | None = None
+
+
+def read_plan(text: str) -> Plan:
+    """Reads an entry of `synth.groups`.
+
+    Args:
+        text: such as "bag, shoes" or "0.2.17: hat", checked by the configuration.
+    """
+    look, _, regions = text.rpartition(": ")
+    seed, version, number = (int(part) for part in look.split(".")) if look else (0, 0, 0)
+    return Plan(tuple(regions.split(", ")), (seed, version, number) if look else None)
 
 
 @dataclass(frozen=True)
@@ -27,7 +50,7 @@ class Variant:
     """What one member of a group has of their own.
 
     Attributes:
-        differs: names out of `REGIONS_THAT_DIFFER`.
+        differs: names out of `GROUP_REGIONS`.
         outfit: with this member's shoes and hair.
         items: with this member's bag and hat.
         logo: seed of the badge on the chest; None without one.
@@ -44,9 +67,18 @@ class Variant:
 
 
 def vary(
-    rng: np.random.Generator, member: int, outfit: Outfit, items: tuple[Item, ...], *, gender: str, colors: Colors
+    rng: np.random.Generator,
+    member: int,
+    outfit: Outfit,
+    items: tuple[Item, ...],
+    *,
+    gender: str,
+    colors: Colors,
+    plan: Plan | None = None,
 ) -> Variant:
-    """Changes one or two small regions of a group's common look.
+    """Changes small regions of a group's common look: one or two drawn ones, or those of a plan.
+
+    Where the plan names somebody, all five also differ from that person, who is in another data set.
 
     Args:
         rng: source of randomness of the group, in the same state for all its members.
@@ -55,34 +87,44 @@ def vary(
         items: the common accessories.
         gender: "female" or "male".
         colors: how colours are drawn.
+        plan: what the group is to be; None draws it.
 
     Source: paper section 4.4, hard samples (model version 3).
     """
     count = 1 + int(rng.random() < 0.5)
-    differs = tuple(sorted(str(name) for name in rng.choice(REGIONS_THAT_DIFFER, count, replace=False)))
+    differs = tuple(sorted(str(name) for name in rng.choice(GROUP_REGIONS, count, replace=False)))
+    if plan is not None:
+        differs = tuple(sorted(plan.regions))
+    apart = plan is not None and plan.look is not None
     cuts = [name for name, cut in HAIRCUTS.items() if (cut.women if gender == "female" else cut.men) > 1]
     cuts = [str(name) for name in rng.permutation([name for name in cuts if name != outfit.hair])]
     shoes = [g for g in catalogue() if g.slot == "shoes" and (g.women if gender == "female" else g.men) > 0]
+    if apart:
+        shoes = [garment for garment in shoes if garment != outfit.shoes]
     order = rng.permutation(len(shoes))
     hats, bags = rng.permutation(_HATS), rng.permutation(_BAGS)
     seeds = rng.integers(1 << 31, size=(SIZE, 3))
     own = np.random.default_rng(seeds[member])
     common_shoes = outfit.shoes
-    if "hair" in differs and member:
-        cut = HAIRCUTS[cuts[member - 1]]
+    if "hair" in differs and (member or apart):
+        name = cuts[member - 1 + apart]
+        cut = HAIRCUTS[name]
         end_z = cut.end_z if cut.end_z[0] else (0.44, 0.56)
         outfit = replace(
             outfit,
-            hair=cuts[member - 1],
+            hair=name,
             hair_z=float(np.mean(end_z)),
             hair_volume=float(np.mean(cut.lift_m)),
         )
     if "shoes" in differs and not any(garment.slot == "shoes" for garment in outfit.fitted):
         outfit = replace(outfit, shoes=shoes[int(order[member])])
-    for region, slot, kinds in (("bag", "backpack", bags), ("hat", "headwear", hats)):
+    for region, slot, kinds, spare in (("bag", "backpack", bags, "crossbody"), ("hat", "headwear", hats, "cap")):
         if region in differs:
+            worn = any(item.slot == slot for item in items)
             items = tuple(item for item in items if item.slot != slot)
             kind = str(kinds[member])
+            if kind == "none" and apart and not worn:
+                kind = spare
             if kind != "none":
                 items = (*items, make_item(own, kind, outfit, colors=colors))
     return Variant(

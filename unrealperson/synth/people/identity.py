@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -92,6 +93,7 @@ def random_identity(
     colors: cloth.Colors = "wardrobe",
     clothes: Path | None = None,
     accessories: str = "published",
+    planned: Sequence[str] = (),
 ) -> Identity:
     """Draws somebody; the same arguments give the same identity in every process.
 
@@ -103,6 +105,7 @@ def random_identity(
         colors: how the colours of clothes are drawn: as people wear them, (almost) all black, or evenly.
         clothes: folder of MakeHuman `.mhclo` garments that half of the people wear.
         accessories: from version 2 on, how often things are worn and held: as for `accessories.odds_of`.
+        planned: in version 3, what the first groups are to be, as `synth.groups`.
 
     Raises:
         ValueError: colors is none of these, no garment in its folder, a negative seed or number, or a version that
@@ -118,6 +121,7 @@ def random_identity(
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must be 0 or more, got seed {seed} and number {number}")
     look_of = number // groups.SIZE if version == 3 else number
+    plan = groups.read_plan(planned[look_of]) if version == 3 and look_of < len(planned) else None
     seeds = np.random.SeedSequence((seed, version, look_of)).spawn(6)
     bodily, clothing, cloth_seed, gait_seed, carrying, differing = seeds
     shape = bodies.random_body(np.random.default_rng(bodily), preset=body)
@@ -140,6 +144,11 @@ def random_identity(
     identity = Identity(seed, version, number, shape, outfit, items, colors, cloth_seed, gait_seed)
     if version < 3:
         return identity
+    if plan is not None and plan.look is not None:
+        like = random_identity(*plan.look, body=body, colors=colors, clothes=clothes, accessories=accessories)
+        identity = replace(like, seed=seed, version=version, number=number)
     rng, member = np.random.default_rng(differing), number % groups.SIZE
-    variant = groups.vary(rng, member, outfit, items, gender=shape.gender, colors=colors)
+    variant = groups.vary(
+        rng, member, identity.outfit, identity.items, gender=identity.body.gender, colors=colors, plan=plan
+    )
     return replace(identity, outfit=variant.outfit, items=variant.items, variant=variant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -182,6 +183,7 @@ def make_person(
     textures: photographs.Textures = "generated",
     pictures: Path | None = None,
     picture_share: float = 1.0,
+    planned: Sequence[str] = (),
 ) -> Person:
     """Makes a person; the same arguments give the same bytes in every process.
 
@@ -196,6 +198,7 @@ def make_person(
         textures: where cloth comes from: painted, any pictures, or patches cut from photographs of garments.
         pictures: folder of those pictures.
         picture_share: how many garments take one of them, 0 ... 1; the others and all shoes are painted.
+        planned: in version 3, what the first groups are to be, as `synth.groups`.
 
     Raises:
         ValueError: colors or textures is none of these, no garment or no picture in its folder, a negative seed or
@@ -205,7 +208,7 @@ def make_person(
     Source: paper section 3.3; model versions as in the published folders unreal_vX.Y.
     """
     identity = random_identity(
-        seed, version, number, body=body, colors=colors, clothes=clothes, accessories=accessories
+        seed, version, number, body=body, colors=colors, clothes=clothes, accessories=accessories, planned=planned
     )
     return build_person(identity, textures=textures, pictures=pictures, picture_share=picture_share)
 
@@ -282,7 +285,7 @@ def person_maker(config: SynthConfig) -> partial[Person]:
     """Who is made for a configuration.
 
     Args:
-        config: body, colors, clothes, accessories, textures and pictures count.
+        config: groups, body, colors, clothes, accessories, textures and pictures count.
 
     Returns:
         `make_person` of (seed, version, number).
@@ -302,6 +305,7 @@ def person_maker(config: SynthConfig) -> partial[Person]:
         textures=config.textures,
         pictures=Path(config.pictures) if config.pictures else None,
         picture_share=config.picture_share,
+        planned=config.groups,
     )
 
 
