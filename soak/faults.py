@@ -126,7 +126,6 @@ def table(lines: Sequence[dict[str, object]]) -> str:
     return "\n".join([*rows, f"| all | {sum(totals)} | {' | '.join(map(str, totals))} |"])
 
 
-
 def main() -> int:
     """Carries out what is not done yet; returns 1 where a trial went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,9 +9,9 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "tests")]
 
-from synth_fakes import VIEWS, FakeRenderer, FakeWorld
+from synth_fakes import VIEWS, FakeRenderer, FakeWorld  # noqa: E402
 
-from unrealperson.synth import simulator
+from unrealperson.synth import simulator  # noqa: E402
 
 
 def make_boxes(config: Any, *, people: Path | None, patience_s: float) -> simulator.Simulator:

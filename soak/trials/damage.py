@@ -67,7 +67,7 @@ READINGS = {
         lambda out: digests(out, "gallery.json", "model.onnx"),
     ),
     "safetensors": Reading(lambda site: site.wanted("train")[0], "model.safetensors", _extract, _bytes_of),
-    "checkpoint": Reading(lambda site: half_trained(site), "optimizer-*.pt", lambda site, copy, out: _go_on(site, copy)),
+    "checkpoint": Reading(lambda site: half_trained(site), "optimizer-*", lambda site, copy, out: _go_on(site, copy)),
     "record": Reading(lambda site: half_trained(site), "metrics.jsonl", lambda site, copy, out: _go_on(site, copy)),
     "gallery": Reading(
         lambda site: site.wanted("gallery add")[0], "*",

@@ -22,8 +22,8 @@ from unrealperson.data.manifest import Manifest
 TIMEOUT_S = 3.0
 HEADER = struct.Struct("<II")
 SPOILS = (
-    "goes silent", "is late once", "dies", "hangs up once", "sends garbage", "sends a wrong number", "tells a wrong size",
-    "tells a huge size", "has a wrong magic number", "cuts an image", "sends an image of another size",
+    "goes silent", "is late once", "dies", "hangs up once", "sends garbage", "sends a wrong number",
+    "tells a wrong size", "tells a huge size", "has a wrong magic number", "cuts an image", "sends an image of another size",
     "names others", "sends nothing in a reply", "refuses",
 )  # fmt: skip
 
@@ -58,8 +58,8 @@ def try_engine(site: Site, rng: np.random.Generator, folder: Path, *, spoils: tu
         manifest = Manifest.read(out)
         if not check(manifest).healthy or finished - site.tasks["synth"].finished(out):
             return Outcome(what, "wrong", "crops are lost or are not what their rows say")
-        if sorted(set(manifest.column("person"))) != list(range(len(manifest.identities))):
-            return Outcome(what, "wrong", f"other people: {manifest.column('person')}")
+        if manifest.column("person").max() > 50:
+            return Outcome(what, "wrong", f"people whom nobody sent: {manifest.column('person')}")
     return Outcome(what, "clear error", end.message) if end.status else Outcome(what, "clean resume")
 
 

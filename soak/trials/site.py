@@ -25,11 +25,11 @@ from unrealperson.data.manifest import Manifest
 SIZE = {"people": 6, "test-people": 2, "people-per-batch": 3, "cameras": 2, "instants": 4, "lights": 1,
         "width": 160, "height": 120, "workers": 1, "interval-s": 0.05, "timeout-s": 100}  # fmt: skip
 CROP = {"min-pixels": 60, "border": 1, "min-area": 60}
-TRAIN = {"backbone": "osnet_x0_25", "weights": "none", "height": 64, "width": 32, "epochs": 2, "decay-epoch": 2, "pad": 2,
-         "cameras-per-batch": 2, "identities-per-camera": 2, "images-per-identity": 2,
+TRAIN = {"backbone": "osnet_x0_25", "weights": "none", "height": 64, "width": 32, "epochs": 2, "decay-epoch": 2,
+         "pad": 2, "cameras-per-batch": 2, "identities-per-camera": 2, "images-per-identity": 2,
          "checkpoint-minutes": 1e-4}  # fmt: skip
-ADAPT = {"method": "cluster_contrast", "epochs": 3, "steps": 2, "identities": 2, "images-per-identity": 2, "k1": 4, "k2": 2,
-         "min-samples": 2, "score-every": 0}  # fmt: skip
+ADAPT = {"method": "cluster_contrast", "epochs": 2, "steps": 2, "identities": 2, "images-per-identity": 2, "k1": 4,
+         "k2": 2, "min-samples": 2, "score-every": 0}  # fmt: skip
 
 
 def flags(section: str, settings: dict[str, Any]) -> list[str]:
@@ -171,7 +171,8 @@ class Site:
                 _training, _lines,
             ),
             Task(
-                "index", lambda out: ["index", "--model", str(self.model), "--data", str(self.crops), "--out", str(out)],
+                "index", lambda out: ["index", "--model", str(self.model), "--data", str(self.crops),
+                                      "--out", str(out)],
                 digests, lambda out: set(),
             ),
             Task(
@@ -222,7 +223,8 @@ def _rows(out: Path) -> set[Any]:
     from unrealperson.gallery import Gallery
 
     gallery = Gallery.open(out)
-    return {(path, vector.tobytes()) for path, vector in zip(gallery.manifest.path, gallery.features, strict=True)}
+    vectors = gallery.features.astype(np.float32)  # of one segment they come as they are stored
+    return {(path, vector.tobytes()) for path, vector in zip(gallery.manifest.path, vectors, strict=True)}
 
 
 def _training(out: Path) -> Any:
