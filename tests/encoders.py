@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from unrealperson.export.seal import save_sealed
 
 HEIGHT, WIDTH, DIMENSION = 8, 4, 16
 CAMERAS = (1, 2, 1_004)
@@ -62,5 +63,5 @@ def make_model(path: Path, *, table: np.ndarray | None = None, **metadata: str |
     helper.set_model_props(
         model, {f"unrealperson.{key}": value for key, value in (stored | metadata).items() if value is not None}
     )
-    onnx.save(model, path)
+    save_sealed(model, path)
     return path

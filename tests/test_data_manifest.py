@@ -108,7 +108,7 @@ def test_writing_is_reproducible_and_atomic(
     first = manifest.write().read_bytes()
     assert manifest.write().read_bytes() == first
 
-    def fail(table: pa.Table, path: Path) -> None:
+    def fail(table: pa.Table, path: Path, **settings: bool) -> None:
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
 

@@ -2,14 +2,15 @@
 
 `model.safetensors` holds the weights, and in its metadata the epoch, configuration, identities and
 cameras; `optimizer-EPOCH.pt`, or `optimizer-EPOCH-STEP.pt` in mid-epoch, holds the optimiser's state while
-training is not finished.
+training is not finished. The metadata also holds checksums of both, which runs of earlier releases lack.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,12 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from unrealperson.config import Config, TrainConfig, load_config, save_config
-from unrealperson.files import replacing
+from unrealperson.files import file_sha256, replacing
 from unrealperson.models.reid import ReidModel, build_model
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.toml"
+_STATE, _WHOLE, _OPTIMIZER = "unrealperson", "sha256", "optimizer_sha256"
+"""Keys of the metadata: the state, the checksum of it and the weights, and that of the optimiser's file."""
 FREE_KEYS = ("workers",)
 """What another start may change: no image depends on it."""
 
@@ -76,13 +79,15 @@ def save_checkpoint(
     """
     run = Path(run)
     run.mkdir(parents=True, exist_ok=True)
+    stored = {name: value.contiguous() for name, value in (model.state_dict() | (weights or {})).items()}
+    text = json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(state)})
+    metadata = {_STATE: text, _WHOLE: _fingerprint(text, stored)}
     if optimizer is not None:
         with replacing(_optimizer_path(run, state)) as partial:
             torch.save({"optimizer": optimizer.state_dict(), "extra": extra or {}}, partial)
-    document = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
-    stored = {name: value.contiguous() for name, value in (model.state_dict() | (weights or {})).items()}
+            metadata[_OPTIMIZER] = file_sha256(partial)
     with replacing(run / MODEL_FILE) as partial:
-        partial.write_bytes(save(stored, metadata={"unrealperson": json.dumps(document)}))
+        partial.write_bytes(save(stored, metadata=metadata))
     kept = _optimizer_path(run, state) if optimizer is not None else None
     for path in run.glob("optimizer-*.pt"):
         if path != kept:
@@ -105,9 +110,8 @@ def load_state(run: str | Path) -> RunState:
     if not path.is_file():
         raise FileNotFoundError(f"{run} holds no trained model ({MODEL_FILE}); make one with 'unrealperson train'")
     try:
-        with safe_open(path, "pt") as stored:
-            document: dict[str, Any] = json.loads((stored.metadata() or {})["unrealperson"])
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        document: dict[str, Any] = json.loads(_metadata(path)[_STATE])
+    except (KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a checkpoint of unrealperson: {error}") from error
     version = document.pop("format_version", None)
     if version != FORMAT_VERSION:
@@ -149,13 +153,11 @@ def load_weights(run: str | Path, model: ReidModel) -> None:
         model: built as the run's configuration says.
 
     Raises:
-        ValueError: the weights do not fit the model.
+        ValueError: the weights are damaged, or do not fit the model.
     """
     path = Path(run) / MODEL_FILE
-    with safe_open(path, "pt") as stored:
-        weights = {name: stored.get_tensor(name) for name in stored.keys()}
     try:
-        model.load_state_dict(weights, strict=True)
+        model.load_state_dict(_weights(path), strict=True)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit the configuration beside it: {error}") from error
 
@@ -178,14 +180,14 @@ def load_start(run: str | Path, model: ReidModel, config: TrainConfig) -> None:
     earlier = load_config(Path(run) / CONFIG_FILE).train
     if earlier.backbone != config.backbone:
         raise ValueError(f"{run} holds {earlier.backbone}; set train.backbone to it, or choose another train.from_run")
-    with safe_open(Path(run) / MODEL_FILE, "pt") as stored, torch.no_grad():
-        held = set(stored.keys())
+    stored = _weights(Path(run) / MODEL_FILE)
+    with torch.no_grad():
         parameters = {name for name, _ in model.named_parameters()}
         for name, value in model.state_dict().items():
             if name.startswith("classifier."):
                 continue
-            if name in held and stored.get_slice(name).get_shape() == list(value.shape):
-                value.copy_(stored.get_tensor(name))
+            if name in stored and stored[name].shape == value.shape:
+                value.copy_(stored[name])
             elif name in parameters and not name.startswith("attention."):  # a run on images has none
                 raise ValueError(f"{run} does not fit train.backbone: it lacks {name} of shape {list(value.shape)}")
 
@@ -205,7 +207,10 @@ def load_optimizer(run: str | Path, optimizer: torch.optim.Optimizer, state: Run
         ValueError: the state is missing or unreadable.
     """
     path = _optimizer_path(Path(run), state)
+    expected = _metadata(Path(run) / MODEL_FILE).get(_OPTIMIZER)
     try:
+        if expected not in (None, file_sha256(path)):
+            raise ValueError("its checksum is another one")
         stored = torch.load(path, map_location="cpu", weights_only=True)
         optimizer.load_state_dict(stored["optimizer"])
         return dict(stored["extra"])
@@ -245,6 +250,32 @@ def prepare_run(run: str | Path, config: Config, keys: Sequence[str] = ("train",
     run.mkdir(parents=True, exist_ok=True)
     save_config(config, saved)
     return (run / MODEL_FILE).is_file()
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as stored:
+            return stored.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a checkpoint of unrealperson: {error}") from error
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    """A run's weights, compared with their checksum."""
+    metadata = _metadata(path)
+    with safe_open(path, "pt") as stored:
+        weights = {name: stored.get_tensor(name) for name in stored.keys()}
+    if metadata.get(_WHOLE) not in (None, _fingerprint(metadata.get(_STATE, ""), weights)):
+        raise ValueError(f"{path} is damaged: its checksum is another one; train again, or take a copy of it")
+    return weights
+
+
+def _fingerprint(text: str, weights: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _optimizer_path(run: Path, state: RunState) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrealperson.files import replacing
+from unrealperson.files import read_arrays, replacing
 
 if TYPE_CHECKING:
     import torch
@@ -152,17 +152,17 @@ class Features:
         Raises:
             ValueError: another format version, or not such a file.
         """
-        with np.load(path, allow_pickle=False) as stored:
-            if "version" not in stored or "vectors" not in stored:
-                raise ValueError(f"{path} holds no features; make them with 'unrealperson extract'")
-            if int(stored["version"]) != FEATURES_VERSION:
-                raise ValueError(
-                    f"{path} has format version {int(stored['version'])}; this release reads {FEATURES_VERSION}: "
-                    "extract the features again"
-                )
-            return Features(
-                stored["vectors"], stored["pid"], stored["camid"], stored["frame"], tuple(stored["path"].tolist())
+        stored = read_arrays(path)
+        if "version" not in stored or "vectors" not in stored:
+            raise ValueError(f"{path} holds no features; make them with 'unrealperson extract'")
+        if int(stored["version"]) != FEATURES_VERSION:
+            raise ValueError(
+                f"{path} has format version {int(stored['version'])}; this release reads {FEATURES_VERSION}: "
+                "extract the features again"
             )
+        return Features(
+            stored["vectors"], stored["pid"], stored["camid"], stored["frame"], tuple(stored["path"].tolist())
+        )
 
     def with_vectors(self, vectors: np.ndarray) -> Features:
         """The same images with other vectors.

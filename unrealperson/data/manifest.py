@@ -142,7 +142,7 @@ class Manifest:
         if not path.is_file():
             raise FileNotFoundError(f"there is no manifest at {path}")
         try:
-            table = pq.read_table(path, partitioning=None)
+            table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
         version = (table.schema.metadata or {}).get(_VERSION_KEY)
@@ -176,7 +176,8 @@ class Manifest:
         path = self.root / FILE_NAME if path is None else Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
-            pq.write_table(self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)}), partial)
+            table = self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)})
+            pq.write_table(table, partial, write_page_checksum=True)
         return path
 
     @staticmethod

@@ -22,6 +22,7 @@ from unrealperson.data.manifest import Manifest
 from unrealperson.export.encoder import PREFIX, OnnxEncoder, open_session
 from unrealperson.export.entrance import KNOWN_CAMERAS
 from unrealperson.export.parity import Crops, crops_of
+from unrealperson.export.seal import save_sealed
 from unrealperson.files import replacing
 from unrealperson.log import get_logger, track
 
@@ -97,7 +98,7 @@ def calibrate(
     helper.set_model_props(proto, stored)
     out = Path(model if out is None else out)
     with replacing(out) as partial:
-        onnx.save(proto, partial)
+        save_sealed(proto, partial)
         change = _change_of_others(encoder, OnnxEncoder(partial), images, len(data), row)
     logger.info("%s: camera %s is row %d, from %d crops", out, name, row, min(len(data), config.statistics_images))
     return {

@@ -31,6 +31,7 @@ from unrealperson.export.encoder import FORMAT_VERSION, PREFIX, OnnxEncoder
 from unrealperson.export.entrance import FEATURES, NORMALISED, ROWS, add_entrance, resize_as_graph
 from unrealperson.export.parity import compare, crops_of, require_parity
 from unrealperson.export.quantise import to_int8
+from unrealperson.export.seal import save_sealed
 from unrealperson.files import replacing, write_json, write_text
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import FrozenCameraNorm, fold_statistics, freeze_statistics
@@ -134,7 +135,7 @@ def export(run: str | Path, out: str | Path, config: Config, data: Manifest | No
             cameras=len(statistics.cameras) if statistics.row is None else None,
         )
         onnx.helper.set_model_props(whole, _metadata(images, final, statistics, trained, config, Path(run)))
-        onnx.save(whole, partial)
+        save_sealed(whole, partial)
         onnx.checker.check_model(str(partial), full_check=True)
         report = _parity(model, partial, images, statistics, config)
         report |= {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unrealperson.data.sources import load_image
+from unrealperson.export.seal import require_whole
 from unrealperson.log import get_logger
 from unrealperson.schema import UNKNOWN
 
@@ -48,13 +49,14 @@ class OnnxEncoder:
         Raises:
             FileNotFoundError: no such file.
             RuntimeError: ONNX Runtime is not installed.
-            ValueError: not a model of 'unrealperson export', or one of another format version.
+            ValueError: not a model of 'unrealperson export', a damaged one, or one of another format version.
         """
         self.path = Path(path)
         if self.path.is_dir():
             raise ValueError(f"{path} is a folder; give the .onnx file that 'unrealperson export' wrote")
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no model {self.path}; make one with 'unrealperson export'")
+        require_whole(self.path)
         self._session = open_session(self.path, threads=threads)
         stored = self._session.get_modelmeta().custom_metadata_map
         inputs = {port.name: port for port in self._session.get_inputs()}

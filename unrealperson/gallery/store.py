@@ -20,13 +20,15 @@ import numpy as np
 import pyarrow as pa
 
 from unrealperson.data.manifest import Manifest
-from unrealperson.files import replacing
+from unrealperson.files import file_sha256, replacing
 
 FORMAT_VERSION = 2
 STATE = "gallery.json"
 VERIFIED_BYTES = 64 << 20
 """Larger files have their size compared when they are opened, and their checksum by `Gallery.verify` only."""
 _COARSE = 127.0
+_OWN = "sha256"
+"""Key of the state's own checksum; galleries of earlier releases lack it."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def commit(folder: Path, facts: dict[str, Any]) -> None:
         facts: content of gallery.json; all that it names is on the disk.
     """
     with replacing(folder / STATE) as partial, partial.open("w", encoding="utf-8") as out:
-        json.dump(facts, out, indent=1)
+        json.dump(facts | {_OWN: _fingerprint(facts)}, out, indent=1)
         out.write("\n")
         _sync(out)
     _sync_folder(folder)
@@ -197,11 +199,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
         folder: the gallery.
 
     Raises:
-        ValueError: not a gallery, or one of another format version.
+        ValueError: not a gallery, a damaged one, or one of another format version.
     """
     try:
         facts = json.loads((folder / STATE).read_text(encoding="utf-8"))
         version = facts["format_version"]
+        stored = facts.pop(_OWN, None)
     except FileNotFoundError as error:
         raise ValueError(
             f"{folder} is no gallery: it holds no gallery.json; make one with 'unrealperson index'"
@@ -213,6 +216,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
             f"the gallery {folder} has format version {version}; this release reads version {FORMAT_VERSION}: "
             "index the images again"
         )
+    if stored not in (None, _fingerprint(facts)):
+        raise ValueError(f"{folder / STATE} is damaged: its checksum is another one; index the images again")
     needed = {"revision", "images", "dimension", "precision", "backend", "root", "model_sha256", "segments", "removed"}
     if missing := needed - facts.keys():
         raise ValueError(f"{folder / STATE} lacks {', '.join(sorted(missing))}; index the images again")
@@ -263,8 +268,7 @@ def checksum(path: Path) -> dict[str, Any]:
     Args:
         path: the file.
     """
-    with path.open("rb") as stream:
-        return {"bytes": os.fstat(stream.fileno()).st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def _open_segment(folder: Path, entry: dict[str, Any], facts: dict[str, Any], *, everything: bool) -> Segment:
@@ -280,6 +284,10 @@ def _open_segment(folder: Path, entry: dict[str, Any], facts: dict[str, Any], *,
                     f"{path} must be {[entry['rows'], facts['dimension']]}, got {list(arrays[kind].shape)}"
                 )
     return Segment(entry["name"], arrays["features"], arrays.get("coarse"), rows_table(folder, entry))
+
+
+def _fingerprint(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _check(path: Path, stored: dict[str, Any], *, everything: bool) -> None:

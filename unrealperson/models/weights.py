@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from unrealperson.files import replacing
+from unrealperson.files import file_sha256, replacing
 from unrealperson.log import get_logger
 
 logger = get_logger(__name__)
@@ -44,7 +43,7 @@ class Release:
             RuntimeError: it is missing and cannot be fetched; the message names file, address, hash and option.
         """
         path = Path(torch.hub.get_dir()) / "checkpoints" / self.file
-        if path.is_file() and (not self.sha256 or _sha256(path).startswith(self.sha256)):
+        if path.is_file() and (not self.sha256 or file_sha256(path).startswith(self.sha256)):
             return path
         missing = f"the ImageNet weights of {self.network} are missing: give --train.weights PATH of {self.file}"
         if not self.sha256:
@@ -55,7 +54,7 @@ class Release:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
                 _download(self.address, partial)
-                found = _sha256(partial)
+                found = file_sha256(partial)
                 if not found.startswith(self.sha256):
                     raise RuntimeError(f"{missing}; what came from there has sha256 {found[:8]}...")
         except OSError as error:
@@ -147,8 +146,3 @@ def _download(address: str, path: Path) -> None:
             if size > MAX_BYTES:
                 raise OSError(f"more than {MAX_BYTES} bytes came from {address}")
             file.write(block)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

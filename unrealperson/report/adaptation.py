@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unrealperson.files import read_arrays
 from unrealperson.report.figures import epoch_chart, time_chart
 from unrealperson.report.page import write_page
 from unrealperson.report.pictures import Album
@@ -85,8 +86,8 @@ def _charts(path: Path, summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _clusters(path: Path, root: Path) -> list[tuple[str, list[Any]]]:
     """Large, middle and small clusters, each as a line of pictures by camera."""
-    with np.load(path, allow_pickle=False) as stored:
-        names, label, camera, pid = (stored[key] for key in ("path", "label", "camera", "pid"))
+    stored = read_arrays(path)
+    names, label, camera, pid = (stored[key] for key in ("path", "label", "camera", "pid"))
     sizes = Counter(label[label >= 0].tolist())
     ordered = [number for number, size in sizes.most_common() if size > 1]
     album = Album(_PICTURE_BYTES)
@@ -123,9 +124,9 @@ def _times(path: Path) -> tuple[list[tuple[str, str]], int]:
     """Charts of the pairs of cameras whose times are the sharpest, and the number of pairs with any."""
     if not path.is_file():
         return [], 0
-    with np.load(path, allow_pickle=False) as stored:
-        probability, bin_frames, keys = stored["probability"], int(stored["bin_frames"]), stored["camera_keys"]
-        frames_per_s = float(stored["frames_per_s"])
+    stored = read_arrays(path)
+    probability, bin_frames, keys = stored["probability"], int(stored["bin_frames"]), stored["camera_keys"]
+    frames_per_s = float(stored["frames_per_s"])
     peaks = probability.max(2)
     np.fill_diagonal(peaks, 0)
     order = np.argsort(-peaks, axis=None, kind="stable")[: min(_PAIRS, int((peaks > 0).sum()))]

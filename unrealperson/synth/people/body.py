@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import product
@@ -16,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from unrealperson.files import read_arrays
 from unrealperson.log import get_logger
 from unrealperson.synth.people import base_mesh
 from unrealperson.synth.people.base_mesh import GROUPS
@@ -158,14 +158,14 @@ def load_template() -> Template:
     path = cache_folder() / f"people-{CACHE_VERSION}.npz"
     names = [field.name for field in fields(Template)]
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            template = Template(**{name: stored[name] for name in names})
+        stored = read_arrays(path)
+        template = Template(**{name: stored[name] for name in names})
         _check(template)
         return template
     except FileNotFoundError:
         pass
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        logger.warning("%s is damaged (%s); parsing the base data again", path, error)
+    except (KeyError, ValueError) as error:
+        logger.warning("%s (%s): parsing the base data again", path, error)
     arrays = base_mesh.read(base_mesh.data_folder())
     index, weight = strongest_weights(arrays.pop("weights"))
     template = Template(bone_index=index, bone_weight=weight, **arrays)

@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from unrealperson.files import read_arrays
+from unrealperson.log import get_logger
 from unrealperson.synth.people.detail import Level
 from unrealperson.synth.people.gait import Gait, Skeleton
 from unrealperson.synth.people.person import Person
 from unrealperson.synth.people.riding import Ride
+
+logger = get_logger(__name__)
 
 _SCALARS = ("seed", "version", "number", "height_m", "speed_mps", "stride_m", "attributes")
 _NESTED = ("levels", "skeleton", "gait", "ride")
@@ -45,8 +49,12 @@ def keep_people(make: Callable[[int, int, int], Person], folder: Path) -> Callab
 
     def remember(seed: int, version: int, number: int) -> Person:
         path = kept_file(folder, version, number)
-        if path.is_file():
+        try:
             return load_person(path)
+        except FileNotFoundError:
+            pass
+        except (KeyError, ValueError) as error:
+            logger.warning("%s: the person is made again", error)
         person = make(seed, version, number)
         save_person(person, path)
         return person
@@ -71,9 +79,12 @@ def save_person(person: Person, path: Path) -> None:
         arrays |= {f"faces_{number}": level.faces, f"slots_{number}": level.slots}
     # Several processes may write the same person at once, so the temporary name is this one's own.
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_person(path: Path) -> Person:
@@ -81,18 +92,22 @@ def load_person(path: Path) -> Person:
 
     Args:
         path: .npz file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged one.
     """
-    with np.load(path, allow_pickle=False) as file:
-        words = json.loads(str(file["words"]))
-        levels = [
-            Level(vertices, file[f"faces_{number}"], file[f"slots_{number}"])
-            for number, vertices in enumerate(words["vertices"])
-        ]
-        return Person(
-            **{name: words[name] for name in _SCALARS},
-            **{name: file[name] for name in _ARRAYS},
-            levels=tuple(levels),
-            skeleton=Skeleton(tuple(words["bones"]), file["parents"], file["joints"]),
-            gait=Gait(**words["gait"]),
-            ride=Ride(**words["ride"]) if words["ride"] is not None else None,
-        )
+    file = read_arrays(path)
+    words = json.loads(str(file["words"]))
+    levels = [
+        Level(vertices, file[f"faces_{number}"], file[f"slots_{number}"])
+        for number, vertices in enumerate(words["vertices"])
+    ]
+    return Person(
+        **{name: words[name] for name in _SCALARS},
+        **{name: file[name] for name in _ARRAYS},
+        levels=tuple(levels),
+        skeleton=Skeleton(tuple(words["bones"]), file["parents"], file["joints"]),
+        gait=Gait(**words["gait"]),
+        ride=Ride(**words["ride"]) if words["ride"] is not None else None,
+    )

@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from unrealperson.files import read_arrays
 from unrealperson.log import get_logger, track
 from unrealperson.synth.people.annotations import WEARS, Photograph, find_photographs, read_regions
 from unrealperson.synth.people.body import cache_folder
@@ -382,8 +382,8 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 def _load(path: Path) -> Patches | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            patches = Patches(**{name: stored[name] for name in Patches.__dataclass_fields__})
+        stored = read_arrays(path)
+        patches = Patches(**{name: stored[name] for name in Patches.__dataclass_fields__})
         count = len(patches.wear)
         columns = (patches.pixel_m, patches.drop_m, patches.color)
         if not count or any(len(column) != count for column in columns) or len(patches.start) != count + 1:
@@ -393,8 +393,8 @@ def _load(path: Path) -> Patches | None:
         return patches
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        logger.warning("%s is damaged (%s); cutting the patches again", path, error)
+    except (KeyError, ValueError) as error:
+        logger.warning("%s (%s): cutting the patches again", path, error)
         return None
 
 
