@@ -30,7 +30,7 @@ LAYERS = (
     ("models", "crop", "synth", "checkpoint", "distributed", "objectives", "descent", "record"),
     ("data", "cards"),
     ("ops",),
-    ("executor",),
+    ("executor", "storage"),
     ("schema", "log"),
     ("config",),
     ("files", "compiled"),

@@ -15,9 +15,10 @@ from PIL import Image
 from test_people_patches import SHIRT, TROUSERS, outline, photograph
 
 from unrealperson.config import SynthConfig
+from unrealperson.files import cache_folder
 from unrealperson.synth.capture import launch_simulator
 from unrealperson.synth.people import annotations, photographs
-from unrealperson.synth.people.body import cache_folder, load_template
+from unrealperson.synth.people.body import load_template
 from unrealperson.synth.people.cloth import name_color
 from unrealperson.synth.people.person import make_person, person_maker
 

@@ -35,7 +35,8 @@ from unrealperson.experiment_verbs import Ablate, Fit, Harden
 from unrealperson.gallery_verbs import GalleryAdd, GalleryCheck, GalleryRemove, GallerySave, GalleryThreshold, Search
 from unrealperson.log import configure_logging, get_logger
 from unrealperson.model_verbs import Calibrate, Export, Index, Serve
-from unrealperson.verb import VALUED, OptionalPath, ShardedVerb, Switch, Verb, require_no_folder
+from unrealperson.storage import is_url
+from unrealperson.verb import VALUED, OptionalPath, Place, ShardedVerb, Switch, Verb, require_no_folder
 
 logger = get_logger(__name__)
 
@@ -86,8 +87,8 @@ class Synth(ShardedVerb):
 
     summary: ClassVar[str] = "people, scene and cameras -> labelled crops"
     resumes: ClassVar[bool] = True
-    out: OptionalPath = None
-    """Folder of the data set; left out: only the people are written."""
+    out: Annotated[str | None, tyro.conf.arg(metavar="PATH|URL")] = None
+    """Folder of the data set, or s3://bucket/folder; left out: only the people are written."""
     people_out: OptionalPath = None
     """Folder for the people as glTF; left out: only the data set is made."""
     synth: Annotated[SynthConfig, VALUED] = field(default_factory=SynthConfig)
@@ -120,8 +121,8 @@ class Crop(ShardedVerb):
     summary: ClassVar[str] = "kept frames and masks -> crops"
     data: Path
     """Folder of kept frames (OUT/frames of synth)."""
-    out: Path
-    """Folder of the new data set."""
+    out: Place
+    """Folder of the new data set, or s3://bucket/folder."""
     crop: Annotated[CropConfig, VALUED] = field(default_factory=CropConfig)
 
     def execute(self) -> None:
@@ -144,8 +145,8 @@ class Train(Verb):
 
     summary: ClassVar[str] = "crops -> a trained network"
     resumes: ClassVar[bool] = True
-    data: Path
-    """Data set: a folder with a manifest, or of images named as in Market-1501."""
+    data: Place
+    """Data set: a folder (or s3://bucket/folder) with a manifest, or of images named as in Market-1501."""
     out: Path
     """Folder of the run: checkpoint, metrics.jsonl, config.toml."""
     train: Annotated[TrainConfig, VALUED] = field(default_factory=TrainConfig)
@@ -172,11 +173,11 @@ class Adapt(Verb):
     resumes: ClassVar[bool] = True
     run: Path
     """Run folder of 'train' to start from."""
-    target: Path
-    """Folder of the site's crops, or a data set; those with split train where it has splits."""
+    target: Place
+    """Folder of the site's crops (or s3://bucket/folder), or a data set; those with split train where it has splits."""
     out: Path
     """Folder of the adapted run."""
-    data: OptionalPath = None
+    data: Annotated[str | None, tyro.conf.arg(metavar="PATH|URL")] = None
     """Labelled source data set; left out: source-free."""
     adapt: Annotated[AdaptConfig, VALUED] = field(default_factory=AdaptConfig)
     evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
@@ -198,23 +199,31 @@ class Adapt(Verb):
 class Extract(ShardedVerb):
     """Writes the feature vectors of a folder of crops, with batch-norm statistics of its own cameras.
 
+    To a URL they go in parts, one .npz each, and the same command goes on where it was stopped.
+
     Example: unrealperson extract --run runs/first --data crops --out features.npz
     """
 
     summary: ClassVar[str] = "crops -> feature vectors"
-    data: Path
-    """Data set or folder of crops."""
-    out: Path
-    """File to write (.npz)."""
+    data: Place
+    """Data set or folder of crops, or s3://bucket/folder."""
+    out: Place
+    """File to write (.npz), or s3://bucket/folder for one file from each shard."""
     run: OptionalPath = None
     """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
     evaluate: Annotated[EvaluateConfig, VALUED] = field(default_factory=EvaluateConfig)
 
     def execute(self) -> None:
         from unrealperson.data.sources import read_images
-        from unrealperson.evaluate import extract_run
+        from unrealperson.evaluate import extract_run, extract_run_to
 
-        require_no_folder(self.out, "features.npz")
+        if is_url(self.out):
+            manifest = read_images(self.data, skip_unreadable=True)
+            with self.cluster() as cluster:
+                parts = extract_run_to(self.out, self.run, manifest, self.resolved(), executor=cluster)
+            logger.info("%s: vectors of %d images in %d parts", self.out, len(manifest), parts)
+            return
+        require_no_folder(Path(self.out), "features.npz")
         manifest = read_images(self.data, skip_unreadable=True)
         with self.cluster() as cluster:
             features = extract_run(self.run, manifest, self.resolved(), executor=cluster)
@@ -239,8 +248,8 @@ class Evaluate(Verb):
     """
 
     summary: ClassVar[str] = "a network and labelled crops -> CMC, mAP, mINP"
-    data: Path
-    """Data set, or folder of crops named as in Market-1501."""
+    data: Place
+    """Data set, or folder of crops named as in Market-1501, or s3://bucket/folder."""
     run: OptionalPath = None
     """Run folder of 'train'; left out: the backbone with its ImageNet weights."""
     query: OptionalPath = None

@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -31,10 +31,12 @@ from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.masks import check_image, measure_people, own_pixels
 from unrealperson.data.rle import encode_mask
-from unrealperson.executor import Executor
+from unrealperson.data.stored import StoredSet
+from unrealperson.executor import Executor, in_turn
 from unrealperson.files import pack_folder, replacing_folder, unpack_folder, write_json
 from unrealperson.log import get_logger, track
 from unrealperson.schema import LabelledFrame, camera_key, person_key
+from unrealperson.storage import is_url
 
 _logger = get_logger(__name__)
 
@@ -269,13 +271,14 @@ def _json(value: Mapping[str, Any] | None) -> str | None:
     return json.dumps(value, sort_keys=True, ensure_ascii=False) if value else None
 
 
-def crop_folder(frames: Path, out: Path, rules: CropConfig, *, executor: Executor | None = None) -> Manifest:
+def crop_folder(frames: Path, out: str | Path, rules: CropConfig, *, executor: Executor | None = None) -> Manifest:
     """Crops frames on disk: those that synth kept (with its rules the crops are the same files), or the original's.
 
     Args:
         frames: folder of frames as `data.frames.list_frames` takes them; the config.toml beside it tells seed and
             split.
-        out: data set to write, complete or not at all: crops, manifest.parquet, report.json, config.toml.
+        out: data set to write, complete or not at all: crops, manifest.parquet, report.json, config.toml. A URL is
+            filled as `data.stored` says, the crops in tar shards, and goes on where it was stopped.
         rules: thresholds and JPEG quality.
         executor: who crops; None is this process.
 
@@ -289,36 +292,28 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig, *, executor: Executo
     start_s = time.monotonic()
     found = list_frames(frames)
     beside = Path(frames).absolute().parent / "config.toml"
-    config = load_config(beside) if beside.is_file() else Config()
-    synth = config.synth if beside.is_file() else None
-    rows: list[dict[str, Any]] = []
-    rejected: Counter[str] = Counter()
-    seen = 0
+    config = dataclasses.replace(load_config(beside) if beside.is_file() else Config(), crop=rules)
+    given = (rules, config.synth if beside.is_file() else None)
     parts = [found[first : first + _FRAMES] for first in range(0, len(found), _FRAMES)]
+    if is_url(out):
+        return _crop_to(StoredSet(str(out)), config, given, parts, executor or in_turn)
+    rows: list[dict[str, Any]] = []
+    reports = []
     with replacing_folder(out) as folder:
         made: Iterator[_Cropped]
         if executor is None:
-            made = (_crop_frames((rules, synth), [path], folder) for path in found)
+            made = (_crop_frames(given, [path], folder) for path in found)
         else:
-            made = _unpacked(executor(_crop_packed, (rules, synth), parts), folder)
-        for written, reasons, people in track(made, label="crop", total=len(found if executor is None else parts)):
+            made = _unpacked(executor(_crop_packed, given, parts), folder)
+        for written, report in track(made, label="crop", total=len(found if executor is None else parts)):
             rows += written
-            rejected += reasons
-            seen += people
+            reports.append(report)
         rows.sort(key=lambda row: (row["frame"], row["camera"], row["person"]))
         manifest = Manifest.from_rows(rows, folder)
         manifest.write()
-        report = {
-            "frames": len(found),
-            "people_seen": seen,
-            "accepted": len(manifest),
-            "rejected": dict(sorted(rejected.items())),
-            "identities": len(manifest.identities),
-            "cameras": len(manifest.cameras),
-            "seconds": round(time.monotonic() - start_s, 3),
-        }
+        report = total_report(reports, manifest, seconds=time.monotonic() - start_s)
         write_json(folder / "report.json", report)
-        save_config(dataclasses.replace(config, crop=rules), folder / "config.toml")
+        save_config(config, folder / "config.toml")
     log_counts(report)
     return Manifest.read(out)
 
@@ -326,11 +321,11 @@ def crop_folder(frames: Path, out: Path, rules: CropConfig, *, executor: Executo
 _FRAMES = 64
 """That one task of an executor crops."""
 _Rules = tuple[CropConfig, SynthConfig | None]
-_Cropped = tuple[list[dict[str, Any]], Counter[str], int]
+_Cropped = tuple[list[dict[str, Any]], dict[str, Any]]
 
 
 def _crop_frames(rules: _Rules, paths: Sequence[Path], folder: Path) -> _Cropped:
-    """Rows of the crops that were written, how many people were rejected and why, and how many could be seen."""
+    """Rows of the crops that were written, and how many people were seen, accepted, and rejected for each reason."""
     rows: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     seen = 0
@@ -340,7 +335,7 @@ def _crop_frames(rules: _Rules, paths: Sequence[Path], folder: Path) -> _Cropped
         rows += written
         rejected += reasons
         seen += len(frame.colors) - reasons["not_visible"]
-    return rows, rejected, seen
+    return rows, {"frames": len(paths), "people_seen": seen, "accepted": len(rows), "rejected": dict(rejected)}
 
 
 def _crop_packed(rules: _Rules, paths: Sequence[Path]) -> tuple[_Cropped, bytes]:
@@ -352,6 +347,66 @@ def _unpacked(made: Iterator[tuple[int, tuple[_Cropped, bytes]]], folder: Path) 
     for _, (cropped, packed) in made:
         unpack_folder(packed, folder)
         yield cropped
+
+
+def _crop_to(
+    stored: StoredSet, config: Config, rules: _Rules, parts: Sequence[Sequence[Path]], executor: Executor
+) -> Manifest:
+    """Makes a set at a URL, or finishes it."""
+    start_s = time.monotonic()
+    begun = stored.begin(config)
+    if (begun.crop, begun.synth) != (config.crop, config.synth):
+        raise ValueError(f"{stored.url} was begun with other frames or rules; choose another folder or delete this one")
+    whole = stored.manifest()
+    if whole is not None:
+        return whole
+    there = stored.finished()
+    named = {f"{number:06d}-of-{len(parts):06d}": part for number, part in enumerate(parts)}
+    missing = [(name, part) for name, part in named.items() if name not in there]
+    for _ in track(executor(_crop_stored, (rules, stored.url), missing), label="crop", total=len(missing)):
+        pass
+    manifest, reports = stored.collect(list(named))
+    columns = (manifest.column(name) for name in ("person", "camera", "frame"))
+    manifest = manifest.select(np.lexsort(tuple(columns)))
+    report = total_report(reports, manifest, seconds=time.monotonic() - start_s)
+    stored.end(manifest, report)
+    log_counts(report)
+    return manifest
+
+
+def _crop_stored(given: tuple[_Rules, str], part: tuple[str, Sequence[Path]]) -> None:
+    (rules, url), (name, paths) = given, part
+    with tempfile.TemporaryDirectory() as folder:
+        shard = Path(folder, name)
+        (shard / "files").mkdir(parents=True)
+        rows, report = _crop_frames(rules, paths, shard / "files")
+        Manifest.from_rows(rows, shard).write()
+        write_json(shard / "report.json", report)
+        StoredSet(url).add(shard)
+
+
+def total_report(parts: Iterable[Mapping[str, Any]], manifest: Manifest, *, seconds: float) -> dict[str, Any]:
+    """Content of report.json: what became of the people that the frames show.
+
+    Args:
+        parts: of each shard frames, people_seen, accepted, and rejected by reason.
+        manifest: the crops of all.
+        seconds: wall time of the stage.
+    """
+    counts: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    for part in parts:
+        rejected += Counter(part["rejected"])
+        counts += Counter({key: part.get(key, 0) for key in ("frames", "people_seen", "accepted")})
+    return {
+        "frames": counts["frames"],
+        "people_seen": counts["people_seen"],
+        "accepted": counts["accepted"],
+        "rejected": dict(sorted(rejected.items())),
+        "identities": len(manifest.identities),
+        "cameras": len(manifest.cameras),
+        "seconds": round(seconds, 3),
+    }
 
 
 def log_counts(report: Mapping[str, Any]) -> None:

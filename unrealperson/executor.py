@@ -44,6 +44,21 @@ class Executor(Protocol):
         """
 
 
+def in_turn(
+    function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item], *, gpu: bool = False
+) -> Iterator[tuple[int, Result]]:
+    """The executor that makes one shard after the other in this process.
+
+    Args:
+        function: see `Executor`.
+        shared: see `Executor`.
+        items: see `Executor`.
+        gpu: see `Executor`.
+    """
+    for index, item in enumerate(items):
+        yield index, function(shared, item)
+
+
 class RayCluster:
     """Makes shards as tasks of a Ray cluster, in the order in which they are done.
 

@@ -63,6 +63,12 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Folder of what can be made or copied again: UNREALPERSON_CACHE, or ~/.cache/unrealperson."""
+    named = os.environ.get("UNREALPERSON_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "unrealperson"
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 text file that appears complete or not at all.
 
@@ -141,11 +147,12 @@ def unpack_folder(packed: bytes, folder: str | Path) -> None:
 
 
 @contextmanager
-def only_process(folder: str | Path) -> Iterator[None]:
+def only_process(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
     """Keeps a second process out of a folder while the block runs; the lock ends with the process.
 
     Args:
         folder: an existing folder.
+        wait: begin when the other has ended.
 
     Raises:
         RuntimeError: another process holds it.
@@ -153,7 +160,7 @@ def only_process(folder: str | Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise RuntimeError(
                 f"another process is writing to {folder}; wait for it or choose another folder"

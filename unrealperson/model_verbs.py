@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from unrealperson.config import EvaluateConfig, ExportConfig, SearchConfig, ServeConfig
-from unrealperson.verb import VALUED, OptionalPath, Verb, require_no_folder
+from unrealperson.verb import VALUED, OptionalPath, Place, Verb, require_no_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,8 @@ class Index(Verb):
     summary: ClassVar[str] = "an ONNX model and crops -> a gallery"
     model: Path
     """ONNX file of 'export'."""
-    data: Path
-    """Folder of crops."""
+    data: Place
+    """Folder of crops, or s3://bucket/folder."""
     out: Path
     """Folder of the gallery."""
     search: Annotated[SearchConfig, VALUED] = field(default_factory=SearchConfig)

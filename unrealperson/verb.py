@@ -16,6 +16,8 @@ from unrealperson.config import Config, load_config
 from unrealperson.executor import Executor, RayCluster
 
 OptionalPath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+Place = Annotated[str, tyro.conf.arg(metavar="PATH|URL")]
+"""A folder of this machine, or one that a URL such as s3://bucket/folder names."""
 VALUED = tyro.conf.FlagConversionOff  # --section.key takes a value, booleans too
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 

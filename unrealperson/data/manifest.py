@@ -141,28 +141,26 @@ class Manifest:
             path = path / FILE_NAME
         if not path.is_file():
             raise FileNotFoundError(f"there is no manifest at {path}")
-        try:
-            table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
-        version = (table.schema.metadata or {}).get(_VERSION_KEY)
-        if version is None:
-            raise ValueError(f"{path} is a Parquet file but no unrealperson manifest")
-        if version in _LAST_COLUMN:
-            for name in COLUMNS.names[COLUMNS.names.index(_LAST_COLUMN[version]) + 1 :]:
-                if name not in table.column_names:
-                    table = table.append_column(COLUMNS.field(name), pa.nulls(len(table), COLUMNS.field(name).type))
-        elif version != str(FORMAT_VERSION).encode():
-            text = version.decode(errors="replace")
-            newer = text.isdecimal() and int(text) > FORMAT_VERSION
-            raise ValueError(
-                f"{path} has format version {text}; this release reads version {FORMAT_VERSION}: "
-                + ("install a newer unrealperson" if newer else "make the data set again")
-            )
-        try:
-            return Manifest(table, path.parent)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        return _read(path, path, path.parent)
+
+    @staticmethod
+    def from_bytes(content: bytes, root: str | Path) -> Manifest:
+        """Reads what `to_bytes` gave.
+
+        Args:
+            content: of the Parquet file.
+            root: folder of the images.
+
+        Raises:
+            ValueError: not a manifest, or one of another format version.
+        """
+        return _read(pa.BufferReader(content), Path(root) / FILE_NAME, Path(root))
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `write` writes."""
+        stream = pa.BufferOutputStream()
+        pq.write_table(self._versioned(), stream, write_page_checksum=True)
+        return bytes(stream.getvalue())
 
     def write(self, path: str | Path | None = None) -> Path:
         """Writes the rows; the file appears complete or not at all.
@@ -176,9 +174,11 @@ class Manifest:
         path = self.root / FILE_NAME if path is None else Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
-            table = self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)})
-            pq.write_table(table, partial, write_page_checksum=True)
+            pq.write_table(self._versioned(), partial, write_page_checksum=True)
         return path
+
+    def _versioned(self) -> pa.Table:
+        return self.table.replace_schema_metadata({_VERSION_KEY: str(FORMAT_VERSION)})
 
     @staticmethod
     def concatenate(manifests: Sequence[Manifest]) -> Manifest:
@@ -352,6 +352,32 @@ class Manifest:
         named = [f"{splits[name]} {name}" for name in SPLITS if splits[name]]
         text += f" ({', '.join(named)})" if named else ""
         return text + (f", {nameless} without identity" if nameless else "")
+
+
+def _read(source: Any, path: Path, root: Path) -> Manifest:
+    """A Parquet file, or its content, as a manifest; messages call it `path`."""
+    try:
+        table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
+    version = (table.schema.metadata or {}).get(_VERSION_KEY)
+    if version is None:
+        raise ValueError(f"{path} is a Parquet file but no unrealperson manifest")
+    if version in _LAST_COLUMN:
+        for name in COLUMNS.names[COLUMNS.names.index(_LAST_COLUMN[version]) + 1 :]:
+            if name not in table.column_names:
+                table = table.append_column(COLUMNS.field(name), pa.nulls(len(table), COLUMNS.field(name).type))
+    elif version != str(FORMAT_VERSION).encode():
+        text = version.decode(errors="replace")
+        newer = text.isdecimal() and int(text) > FORMAT_VERSION
+        raise ValueError(
+            f"{path} has format version {text}; this release reads version {FORMAT_VERSION}: "
+            + ("install a newer unrealperson" if newer else "make the data set again")
+        )
+    try:
+        return Manifest(table, root)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _checked(table: pa.Table) -> pa.Table:

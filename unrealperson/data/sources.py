@@ -19,7 +19,9 @@ from PIL import Image, ImageOps
 from unrealperson.data.layouts import LISTS, SAME_PICTURES, SPLIT_FOLDERS, read_path
 from unrealperson.data.manifest import COLUMNS, FILE_NAME, Manifest
 from unrealperson.data.shards import list_members, list_shards, read_label, read_member
+from unrealperson.data.stored import copy_set
 from unrealperson.log import get_logger, track
+from unrealperson.storage import is_url
 
 logger = get_logger(__name__)
 
@@ -47,7 +49,8 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
     identities from 0 alike: test identities are moved by 10,000; its list_val.txt is taken for training.
 
     Args:
-        folder: folder of images at any depth, a manifest file, a CSV file, or a tar shard.
+        folder: folder of images at any depth, a manifest file, a CSV file, or a tar shard; of a URL, such as
+            s3://bucket/crops, the images are copied to this machine first.
         skip_unreadable: decode every file and leave out those that are no readable image, with a warning; without
             it an image whose header is broken is an error, and damage further on shows when it is used.
         keep_unreadable: an image whose header is broken keeps its row, without a size.
@@ -61,7 +64,7 @@ def read_images(folder: str | Path, *, skip_unreadable: bool = False, keep_unrea
 
     Source: the sets' own pages and loaders; see `layouts`.
     """
-    folder = Path(folder)
+    folder = copy_set(str(folder)) if is_url(folder) else Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}; give one that holds images of persons")
     if folder.suffix == ".parquet" or (folder / FILE_NAME).is_file():

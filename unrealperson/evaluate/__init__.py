@@ -23,9 +23,10 @@ from unrealperson.evaluate.metrics import cameras_known, evaluate, ranking, scor
 from unrealperson.evaluate.open_set import score_open_set
 from unrealperson.evaluate.rerank import score_reranked
 from unrealperson.evaluate.statistics import Tables, estimate_statistics
+from unrealperson.evaluate.stored import extract_to
 from unrealperson.evaluate.summary import format_metrics
 from unrealperson.evaluate.temporal import score_joint
-from unrealperson.executor import Executor
+from unrealperson.executor import Executor, in_turn
 from unrealperson.files import write_json, write_text
 from unrealperson.log import get_logger
 from unrealperson.models.cbn import convert_camera_batch_norm
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate_run",
     "extract",
     "extract_run",
+    "extract_run_to",
     "format_metrics",
 ]
 
@@ -168,8 +170,34 @@ def extract_run(
         FileNotFoundError: no such run.
     """
     images, model = _images_and_model(run, manifest, config)
-    query = np.flatnonzero(manifest.split == "query") if (manifest.split == "query").any() else None
-    return extract(model, images, config.evaluate, query=query, executor=executor)[0]
+    return extract(model, images, config.evaluate, query=_queries(manifest), executor=executor)[0]
+
+
+def extract_run_to(
+    url: str, run: str | Path | None, manifest: Manifest, config: Config, *, executor: Executor | None = None
+) -> int:
+    """Puts each crop's feature below a URL, in parts, or finishes what was begun there; see `stored.extract_to`.
+
+    Args:
+        url: folder to fill, such as s3://bucket/features.
+        run: folder of a training run; None is the backbone with ImageNet weights, untrained.
+        manifest: the crops.
+        config: section [evaluate]; [train] where `run` is None.
+        executor: who takes the features, once the statistics are known; None is this process.
+
+    Returns:
+        How many parts there are.
+
+    Raises:
+        ValueError: no image, an unreadable one, or a folder that was begun with something else.
+        FileNotFoundError: no such run.
+    """
+    images, model = _images_and_model(run, manifest, config)
+    return extract_to(url, model, images, config.evaluate, query=_queries(manifest), executor=executor or in_turn)
+
+
+def _queries(manifest: Manifest) -> np.ndarray | None:
+    return np.flatnonzero(manifest.split == "query") if (manifest.split == "query").any() else None
 
 
 def load_model(run: str | Path | None, config: Config) -> tuple[ReidModel, Config]:

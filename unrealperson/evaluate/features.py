@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.stored import copy_images
 from unrealperson.data.transforms import normalise
 from unrealperson.distributed import compute_device
 from unrealperson.evaluate.statistics import Tables, estimate_tables, statistics_groups
@@ -86,20 +87,40 @@ _BATCHES = 16
 def _embed_on(
     executor: Executor, model: ReidModel, images: Images, row: np.ndarray, config: EvaluateConfig
 ) -> np.ndarray:
-    step = _BATCHES * config.batch_size
-    parts = [np.arange(first, min(first + step, len(images))) for first in range(0, len(images), step)]
+    parts = feature_parts(len(images), config)
     items = [(images.manifest.select(rows), row[rows]) for rows in parts]
     shared = (model.cpu(), (images.height, images.width), config)
     vectors = np.empty((len(images), model.dimension), np.float32)
-    for index, made in track(executor(_embed_part, shared, items, gpu=True), label="features", total=len(items)):
+    for index, made in track(executor(embed_part, shared, items, gpu=True), label="features", total=len(items)):
         vectors[parts[index]] = made
     return vectors
 
 
-def _embed_part(
+def feature_parts(images: int, config: EvaluateConfig) -> list[np.ndarray]:
+    """Rows of the images whose features one task of an executor takes.
+
+    Args:
+        images: how many there are.
+        config: section [evaluate]: batch_size.
+    """
+    step = _BATCHES * config.batch_size
+    return [np.arange(first, min(first + step, images)) for first in range(0, images, step)]
+
+
+def embed_part(
     shared: tuple[ReidModel, tuple[int, int], EvaluateConfig], item: tuple[Manifest, np.ndarray]
 ) -> np.ndarray:
+    """Features of one part of the images, wherever this runs.
+
+    Args:
+        shared: the network with its tables, height and width of its input, and section [evaluate].
+        item: the images of the part, and the table row of each.
+
+    Returns:
+        [n, d] float32 of length 1.
+    """
     model, (height, width), config = shared
     manifest, row = item
+    copy_images(manifest)
     images = Images(manifest, height=height, width=width, cache_bytes=0)
     return embed(model.to(compute_device()), images, row, config)

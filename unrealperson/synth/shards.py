@@ -24,11 +24,13 @@ from PIL import Image
 
 from unrealperson.cards import CARD_FILE, data_card
 from unrealperson.config import Config, SynthConfig, load_config, save_config
-from unrealperson.crop import FREE_KEYS, log_counts, write_crops
+from unrealperson.crop import FREE_KEYS, log_counts, total_report, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.data.stored import StoredSet
 from unrealperson.executor import Executor
 from unrealperson.files import only_process, pack_folder, replacing_folder, unpack_folder, write_json, write_text
 from unrealperson.log import get_logger, track
+from unrealperson.storage import is_url
 from unrealperson.synth.capture import Frame, Shard, capture
 from unrealperson.synth.people.keep import kept_file
 from unrealperson.synth.poses import read_poses
@@ -76,7 +78,7 @@ def _in_turn(config: SynthConfig, work: Sequence[Shard], workers: int) -> list[S
     return sorted(work, key=turn)
 
 
-def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -> Manifest:
+def synthesize(config: Config, out: str | Path, *, executor: Executor | None = None) -> Manifest:
     """Makes a labelled data set, or finishes one that was begun with the same configuration.
 
     The same configuration gives the same files whatever `workers` is. A shard is there completely or
@@ -87,7 +89,8 @@ def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -
         out: folder to fill: unreal_vX.Y/images/P_cDDD_F.jpg, manifest.parquet, report.json, card.md, config.toml,
             samples/ with one frame and mask per camera (below v1.1, v2.1, ... where there are several scenes),
             people.jpg with the first people, and
-            frames/ with all of them on `keep_frames`.
+            frames/ with all of them on `keep_frames`. A URL is filled as `data.stored` says, the crops in tar shards
+            that their makers put there.
         executor: who makes the shards; None is `workers` simulators of this machine.
 
     Returns:
@@ -100,6 +103,8 @@ def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -
 
     Source: folder layout and names of the authors' data set; identity is (Y, P), camera is (X, D).
     """
+    if is_url(out):
+        return _synthesize_to(StoredSet(str(out)), config, executor)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with only_process(out):
@@ -108,14 +113,8 @@ def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -
             start_s = time.monotonic()
             work = shards(config.synth)
             missing = [shard for shard in work if not _finished(out, shard).is_dir()]
-            if len(missing) < len(work):
-                _logger.info("%d of %d shards are there already", len(work) - len(missing), len(work))
-            recorded = len(read_poses(Path(config.synth.camera_poses))) if config.synth.camera_poses else 0
-            cameras = sum(recorded or config.synth.cameras or usual(shard.scene).cameras for shard in missing)
-            total = cameras * config.synth.instants
             made = _run(config, missing, out) if executor is None else _run_on(executor, config, missing, out)
-            for _ in track(made, label="synth", total=total, unit="frames"):
-                pass
+            _follow(config, made, missing, len(work))
             _portray(config, out)
             _merge(work, out, seconds=time.monotonic() - start_s)
         for folder in (".people", "shards"):
@@ -124,6 +123,46 @@ def synthesize(config: Config, out: Path, *, executor: Executor | None = None) -
         if not (out / CARD_FILE).is_file():
             write_text(out / CARD_FILE, data_card(manifest))
         return manifest
+
+
+def _synthesize_to(stored: StoredSet, config: Config, executor: Executor | None) -> Manifest:
+    """Makes a set at a URL, or finishes it; this machine holds no more of it than the shards that it makes."""
+    _require_same(stored.begin(config), config, stored.url)
+    whole = stored.manifest()
+    if whole is not None:
+        return whole
+    start_s = time.monotonic()
+    work = shards(config.synth)
+    there = stored.finished()
+    missing = [shard for shard in work if shard.name not in there]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        if executor is None:
+            made = _run(config, missing, out, stored)
+        else:
+            _require_simulators(config)
+            results = executor(_make_stored, (config, stored.url), missing)
+            made = (None for _, frames in results for _ in range(frames))
+        _follow(config, made, missing, len(work))
+        save_config(config, out / CONFIG_FILE)
+        _portray(config, out)
+        if (out / PEOPLE_FILE).is_file():
+            stored.put(PEOPLE_FILE, (out / PEOPLE_FILE).read_bytes())
+    manifest, parts = stored.collect([shard.name for shard in work])
+    report = total_report(parts, manifest, seconds=time.monotonic() - start_s)
+    stored.end(manifest, report)
+    log_counts(report)
+    return manifest
+
+
+def _follow(config: Config, made: Iterator[None], missing: Sequence[Shard], shards_in_all: int) -> None:
+    """Shows the progress of the shards that are made."""
+    if len(missing) < shards_in_all:
+        _logger.info("%d of %d shards are there already", shards_in_all - len(missing), shards_in_all)
+    recorded = len(read_poses(Path(config.synth.camera_poses))) if config.synth.camera_poses else 0
+    cameras = sum(recorded or config.synth.cameras or usual(shard.scene).cameras for shard in missing)
+    for _ in track(made, label="synth", total=cameras * config.synth.instants, unit="frames"):
+        pass
 
 
 def _claim(config: Config, out: Path) -> None:
@@ -136,7 +175,10 @@ def _claim(config: Config, out: Path) -> None:
     if not (out / FILE_NAME).is_file() and not (out / "shards").is_dir():
         save_config(config, path)
         return
-    begun = load_config(path)
+    _require_same(load_config(path), config, out)
+
+
+def _require_same(begun: Config, config: Config, out: Path | str) -> None:
     for section in ("synth", "crop"):
         old, new = (dataclasses.asdict(getattr(each, section)) for each in (begun, config))
         for key, value in new.items():
@@ -151,8 +193,8 @@ def _finished(out: Path, shard: Shard) -> Path:
     return out / "shards" / shard.name
 
 
-def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
-    """Makes shards side by side; yields once for each frame."""
+def _run(config: Config, work: Sequence[Shard], out: Path, stored: StoredSet | None = None) -> Iterator[None]:
+    """Makes shards side by side, and moves them to where they are stored; yields once for each frame."""
     if not work:
         return
     workers = 1 if config.synth.endpoint else config.synth.workers or len(os.sched_getaffinity(0))
@@ -162,7 +204,7 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
     events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
     with ThreadPoolExecutor(workers, thread_name_prefix="shard") as pool:
         turns = _in_turn(config.synth, work, workers)
-        waiting = [pool.submit(_work, config, shard, out, kept, events, stop) for shard in turns]
+        waiting = [pool.submit(_work, config, shard, out, kept, events, stop, stored) for shard in turns]
         for future in waiting:
             future.add_done_callback(events.put)
         try:
@@ -183,8 +225,7 @@ def _run(config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
 
 def _run_on(executor: Executor, config: Config, work: Sequence[Shard], out: Path) -> Iterator[None]:
     """Has shards made elsewhere; yields once for each frame."""
-    if config.synth.endpoint:
-        raise ValueError("synth.endpoint is one running engine; shards on other machines need simulators: leave it out")
+    _require_simulators(config)
     for index, (frames, packed) in executor(_make_packed, config, work):
         with replacing_folder(_finished(out, work[index])) as folder:
             unpack_folder(packed, folder)
@@ -192,11 +233,25 @@ def _run_on(executor: Executor, config: Config, work: Sequence[Shard], out: Path
             yield
 
 
+def _require_simulators(config: Config) -> None:
+    if config.synth.endpoint:
+        raise ValueError("synth.endpoint is one running engine; shards on other machines need simulators: leave it out")
+
+
 def _make_packed(config: Config, shard: Shard) -> tuple[int, bytes]:
     """How many frames a shard has, and its folder."""
     with tempfile.TemporaryDirectory() as folder:
         frames = sum(1 for _ in _make_shard(config, shard, Path(folder), None))
         return frames, pack_folder(_finished(Path(folder), shard))
+
+
+def _make_stored(given: tuple[Config, str], shard: Shard) -> int:
+    """Puts a shard into the set at a URL; how many frames it has."""
+    config, url = given
+    with tempfile.TemporaryDirectory() as folder:
+        frames = sum(1 for _ in _make_shard(config, shard, Path(folder), None))
+        StoredSet(url).add(_finished(Path(folder), shard))
+    return frames
 
 
 class _KeptPeople:
@@ -238,6 +293,7 @@ def _work(
     kept: _KeptPeople,
     events: queue.SimpleQueue[Future[None] | None],
     stop: threading.Event,
+    stored: StoredSet | None,
 ) -> None:
     """Makes a shard, unless another has failed; a failure stops the others after their current frame."""
     try:
@@ -247,6 +303,9 @@ def _work(
             events.put(None)
             if stop.is_set():
                 raise _Stopped
+        if stored is not None:
+            stored.add(_finished(out, shard))
+            shutil.rmtree(_finished(out, shard))
         kept.done(shard)
     except BaseException:
         stop.set()
@@ -269,7 +328,7 @@ def _make_shard(config: Config, shard: Shard, out: Path, people: Path | None) ->
         for frame in frames:
             written, reasons = write_crops(frame, files, config.crop, config.synth)
             rows += written
-            counts += Counter(frames=1, seen=len(frame.colors) - reasons["not_visible"], accepted=len(written))
+            counts += Counter(frames=1, people_seen=len(frame.colors) - reasons["not_visible"], accepted=len(written))
             rejected += reasons
             if config.synth.keep_frames:
                 _write_frame(frame, files / "frames" / own)
@@ -330,8 +389,7 @@ def _portray(config: Config, out: Path) -> None:
 
 def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:
     """Moves the shards' files to their places and writes report and manifest; may be cut off and repeated."""
-    counts: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
+    parts = []
     tables = []
     for shard in work:
         folder = _finished(out, shard)
@@ -340,9 +398,7 @@ def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:
                 target = out / source.relative_to(folder / "files")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
-        part = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
-        rejected += Counter(part.pop("rejected"))
-        counts += Counter({key: value for key, value in part.items() if key != "seconds"})
+        parts.append(json.loads((folder / REPORT_FILE).read_text(encoding="utf-8")))
         tables.append(Manifest.read(folder).table)
     manifest = Manifest(pa.concat_tables(tables), out)
     lost = [path for path in manifest.path if not (out / path).is_file()]
@@ -350,15 +406,7 @@ def _merge(work: Sequence[Shard], out: Path, *, seconds: float) -> None:
         raise RuntimeError(
             f"{len(lost)} crops are gone from {out}, the first is {lost[0]}; delete the folder, start again"
         )
-    report = {
-        "frames": counts["frames"],
-        "people_seen": counts["seen"],
-        "accepted": counts["accepted"],
-        "rejected": dict(sorted(rejected.items())),
-        "identities": len(manifest.identities),
-        "cameras": len(manifest.cameras),
-        "seconds": round(seconds, 3),
-    }
+    report = total_report(parts, manifest, seconds=seconds)
     write_json(out / REPORT_FILE, report)
     manifest.write()
     log_counts(report)

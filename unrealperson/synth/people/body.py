@@ -5,7 +5,6 @@ Local frame of every body: metres, X forward, Y to the person's left, Z up, the 
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -15,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from unrealperson.files import read_arrays
+from unrealperson.files import cache_folder, read_arrays
 from unrealperson.log import get_logger
 from unrealperson.synth.people import base_mesh
 from unrealperson.synth.people.base_mesh import GROUPS
@@ -140,12 +139,6 @@ class Body:
     muscle: float
     proportions: float
     ethnicity: tuple[float, float, float]
-
-
-def cache_folder() -> Path:
-    """Folder of the parsed base data: UNREALPERSON_CACHE, or ~/.cache/unrealperson."""
-    named = os.environ.get("UNREALPERSON_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "unrealperson"
 
 
 @lru_cache(maxsize=1)
