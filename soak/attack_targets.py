@@ -1,0 +1,443 @@
+"""What `attack.py` attacks: each target gives good inputs to start from and takes any bytes.
+
+A target is a function of an empty folder; it returns its first inputs and the function to attack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import pickle
+import socket
+import struct
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+Attack = Callable[[bytes], object]
+Prepared = tuple[list[bytes], Attack]
+
+DOCUMENTED = (ValueError, FileNotFoundError)
+"""The exceptions that say what is wrong; any other one, and their subclasses, are findings."""
+
+TEXTS = (
+    "vget /unrealcv/status", "vget /unrealcv/echo a b", "vget /unrealcv/help", "vget /objects",
+    "vget /object/MHMainClass_C_0/color", "vset /object/MHMainClass_C_0/color 1 2 3",
+    "vset /object/MHMainClass_C_0/location 1 2.5 -3", "vset /object/MHMainClass_C_0/rotation 0 90 0",
+    "vset /object/MHMainClass_C_0/scale 1 1 2", "vset /object/MHMainClass_C_0/name a_1",
+    "vset /object/MHMainClass_C_1/hide", "vset /object/MHMainClass_C_1/show", "vset /object/MHMainClass_C_1/destroy",
+    "vset /objects/spawn MHMainClass_C a", "vset /objects/spawn_cube box", "vget /cameras", "vset /cameras/spawn",
+    "vset /camera/0/location 1 2 3", "vset /camera/0/pose 1 2 3 4 5 6", "vset /camera/1/fov 60", "vget /classes",
+    "vset /camera/0/size 32 24", "vget /camera/0/lit png", "vget /camera/1/object_mask bmp",
+    "vget /camera/0/depth npy", "vset /viewmode lit", "vget /camera/0/annotations", "vget /camera/0/class_mask png",
+    "vrun ce AddActor 3", "vrun ce Pause 1", "vrun ce Resume 1", "vexec MHMainClass_C_0 Walk 1", "vbp a b",
+    "vbatch 2", "vget /person/MHMainClass_C_0/attributes", "vset /action/game/pause",
+)  # fmt: skip
+
+
+def commands(folder: Path) -> Prepared:
+    """Lines of commands, each batch to a simulator of its own."""
+    from synth_fakes import VIEWS, FakeRenderer, FakeWorld
+
+    from unrealperson.synth.simulator import Simulator
+
+    def attack(data: bytes) -> None:
+        simulator = Simulator(
+            FakeWorld(), FakeRenderer(32, 24), views=VIEWS, width=32, height=24, people=3, interval_s=2.0
+        )  # type: ignore[arg-type]
+        simulator.run("vrun ce AddActor 3")
+        for line in data.decode("utf-8", "replace").split("\n")[:20]:
+            reply = simulator.run(line)
+            if not reply or b"Error:" in reply[:60]:  # an exception's name: the handler did not expect it
+                raise AssertionError(f"{line!r} is answered with {reply[:200]!r}")
+
+    return ["\n".join(TEXTS[i : i + 4]).encode() for i in range(0, len(TEXTS), 2)], attack
+
+
+def port(folder: Path) -> Prepared:
+    """Raw bytes to the simulator's port; afterwards it answers somebody else."""
+    from synth_fakes import running_simulator
+
+    from unrealperson.synth.protocol import MAGIC, receive_message, send_message
+
+    context = running_simulator(width=32, height=24)
+    server = context.__enter__().server
+
+    def connect() -> socket.socket:
+        while True:
+            sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            try:
+                if receive_message(sock) is not None:
+                    return sock
+            except OSError:
+                pass  # the client before has not left yet
+            sock.close()
+
+    def attack(data: bytes) -> None:
+        with connect() as sock:
+            try:
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+            except TimeoutError:
+                raise
+            except OSError:
+                pass  # it hung up
+        with connect() as sock:
+            send_message(sock, b"5:vget /unrealcv/echo alive")
+            if receive_message(sock) != b"5:alive":
+                raise AssertionError("the server no longer answers")
+
+    def framed(text: str, number: int) -> bytes:
+        body = f"{number}:{text}".encode()
+        return struct.pack("<II", MAGIC, len(body)) + body
+
+    attack.context = context  # type: ignore[attr-defined]  # lives as long as the attack
+    return [framed(text, 1) + framed("vget /unrealcv/echo b", 2) for text in TEXTS], attack
+
+
+def reply(folder: Path) -> Prepared:
+    """What an endpoint, perhaps a foreign Unreal Engine, sends as image and as depth."""
+    from unrealperson.synth.endpoint import decode_array, decode_image
+    from unrealperson.synth.protocol import encode_image
+
+    def attack(data: bytes) -> None:
+        for decode in (decode_image, decode_array):
+            try:
+                decode(data)
+            except RuntimeError as error:
+                if type(error) is not RuntimeError:
+                    raise
+
+    pixels = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
+    depth = np.ones((6, 5), np.float32)
+    return [encode_image(pixels, "png"), encode_image(pixels, "bmp"), encode_image(depth, "npy")], attack
+
+
+def service(folder: Path) -> Prepared:
+    """HTTP requests as the server's application takes them, in text: a line, headers, an empty line, a body."""
+    from serving import image_bytes, make_gallery
+
+    from unrealperson.config import ServeConfig
+    from unrealperson.serve import Keeper, Service
+
+    config = ServeConfig(refresh_s=3600, max_megapixels=0.1, max_upload_mb=0.1, max_images=4, batch_wait_ms=0)
+    keeper = Keeper(make_gallery(folder), threads=1)
+    served = Service(keeper, config)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(served.api.router.lifespan_context(served.api).__aenter__())
+
+    async def answer(scope: dict[str, Any], body: bytes) -> tuple[int, bytes]:
+        parts, got = [body[: len(body) // 2], body[len(body) // 2 :]], []
+
+        async def receive() -> dict[str, Any]:
+            if not parts:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+        async def send(message: dict[str, Any]) -> None:
+            got.append(message)
+
+        await asyncio.wait_for(served.guard(scope, receive, send), 20)
+        return got[0]["status"] if got else 0, b"".join(message.get("body", b"") for message in got)
+
+    def attack(data: bytes) -> None:
+        head, _, body = data.partition(b"\n\n")
+        first, *lines = head.split(b"\n")
+        method, _, target = first.decode("latin-1").partition(" ")
+        path, _, query = target.partition("?")
+        headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+        if b"host" not in dict(headers):
+            headers.append((b"host", b"127.0.0.1"))
+        scope = {
+            "type": "http", "http_version": "1.1", "method": method.upper(), "path": path, "raw_path": path.encode(),
+            "query_string": query.encode(), "headers": headers, "client": ("127.0.0.1", 1), "scheme": "http",
+            "server": ("127.0.0.1", 80), "root_path": "", "asgi": {"version": "3.0"},
+        }  # fmt: skip
+        status, told = loop.run_until_complete(answer(scope, body))
+        if not 200 <= status < 500 and (status, path) != (503, "/ready"):
+            raise AssertionError(f"status {status}: {told[:300]!r}")
+        if status >= 400 and method.upper() != "HEAD" and not isinstance(json.loads(told)["detail"], str):
+            raise AssertionError(f"status {status} explains nothing: {told[:300]!r}")
+        if len(keeper.catalogue) > 400:
+            ids = [f"{number:016x}" for number in keeper.catalogue._ids.tolist()[100:300]]
+            attack(b"POST /remove\ncontent-type: application/json\n\n" + json.dumps({"ids": ids}).encode())
+
+    entry = f"{keeper.catalogue._ids[0]:016x}"
+    form = b'--f\r\nContent-Disposition: form-data; name="%s"; filename="q"\r\n\r\n%s\r\n--f--\r\n'
+    kind = b"content-type: multipart/form-data; boundary=f\n\n"
+    small = [image_bytes(1, kind, (6, 9)) for kind in ("PNG", "JPEG", "WEBP", "BMP")]
+    seeds = [b"POST /search?k=2&only_camera=1\n" + kind + form % (b"image", image) for image in small]
+    seeds += [b"POST /add\n" + kind + form % (b"images", image) for image in small[:2]]
+    seeds.append(b"POST /remove\ncontent-type: application/json\n\n" + json.dumps({"ids": ["0" * 16]}).encode())
+    asked = "k=3&group=person&rerank=true&from_s=1.5&to_s=9&attribute=hat=none&source=a&not_camera=1&from_frame=1"
+    paths = ("/", "/health", "/ready", "/docs", "/openapi.json", "/metrics", "/gallery", "/page/api.js",
+             f"/search?id={entry}&{asked}", f"/identities?offset=0&limit=5&camera=1", f"/entries/{entry}",
+             f"/thumbnails/{entry}?height_px=32")  # fmt: skip
+    return [*seeds, *(f"GET {path}\norigin: http://127.0.0.1\n".encode() for path in paths)], attack
+
+
+def in_file(folder: Path, name: str, read: Callable[[Path], object]) -> Attack:
+    """Attacks a reader through one file.
+
+    Args:
+        folder: where the file lies.
+        name: of the file.
+        read: reader.
+    """
+    path = folder / name
+
+    def attack(data: bytes) -> None:
+        path.write_bytes(data)
+        read(path)
+
+    return attack
+
+
+def image(folder: Path) -> Prepared:
+    """Images of all formats that are read."""
+    from unrealperson.data.sources import decode_image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ways: list[tuple[str, str, dict[str, Any]]] = [
+        ("RGB", "PNG", {}), ("P", "PNG", {}), ("I;16", "PNG", {}), ("LA", "PNG", {}), ("RGB", "JPEG", {"exif": exif}),
+        ("RGB", "JPEG", {"progressive": True}), ("CMYK", "JPEG", {}), ("RGB", "WEBP", {}), ("RGBA", "WEBP", {}),
+        ("RGB", "BMP", {}), ("RGB", "PPM", {}), ("RGB", "TIFF", {"compression": "tiff_lzw"}), ("1", "TIFF", {}),
+    ]  # fmt: skip
+    seeds = []
+    for mode, form, options in ways:
+        stream = io.BytesIO()
+        made = Image.fromarray(pixels[..., 0].astype(np.uint16)) if mode == "I;16" else Image.fromarray(pixels)
+        (made if mode == "I;16" else made.convert(mode)).save(stream, form, **options)
+        seeds.append(stream.getvalue())
+    return seeds, lambda data: decode_image(data, "the image", size=(8, 4), max_pixels=10**6)
+
+
+def _manifest(folder: Path) -> Any:
+    from unrealperson.data.manifest import Manifest
+
+    (folder / "a.png").write_bytes(image(folder)[0][0])
+    row = {"path": "a.png", "pid": 1, "camid": 2, "frame": 3, "split": "train", "attributes": '{"hat": "none"}',
+           "keypoints": [1.0] * 51, "tight_box": [0, 0, 2, 2], "recipe": "{}", "time_s": 1.5}  # fmt: skip
+    return Manifest.from_rows([row, {"path": "b/c.png"}], folder)
+
+
+def manifest(folder: Path) -> Prepared:
+    """manifest.parquet."""
+    from unrealperson.data.manifest import Manifest
+
+    seed = _manifest(folder).write().read_bytes()
+    return [seed], in_file(folder, "manifest.parquet", Manifest.read)
+
+
+def listing(folder: Path) -> Prepared:
+    """Crops listed in a CSV file."""
+    from unrealperson.data.sources import read_images
+
+    seed = b'path,pid,camid,time_s,tight_box,split\na.png,1,2,0.5,"[0, 1, 2, 3]",train\nb.png,,,,,\n'
+    return [seed], in_file(folder, "crops.csv", read_images)
+
+
+def shard(folder: Path) -> Prepared:
+    """A WebDataset shard, and the image in it."""
+    from unrealperson.data.sources import load_image, read_images
+
+    picture, stream = image(folder)[0][0], io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in (("a.png", picture), ("a.json", b'{"pid": 3, "camid": 1}'), ("b.png", picture), ("b.cls", b"4")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+    def read(path: Path) -> None:
+        crops = read_images(path)
+        load_image(crops.image_path(0), max_pixels=10**6)
+
+    return [stream.getvalue()], in_file(folder, "0.tar", read)
+
+
+def features(folder: Path) -> Prepared:
+    """features.npz."""
+    from unrealperson.schema import Features
+
+    two = np.arange(2)
+    Features(np.ones((2, 3), np.float32), two, two, two, ("a", "b")).save(folder / "f.npz")
+    return [(folder / "f.npz").read_bytes()], in_file(folder, "f.npz", Features.load)
+
+
+def truth(folder: Path) -> Prepared:
+    """What is known of a kept frame (JSON)."""
+    from unrealperson.data.frames import read_frame
+
+    for name in ("c001_1_lit.png", "c001_1_mask.png"):
+        (folder / name).write_bytes(image(folder)[0][0])
+    seed = {"scene": 1, "version": 1, "camera": 1, "frame": 1, "time_s": 0.5, "light": 1, "colors": {"3": [1, 2, 3]},
+            "people": {"3": {"yaw_deg": 1.0}}, "objects": {"a": [4, 5, 6]}, "attributes": {"3": {"hat": "none"}}}  # fmt: skip
+    read = in_file(folder, "c001_1_truth.json", lambda path: read_frame(folder / "c001_1_lit.png"))
+    return [json.dumps(seed).encode()], read
+
+
+def colors(folder: Path) -> Prepared:
+    """The original's pickled mask colours."""
+    from unrealperson.data.frames import read_colors
+
+    seeds = [pickle.dumps({"MH_1": [1, 2, 3], "MH_2": "(R=1,G=2,B=3,A=255)"}, protocol) for protocol in (0, 2, 4)]
+    return seeds, in_file(folder, "object_color.pkl", read_colors)
+
+
+def poses(folder: Path) -> Prepared:
+    """The original's pickled camera poses."""
+    from unrealperson.synth.poses import read_poses
+
+    seeds = [pickle.dumps([("1 2 3", "0 90 0"), ((1, 2.5, 3), [0, 0, 0])], protocol) for protocol in (0, 2, 4)]
+    return seeds, in_file(folder, "caminfo.pkl", read_poses)
+
+
+def poses_json(folder: Path) -> Prepared:
+    """Camera poses as JSON."""
+    from unrealperson.synth.poses import read_poses
+
+    seed = {"cameras": [{"location_cm": [1, 2, 3], "pitch_yaw_roll_deg": [0, 90, 0], "fov_deg": 60}]}
+    return [json.dumps(seed).encode()], in_file(folder, "poses.json", read_poses)
+
+
+def run_lengths(folder: Path) -> Prepared:
+    """COCO's compressed masks."""
+    from unrealperson.data.rle import decode_mask, encode_mask
+
+    mask = np.random.default_rng(0).random((9, 7)) < 0.5
+    seed = bytes(mask.shape) + encode_mask(mask).encode()
+    return [seed], lambda data: decode_mask(data[2:].decode("latin-1"), *(*data[:2], 1, 1)[:2])
+
+
+def gltf(folder: Path) -> Prepared:
+    """A scene as binary glTF, or as text."""
+    from models import hall
+
+    from unrealperson.synth.scenes.gltf import read_gltf
+
+    model = hall()
+    return [model.glb(), json.dumps(model.json).encode()], in_file(folder, "model.glb", read_gltf)
+
+
+def mhclo(folder: Path) -> Prepared:
+    """A MakeHuman garment: fitting file, mesh and material, parted by zero bytes."""
+    from test_people_mhclo import CUBE, HEAD, ROWS
+
+    from unrealperson.synth.people.body import random_body
+    from unrealperson.synth.people.mhclo import fit, read_mhclo
+
+    body = random_body(np.random.default_rng(0))
+
+    def attack(data: bytes) -> None:
+        for name, part in zip(("patch.mhclo", "patch.obj", "patch.mhmat"), [*data.split(b"\0"), b"", b""], strict=False):
+            (folder / name).write_bytes(part)
+        fit(read_mhclo(folder / "patch.mhclo"), body)
+
+    text = f"{HEAD}material patch.mhmat\ntag hat\nverts 0\n{ROWS}delete_verts\n10 - 12 20\n"
+    return [f"{text}\0{CUBE}\0diffuseTexture a.png\n".encode()], attack
+
+
+def config(folder: Path) -> Prepared:
+    """A configuration, and a grid of experiments."""
+    from unrealperson.ablate.grid import load_grid
+    from unrealperson.config import load_config
+
+    root = Path(__file__).resolve().parent.parent / "configs"
+    seeds = [path.read_bytes() for path in sorted(root.rglob("*.toml"))]
+
+    def read(path: Path) -> None:
+        for reader in (load_config, load_grid):
+            try:
+                reader(path)
+            except ValueError as error:
+                if type(error) is not ValueError:
+                    raise
+
+    return seeds, in_file(folder, "c.toml", read)
+
+
+def onnx(folder: Path) -> Prepared:
+    """An exported network."""
+    from encoders import make_model
+
+    from unrealperson.export.encoder import OnnxEncoder
+
+    seed = make_model(folder / "m.onnx", table=np.ones((4, 16), np.float32)).read_bytes()
+    return [seed], in_file(folder, "m.onnx", lambda path: OnnxEncoder(path, threads=1))
+
+
+def checkpoint(folder: Path) -> Prepared:
+    """model.safetensors of a run."""
+    import torch
+    from safetensors.torch import save
+
+    from unrealperson.checkpoint import RunState, load_state
+
+    facts: dict[str, Any] = {name: 0 for name in RunState.__dataclass_fields__}
+    facts |= {"identity_keys": [1], "camera_keys": [1], "format_version": 1}
+    seed = save({"w": torch.ones(2)}, metadata={"unrealperson": json.dumps(facts)})
+    return [seed], in_file(folder, "model.safetensors", lambda path: load_state(folder))
+
+
+def weights(folder: Path) -> Prepared:
+    """A PyTorch state dict."""
+    import torch
+
+    from unrealperson.models.weights import read_state
+
+    torch.save({"state_dict": {"module.w": torch.ones(2)}}, folder / "w.pt")
+    return [(folder / "w.pt").read_bytes()], in_file(folder, "w.pt", read_state)
+
+
+def gallery(folder: Path) -> Prepared:
+    """gallery.json, in a gallery whose other files are whole."""
+    from serving import make_gallery
+
+    from unrealperson.gallery import Gallery
+
+    made = make_gallery(folder)
+    return [(made / "gallery.json").read_bytes()], in_file(made, "gallery.json", lambda path: Gallery.open(made))
+
+
+def gallery_rows(folder: Path) -> Prepared:
+    """The rows of a gallery, under a checksum that fits them."""
+    from serving import make_gallery
+
+    from unrealperson.gallery import Gallery
+    from unrealperson.serve.catalogue import Catalogue
+
+    made = make_gallery(folder)
+    facts = json.loads((made / "gallery.json").read_text())
+    segment = facts["segments"][0]
+    name = f"{segment['name']}.rows.arrow"
+
+    def attack(data: bytes) -> None:
+        segment["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        (made / name).write_bytes(data)
+        (made / "gallery.json").write_text(json.dumps(facts))
+        catalogue = Catalogue(Gallery.open(made))
+        if len(catalogue):
+            catalogue.entry(0)
+
+    return [(made / name).read_bytes()], attack
+
+
+TARGETS: dict[str, Callable[[Path], Prepared]] = {
+    made.__name__: made
+    for made in (
+        commands, port, reply, service, image, manifest, listing, shard, features, truth, colors, poses, poses_json,
+        run_lengths, gltf, mhclo, config, onnx, checkpoint, weights, gallery, gallery_rows,
+    )
+}  # fmt: skip
