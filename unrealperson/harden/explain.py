@@ -79,7 +79,9 @@ class Looks:
         self._words = words
         self._front = np.where(words["outer_pattern"] != "", words["outer_pattern"], words["top_pattern"])
         self._named = {name: np.char.find(words["differs"], name) >= 0 for name in GROUP_REGIONS}
-        self._version = manifest.column("version")
+        seed, version = manifest.column("seed"), manifest.column("version")
+        rows = zip(seed, version, words["group"], strict=True)
+        self._group = np.array([f"{own}.{kind}.{group}" if group else "" for own, kind, group in rows])
 
     def alike(self, name: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Whether two people share an attribute.
@@ -127,8 +129,7 @@ class Looks:
         Returns:
             [n] bool, or one.
         """
-        group = self._words["group"]
-        return (group[first] != "") & (group[first] == group[second]) & (self._version[first] == self._version[second])
+        return (self._group[first] != "") & (self._group[first] == self._group[second])
 
     def shared(self, first: int, second: int) -> list[str]:
         """The attributes that two people share, but for what neither wears.
