@@ -21,7 +21,7 @@ from unrealperson.harden.explain import Contrast, Looks, explain_images, explain
 from unrealperson.harden.plan import plan_world
 from unrealperson.schema import Features
 
-SYNTH = SynthConfig(scenes=(1, 2), versions=(2, 3), people=10, people_per_batch=10, cameras=2)
+SYNTH = SynthConfig(scenes=(1, 2), versions=(2, 3), people=10, test_people=2, people_per_batch=10, cameras=2)
 LOOK = {
     "gender": "male", "top_color": "red", "top_category": "shirt", "backpack": "none", "backpack_color": "none",
     "shoes_category": "sneakers", "shoes_color": "white", "hair": "short", "headwear": "none", "headwear_color": "none",
@@ -162,6 +162,9 @@ def test_what_cannot_be_mined_is_told(tmp_path):
     unknown = make_set(tmp_path, recipe=None)
     with pytest.raises(ValueError, match="does not say how its crops were made"):
         plan_world(unknown, Looks(unknown), PAIRS, REGIONS, [], config)
+    elsewhere = make_set(tmp_path, recipe=recipe(replace(SYNTH, endpoint="host:9000", scenes=(1,)), CropConfig()))
+    with pytest.raises(ValueError, match="captured in an engine"):
+        plan_world(elsewhere, Looks(elsewhere), PAIRS, REGIONS, [], config)
     with pytest.raises(ValueError, match="no crops of split test"):
         loop.harden(tmp_path, make_set(tmp_path), Config(harden=HardenConfig(split="test")), tmp_path / "out")
 
