@@ -44,8 +44,8 @@ PEOPLE = SynthConfig(
     instants=8, interval_s=5.0, lights=3, width=960, height=720,
 )  # fmt: skip
 NETWORK = TrainConfig(
-    backbone="osnet_x0_25", height=128, width=64, pad=5, epochs=6, decay_epoch=4, optimizer="adam", learning_rate=1e-3,
-    label_smoothing=0.1, triplet=1.0, cameras_per_batch=4, identities_per_camera=4, images_per_identity=2,
+    height=128, width=64, pad=5, epochs=6, decay_epoch=4, label_smoothing=0.1, triplet=1.0, cameras_per_batch=4,
+    identities_per_camera=4, images_per_identity=2,
 )  # fmt: skip
 SETS = {"held out": (), "its hard groups": ("version=3",)}
 _MARGIN = 1.3
@@ -94,7 +94,7 @@ class Bench:
             )
         made = synthesize(config, self.out / arm)
         if len(made) < self._images:
-            raise SystemExit(f"{self.out / arm} has {len(made)} crops, {self._images} are to be added; take fewer --images")
+            raise SystemExit(f"{arm} has {len(made)} crops, {self._images} are to be added; take fewer --images")
         return made.select(np.sort(np.random.default_rng(0).permutation(len(made))[: self._images]))
 
     def _config(self, settings: TrainConfig, seed: int) -> Config:

@@ -81,13 +81,25 @@ def test_a_configuration_is_the_base_of_a_grid(tmp_path):
     assert (train.epochs, train.flip, train.height) == (2, 0.25, 64)
 
 
+CELLS = {
+    "data": 10, "degradation": 11, "paper_table1": 5, "paper_table2_people": 6, "paper_table2_scale": 10,
+    "paper_table3_4": 3, "paper_figure4": 15, "paper_figure5": 4,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_grids_can_be_read(path, tmp_path, monkeypatch):
+def test_shipped_grids_can_be_read_and_tried_in_small(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("cuhk03_100", "two_camera_74"):
-        (tmp_path / "real" / name).mkdir(parents=True)
-    grid = load_grid(path)
-    assert grid.cells[0].name == "base" and len(grid.cells) > 8 and len(grid.settings.seeds) == 3
+    for name in re.findall(r'^\w+ = "([\w/]+)"$', path.read_text().split("[sets]")[1].split("[", 1)[0], flags=re.M):
+        (tmp_path / name).mkdir(parents=True)
+    grid = load_grid(path, images=256)
+    assert grid.cells[0].name == "base" and len(grid.cells) == CELLS[path.stem] and len(grid.settings.seeds) == 3
+    assert grid.settings.images == 256 and load_grid(path).settings.images >= 60000
+    assert f"unrealperson ablate configs/grids/{path.name} --out" in path.read_text()
+    # Cells that synthesise alike share a pool; what is drawn from it differs.
+    pools = ablate._Pools(tmp_path)
+    made = {pools.key(cell) for cell in grid.cells if not cell.pool.folders}
+    assert len(made) == {"paper_table2_people": 6, "paper_figure4": 1, "paper_figure5": 4}.get(path.stem, 0)
 
 
 @pytest.mark.parametrize(

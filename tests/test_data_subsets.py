@@ -137,7 +137,9 @@ def test_merge_knows_the_same_people_again(tmp_path: Path) -> None:
     black = make_set(tmp_path / "c", people=2, recipe=recipe(colors="black"))
     assert len(merge([one, night]).identities) == 3
     assert len(merge([one, night, black]).identities) == 5
-    far = night.replaced("pid", night.pid + 10**13)
+    both = merge([one, black]).replaced("recipe", [None] * len(one) + [None] * len(black))
+    assert len(merge([both, make_set(tmp_path / "d", people=2)]).identities) == 6, "merged once more"
+    far = night.replaced("pid", np.full(len(night), 2**63 - 1))
     with pytest.raises(ValueError, match="can be merged"):
         merge([one, far.replaced("recipe", [None] * len(far))])
     with pytest.raises(ValueError, match="at least one"):

@@ -66,6 +66,7 @@ def run(data, tmp_path_factory) -> Any:
     folder = tmp_path_factory.mktemp("run")
     (folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2, "loss": 0.5}\n')
     (folder / "metrics.json").write_text('{"mAP": 0.7}')
+    (folder / "card.md").write_text("# Model card\n")
     with pytest.MonkeyPatch.context() as patch:
         state = RunState(epoch=2, identity_keys=(), camera_keys=(), data_sha256="", data_root=str(data.root))
         patch.setattr(export_module, "load_checkpoint", lambda run: (network(), CONFIG, state))
@@ -126,6 +127,8 @@ def test_the_file_says_what_it_holds(model, data):
     assert stored["data_sha256"] == data.sha256()
     assert "[train]" in stored["config"] and "licence of the training images" in stored["licence"]
     assert json.loads(stored["metrics"]) == {"training": {"epoch": 2, "loss": 0.5}, "evaluation": {"mAP": 0.7}}
+    card = Path(f"{model}.card.md").read_text()
+    assert card.startswith("# Model card\n") and "ONNX, float32, statistics" in card and "of 3 cameras" in card
     assert json.loads(stored["preprocessing"]) == {
         "pixels": True, "resize": True, "mean": 127.0, "std": 128.0, "mirror": True
     }  # fmt: skip

@@ -187,3 +187,25 @@ def test_groups_of_five_share_all_but_what_is_named():
         looks = {(made.texture.tobytes(), made.positions.tobytes()) for made in people}
         assert len(looks) == 5
     assert person.make_person(8, 3, 0).height_m != person.make_person(8, 3, 5).height_m
+
+
+@pytest.mark.parametrize("look", [(8, 2, 5), (8, 1, 5), None], ids=["dressed", "basic", "new"])
+def test_a_planned_group_differs_where_it_is_told(look):
+    regions = "bag, hair, hat, shoes"
+    plan = f"{'.'.join(map(str, look))}: {regions}" if look else regions
+    everybody = [random_identity(1008, 3, number, planned=("logo", plan)) for number in range(4, 11)]
+    before, *group, after = (made.describe() for made in everybody)
+    assert before["differs"] == "logo" and group[0]["differs"] == regions and {made["group"] for made in group} == {1}
+    assert after == random_identity(1008, 3, 10).describe(), "further groups are drawn as ever"
+    if look:
+        like = random_identity(*look).describe()
+        group.append(like | {"group": 1, "differs": regions})
+        assert group[0]["gender"] == like["gender"] and group[0]["top"] == like["top"] == group[4]["top"]
+    own = {"hair", "hair_length", "shoes", "shoes_category", "accessories", "headwear", "backpack", "activity"}
+    for name in group[0].keys() - own - {"headwear_color", "backpack_color"}:
+        assert len({made[name] for made in group}) == 1, name
+    for name in ("hair", "shoes"):
+        assert len({made[name] for made in group}) == len(group), name
+    if look:
+        bare = [made for made in group if made["backpack"] == "none"]
+        assert len(bare) == 1, "nobody else goes without a bag where the one they look like does"

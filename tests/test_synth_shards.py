@@ -127,6 +127,7 @@ def test_layout_rows_and_report(tmp_path: Path) -> None:
     config = settings()
     manifest = synthesize(config, tmp_path / "set")
     assert {path.name for path in (tmp_path / "set").iterdir()} == {
+        "card.md",
         "config.toml",
         "manifest.parquet",
         "report.json",

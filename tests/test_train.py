@@ -40,7 +40,9 @@ def records(run) -> list[dict]:
 
 
 def test_a_run_holds_model_configuration_and_record(run):
-    assert sorted(path.name for path in run.iterdir()) == ["config.toml", "metrics.jsonl", "model.safetensors"]
+    files = ["card.md", "config.toml", "metrics.jsonl", "model.safetensors"]
+    assert sorted(path.name for path in run.iterdir()) == files
+    assert f"`{checkpoint.load_state(run).data_sha256}`" in (run / "card.md").read_text()
     assert load_config(run / "config.toml") == Config(train=SETTINGS)
     lines = records(run)
     assert set(lines[0]) == {"epoch", "step", "loss", "accuracy", "lr", "images_per_s", "seconds"}

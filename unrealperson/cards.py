@@ -125,8 +125,8 @@ def model_card(config: Config, rows: Manifest, *, data_sha256: str) -> str:
     }
     lines = [
         "# Model card", "",
-        "A network that gives each crop of a person a vector; crops of one person, seen by different cameras on one day "
-        "in the same clothes, shall be near each other. It knows no names and no faces.",
+        "A network that gives each crop of a person a vector; crops of one person, seen by different cameras on one "
+        "day in the same clothes, shall be near each other. It knows no names and no faces.",
         "", "## Training", "", "| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in table.items()),
         "", "## Intended use", "",
         "Research on person re-identification, and search within the cameras of one site by people who may see their "

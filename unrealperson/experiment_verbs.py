@@ -121,10 +121,12 @@ class Ablate(Verb):
     """Names of cells to do, such as base or 'jitter=*'; left out: all."""
     seeds: tuple[int, ...] = ()
     """Seeds to do; left out: those of the grid."""
+    images: int = 0
+    """Images that each cell sees in training, such as 256 to try a grid out; 0: as many as the grid says."""
 
     def execute(self) -> None:
         from unrealperson.ablate import run_grid
         from unrealperson.ablate.grid import load_grid
 
-        grid = load_grid(self.grid, self.config)
+        grid = load_grid(self.grid, self.config, images=self.images)
         print(run_grid(grid, self.out, only=self.only, seeds=self.seeds).read_text("utf-8"), end="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -108,13 +108,14 @@ class Grid:
         return [cell for cell in self.cells if not patterns or any(fnmatchcase(cell.name, each) for each in patterns)]
 
 
-def load_grid(path: str | Path, base: str | Path | None = None) -> Grid:
+def load_grid(path: str | Path, base: str | Path | None = None, *, images: int = 0) -> Grid:
     """Reads a grid and checks every cell of it.
 
     Args:
         path: TOML file with the sections of a configuration, which make the base, and [grid], [pool], [sets] and
             [axes.NAME]; a value of an axis is a table of changes: strong = {train.jitter = 0.4, pool.cameras = 6}.
         base: configuration file that the grid's own sections change; None: the defaults.
+        images: in place of the grid's own number of images that each cell sees; 0 leaves it.
 
     Raises:
         ValueError: not TOML, an unknown key, a value out of range, no set, or two cells alike.
@@ -124,6 +125,8 @@ def load_grid(path: str | Path, base: str | Path | None = None) -> Grid:
     document = _read(path)
     axes, sets = document.pop("axes", {}), document.pop("sets", {})
     settings = build_section(GridConfig, _table(document.pop("grid", {}), f"{path}: [grid]"), where=f"{path}: [grid]")
+    if images:
+        settings = replace(settings, images=images)
     if base is not None:
         document = _merged(_read(Path(base)), document)
     if not _table(sets, f"{path}: [sets]"):

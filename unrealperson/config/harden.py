@@ -19,7 +19,7 @@ class HardenConfig:
     per_identity: int = 16
     """Most images of each identity that are asked; 0: all."""
     hardest: float = 0.1
-    """Confused are the images nearer to somebody else than to their own, and at least this share of all, the nearest."""
+    """Confused are images nearer to somebody else than to their own, and in any case the nearest to it, this share."""
     seed: int = 0
     """Seed of the new people, whatever else is drawn; 0: 1,000 above the largest in the data."""
     rounds: int = 0

@@ -140,8 +140,8 @@ class SynthConfig:
         for text in self.groups:
             require(
                 re.fullmatch(rf"(\d+\.[12]\.\d+: )?({names})(, ({names}))*", text) is not None,
-                f'synth.groups must be such as "bag, shoes" or "0.2.17: hat" (seed, version 1 or 2, person), regions out of '
-                f"{', '.join(GROUP_REGIONS)}, got {text!r}",
+                'synth.groups must be such as "bag, shoes" or "0.2.17: hat" (seed, version 1 or 2, person), regions '
+                f"out of {', '.join(GROUP_REGIONS)}, got {text!r}",
             )
         require(not self.groups or 3 in self.versions, "synth.groups are people of version 3: add it to synth.versions")
         require(

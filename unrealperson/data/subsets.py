@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -174,15 +175,20 @@ def merge(manifests: Sequence[Manifest]) -> Manifest:
     """
     if not manifests:
         raise ValueError("manifests must hold at least one manifest, got none")
-    groups: dict[str | int, int] = {}
+    origins = [_origin(manifest) or number for number, manifest in enumerate(manifests)]
+    numbers = (("pid", _PID_STEP), ("camid", _CAMID_STEP))
+    widths: dict[str | int, int] = {}  # a set that was merged before takes several steps
+    for origin, manifest in zip(origins, manifests, strict=True):
+        wide = max(int(manifest.column(name).max(initial=0)) // step + 1 for name, step in numbers)
+        widths[origin] = max(widths.get(origin, 0), wide)
+    if sum(widths.values()) * _PID_STEP > np.iinfo(np.int64).max:
+        raise ValueError(f"an identity or camera has too large a number; those below {_PID_STEP} can be merged")
+    start = dict(zip(widths, itertools.accumulate(widths.values(), initial=0), strict=False))
     renumbered = []
-    for number, manifest in enumerate(manifests):
-        group = groups.setdefault(_origin(manifest) or number, len(groups))
-        for name, step in (("pid", _PID_STEP), ("camid", _CAMID_STEP)):
+    for origin, manifest in zip(origins, manifests, strict=True):
+        for name, step in numbers:
             values = manifest.column(name)
-            if group and values.max(initial=0) >= step:
-                raise ValueError(f"{manifest.root} has {name} {values.max()}; at most {step - 1} can be merged")
-            manifest = manifest.replaced(name, np.where(values == UNKNOWN, UNKNOWN, values + group * step))
+            manifest = manifest.replaced(name, np.where(values == UNKNOWN, UNKNOWN, values + start[origin] * step))
         renumbered.append(manifest)
     return Manifest.concatenate(renumbered)
 

@@ -257,12 +257,13 @@ def _write_card(run: Path, out: Path, report: dict[str, Any]) -> None:
     if not (run / CARD_FILE).is_file():
         return
     card = (run / CARD_FILE).read_text("utf-8")
-    if (run / "metrics.json").is_file():
-        card = with_scores(card, json.loads((run / "metrics.json").read_text("utf-8")))
+    metrics = _metrics(run).get("evaluation", {})
+    if "cmc" in metrics:
+        card = with_scores(card, metrics)
     card += (
         f"\n## This file\n\n`{out.name}`: ONNX, {report['precision']}, statistics {report['statistics']} of "
-        f"{report['cameras']} cameras, {report['dimension']} numbers a vector. Scores above are of the network in torch; "
-        f"the file's vectors have a cosine of at least {report['min_cosine']:.5f} with its own.\n"
+        f"{report['cameras']} cameras, {report['dimension']} numbers a vector. Scores above are of the network in "
+        f"torch; the file's vectors have a cosine of at least {report['min_cosine']:.5f} with its own.\n"
     )
     write_text(out.with_name(f"{out.name}.{CARD_FILE}"), card)
 

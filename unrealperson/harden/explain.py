@@ -68,8 +68,9 @@ class Looks:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        names = dict.fromkeys(name for keys in (*ATTRIBUTES.values(), *_REGIONS.values()) for name in keys)
-        words = {name: manifest.attribute(name) for name in (*names, "outer_pattern", "top_pattern", "differs", "group")}
+        names = {name for keys in (*ATTRIBUTES.values(), *_REGIONS.values()) for name in keys}
+        names |= {"outer_pattern", "differs", "group"}
+        words = {name: manifest.attribute(name) for name in sorted(names)}
         if not (words["gender"] != "").any():
             raise ValueError(
                 f"the manifest of {manifest.root} does not tell what its people look like, so their confusions cannot "
@@ -78,7 +79,9 @@ class Looks:
         self._words = words
         self._front = np.where(words["outer_pattern"] != "", words["outer_pattern"], words["top_pattern"])
         self._named = {name: np.char.find(words["differs"], name) >= 0 for name in GROUP_REGIONS}
-        self._version = manifest.column("version")
+        seed, version = manifest.column("seed"), manifest.column("version")
+        rows = zip(seed, version, words["group"], strict=True)
+        self._group = np.array([f"{own}.{kind}.{group}" if group else "" for own, kind, group in rows])
 
     def alike(self, name: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Whether two people share an attribute.
@@ -126,9 +129,7 @@ class Looks:
         Returns:
             [n] bool, or one.
         """
-        group = self._words["group"]
-        return (group[first] != "") & (group[first] == group[second]) & (self._version[first] == self._version[second])
-
+        return (self._group[first] != "") & (self._group[first] == self._group[second])
 
     def shared(self, first: int, second: int) -> list[str]:
         """The attributes that two people share, but for what neither wears.

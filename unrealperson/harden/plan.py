@@ -20,6 +20,7 @@ from unrealperson.harden.explain import Contrast, Looks
 SIZE = 5
 """People of a hard group."""
 _SEED_STEP = 1000
+_HOURS = ("day", "overcast", "dusk", "night")
 _LEAST_SHARE = 0.05
 """A scene or part of the day with less of the crops is not judged."""
 
@@ -53,12 +54,12 @@ def plan_world(
     base = _base(manifest, made)
     synth = base.synth
     scenes = tuple(number for number in synth.scenes if str(number) in _hard(factors, "scene", least=1.0))
-    hours = _hard(factors, "light", least=0.0)
+    hours: list[Any] = [part for part in _hard(factors, "light", least=0.0) if part in _HOURS]
     synth = replace(
         synth,
         seed=config.seed or int(manifest.column("seed").max()) + _SEED_STEP,
         scenes=scenes or synth.scenes,
-        hours=hours[0] if hours and hours[0] in ("day", "overcast", "dusk", "night") else synth.hours,
+        hours=hours[0] if hours else synth.hours,
         versions=(3,), groups=(), test_people=0, keep_frames=False, workers=0,
     )  # fmt: skip
     seen = manifest.select(np.isin(manifest.column("scene"), synth.scenes))
@@ -102,7 +103,7 @@ def _draw(names: list[str], lift: dict[str, float], rng: np.random.Generator) ->
 
 def _hard(factors: Sequence[dict[str, Any]], name: str, *, least: float) -> list[str]:
     """Classes of a factor whose images are confused at least so often, the hardest first."""
-    groups = next((factor["groups"] for factor in factors if factor["factor"] == name), [])
+    groups: list[dict[str, Any]] = next((factor["groups"] for factor in factors if factor["factor"] == name), [])
     images = sum(group["images"] for group in groups)
     chosen = [group for group in groups if group["lift"] >= least and group["images"] >= _LEAST_SHARE * images]
     return [group["label"] for group in sorted(chosen, key=lambda group: -group["lift"])]
@@ -123,6 +124,10 @@ def _base(manifest: Manifest, made: Sequence[dict[str, Any]]) -> Config:
     common = Counter(manifest.column("recipe").tolist())
     del common[None]
     recipe = json.loads(common.most_common(1)[0][0])
+    if recipe["synth"].get("endpoint"):
+        raise ValueError(
+            f"{manifest.root} was captured in an engine of the user's own; hard groups are made here alone"
+        )
     scenes = sorted({number for each in made for number in each["synth"]["scenes"]})
     config = parse_config(recipe, f"a recipe of {manifest.root}")
     return config if config.synth.place else replace(config, synth=replace(config.synth, scenes=tuple(scenes)))
