@@ -132,6 +132,11 @@ class Running:
         return self._told.decode(errors="replace")
 
     @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._seen.pid
+
+    @property
     def children(self) -> list[psutil.Process]:
         """Processes that it started and that still run."""
         with contextlib.suppress(psutil.NoSuchProcess):
