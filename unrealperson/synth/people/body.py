@@ -14,11 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from unrealperson.files import cache_folder
+from unrealperson.files import cache_folder, read_arrays
 from unrealperson.log import get_logger
 from unrealperson.synth.people import base_mesh
 from unrealperson.synth.people.base_mesh import GROUPS
-from unrealperson.untrusted import read_arrays
 
 CACHE_VERSION = 2
 ETHNICITIES = ("african", "asian", "caucasian")

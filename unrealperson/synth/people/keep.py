@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from unrealperson.files import read_arrays
 from unrealperson.log import get_logger
 from unrealperson.synth.people.detail import Level
 from unrealperson.synth.people.gait import Gait, Skeleton
 from unrealperson.synth.people.person import Person
 from unrealperson.synth.people.riding import Ride
-from unrealperson.untrusted import read_arrays
 
 logger = get_logger(__name__)
 

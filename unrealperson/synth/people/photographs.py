@@ -16,11 +16,10 @@ from typing import Literal
 
 import numpy as np
 
-from unrealperson.files import cache_folder
+from unrealperson.files import cache_folder, read_arrays
 from unrealperson.log import get_logger, track
 from unrealperson.synth.people.annotations import WEARS, Photograph, find_photographs, read_regions
 from unrealperson.synth.people.patches import Box, cut_patch, even_out, plain_part, to_lab
-from unrealperson.untrusted import read_arrays
 
 Textures = Literal["generated", "random", "real"]
 """Where cloth comes from: painted, any pictures, or patches cut from photographs of garments."""
