@@ -48,12 +48,12 @@ class Kind:
 
     Attributes:
         name: in the table.
-        of_200: how many of 200 trials are of it.
+        share: how many there are of it in each round of trials.
         trial: carries one out.
     """
 
     name: str
-    of_200: int
+    share: int
     trial: Trial
 
 
@@ -87,8 +87,8 @@ def planned(trials: int, kinds: Sequence[Kind] = KINDS) -> list[Kind]:
         kinds: to take.
     """
     ordered = []
-    for turn in range(-(-trials // sum(kind.of_200 for kind in kinds))):
-        places = [((number + 0.5) / kind.of_200, kind) for kind in kinds for number in range(kind.of_200)]
+    for turn in range(-(-trials // sum(kind.share for kind in kinds))):
+        places = [((number + 0.5) / kind.share, kind) for kind in kinds for number in range(kind.share)]
         ordered += [kind for _, kind in sorted(places, key=lambda place: (turn, place[0]))]
     return ordered[:trials]
 

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from unrealperson import checkpoint
-from unrealperson.checkpoint import RunState, load_checkpoint, load_optimizer, load_state, prepare_run, save_checkpoint
+from unrealperson.checkpoint import (
+    RunState,
+    load_checkpoint,
+    load_optimizer,
+    load_start,
+    load_state,
+    prepare_run,
+    save_checkpoint,
+)
 from unrealperson.config import Config, SynthConfig, TrainConfig
 from unrealperson.models.reid import build_model
 
@@ -63,6 +75,51 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
         save_checkpoint(tmp_path, model, RunState(2, (10, 11), (1, 2, 3), "abc", "data"), optimizer=sgd)
     assert load_state(tmp_path) == STATE
     load_optimizer(tmp_path, sgd, STATE)
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    model, sgd = make_run(tmp_path, optimizer=True)
+    for path, load in (
+        (tmp_path / "model.safetensors", lambda: load_checkpoint(tmp_path)),
+        (tmp_path / "model.safetensors", lambda: load_start(tmp_path, model, TrainConfig())),
+        (tmp_path / "optimizer-1.pt", lambda: load_optimizer(tmp_path, sgd, STATE)),
+    ):
+        load()
+        flip(path, path.stat().st_size // 2)
+        with pytest.raises(ValueError, match=f"{path.name}.*its checksum is another one"):
+            load()
+        flip(path, path.stat().st_size // 2)
+    path, stored = tmp_path / "model.safetensors", load_state(tmp_path)
+    place = path.read_bytes().index(b"10, 11")
+    flip(path, place + 1)
+    assert load_state(tmp_path) != stored
+    with pytest.raises(ValueError, match="its checksum is another one"):
+        load_checkpoint(tmp_path)
+
+
+def test_runs_of_earlier_releases_have_no_checksums(tmp_path):
+    _, sgd = make_run(tmp_path, optimizer=True)
+    path = tmp_path / "model.safetensors"
+    with safe_open(path, "pt") as stored:
+        text = stored.metadata()["unrealperson"]
+    save_file(load_file(path), path, metadata={"unrealperson": text})
+    load_checkpoint(tmp_path)
+    load_optimizer(tmp_path, sgd, STATE)
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*optimizer-1"):
+        make_run(tmp_path, optimizer=True)
 
 
 def rewrite(path, **changes):

@@ -113,6 +113,8 @@ def test_ctrl_c_promises_to_go_on_only_where_it_does(
 def test_paths_in_messages_are_the_final_ones() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "out/.gallery.partial/features.npy")
     assert _one_line(error) == "out/gallery/features.npy cannot be used: No space left on device"
+    error = OSError(errno.EFBIG, "File too large")  # as a write to an open file fails
+    assert _one_line(error, written=Path("out")) == "out cannot be written: File too large; make room for it"
 
 
 def test_command_line_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

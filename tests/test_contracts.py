@@ -16,7 +16,7 @@ PACKAGE = ROOT / "unrealperson"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = sorted(
     path
-    for folder in ("unrealperson", "csrc", "tests", "bench", "examples")
+    for folder in ("unrealperson", "csrc", "tests", "bench", "examples", "soak")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in (".py", ".cpp", ".h", ".cu", ".cuh", ".html", ".css", ".js")
 )

@@ -265,6 +265,18 @@ def test_unreadable_files(manifest: Manifest, tmp_path: Path) -> None:
         Manifest.read(tmp_path)
 
 
+def test_a_flipped_bit_is_never_taken_for_data(manifest: Manifest) -> None:
+    path = manifest.write()
+    whole, noticed = path.read_bytes(), 0
+    for place in range(0, len(whole), 61):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert Manifest.read(path).sha256() == manifest.sha256(), f"byte {place}"
+        except ValueError:
+            noticed += 1
+    assert noticed > 0.5 * len(range(0, len(whole), 61))
+
+
 def test_empty_manifest(tmp_path: Path) -> None:
     empty = Manifest.from_rows([], tmp_path)
     empty.write()

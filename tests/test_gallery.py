@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from encoders import CAMERAS, DIMENSION, HEIGHT, WIDTH, expected_features, make_model, model_weights
 from PIL import Image
@@ -18,7 +20,9 @@ from PIL import Image
 from unrealperson.config import SearchConfig
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.sources import read_images
+from unrealperson.export.seal import save_sealed
 from unrealperson.gallery import Gallery, OnnxEncoder, index_images
+from unrealperson.gallery.store import read_facts
 
 SHARED = Path(os.environ.get("UNREALPERSON_SHARED", Path(__file__).parents[2] / "shared"))
 CONFIG = SearchConfig(batch_size=4)
@@ -39,6 +43,36 @@ def crops(tmp_path: Path) -> Path:
         pixels = rng.integers(0, 256, (HEIGHT * 2, WIDTH * 2, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number // 2:04d}_c{number % 2 + 1}s1_{number:06d}_00.png")
     return folder
+
+
+def test_a_flipped_bit_of_a_model_is_noticed(model: Path) -> None:
+    whole, vectors = (
+        model.read_bytes(),
+        OnnxEncoder(model).encode(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8), np.array([1])),
+    )
+    for place in range(0, len(whole) - 90, 419):
+        model.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"model.onnx is damaged: its checksum is another one"):
+            OnnxEncoder(model)
+    proto = onnx.load_from_string(whole)
+    assert [entry.key for entry in proto.metadata_props].count("unrealperson.sha256") == 1
+    save_sealed(proto, model)
+    assert model.read_bytes() == whole
+    onnx.save(onnx.load_from_string(whole[:-89]), model)  # as earlier releases wrote it
+    np.testing.assert_array_equal(
+        OnnxEncoder(model).encode(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8), np.array([1])), vectors
+    )
+
+
+def test_a_flipped_bit_of_the_state_is_noticed(model: Path, crops: Path, tmp_path: Path) -> None:
+    state = Gallery.build(model, read_images(crops), tmp_path / "gallery", CONFIG).folder / "gallery.json"
+    whole, facts = state.read_bytes(), read_facts(state.parent)
+    for place in range(0, whole.index(b' "sha256":'), 7):
+        state.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"gallery"):
+            read_facts(state.parent)
+    state.write_text(json.dumps(facts), encoding="utf-8")  # as earlier releases wrote it
+    assert read_facts(state.parent) == facts
 
 
 def test_encoder_reads_its_contract(model: Path) -> None:

@@ -143,6 +143,9 @@ def test_a_kept_person_is_equal_to_the_byte(people: list[Person], tmp_path: Path
         pose = {"phase": 0.3, "moving": 0.7, "look_deg": 20.0}
         assert np.array_equal(kept.bones(**pose), person.bones(**pose))
     assert made == [0, 1]
+    kept_file = tmp_path / "v1_000000.npz"
+    kept_file.write_bytes(kept_file.read_bytes()[:1000])
+    assert again(0, 1, 0) is people[0] and made == [0, 1, 0]  # a damaged file is made again
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v1_000000.npz", "v1_000001.npz"]
 
 

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from unrealperson.checkpoint import RunState
-from unrealperson.record import Record
+from unrealperson.record import Record, cut_record
 
 
 def state(**values) -> RunState:
@@ -76,3 +76,12 @@ def test_tensorboard_reads_what_is_written(tmp_path):
         record.add(0, 1.5, 0.25, 0.1)
     read_back = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in read_back.Scalars("train/loss")] == [(1, 1.5)]
+
+
+def test_damaged_lines_go_with_a_warning_and_one_that_was_cut_off_without(tmp_path, caplog):
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"epoch": epoch}).encode() + b"\n" for epoch in (1, 2, 3)]
+    path.write_bytes(lines[0] + b'{"epoc\xe8": 1}\n{"other": 1}\n' + lines[1] + lines[2] + b'{"ep')
+    cut_record(path, lambda line: line["epoch"] < 3)
+    assert path.read_bytes() == lines[0] + lines[1]
+    assert "metrics.jsonl: damaged lines are dropped: 2, 3" in caplog.text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,9 +84,11 @@ def save_checkpoint(
     text = json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(state)})
     metadata = {_STATE: text, _WHOLE: _fingerprint(text, stored)}
     if optimizer is not None:
+        content = io.BytesIO()  # what torch says of a full disk names neither disk nor file
+        torch.save({"optimizer": optimizer.state_dict(), "extra": extra or {}}, content)
+        metadata[_OPTIMIZER] = hashlib.sha256(content.getbuffer()).hexdigest()
         with replacing(_optimizer_path(run, state)) as partial:
-            torch.save({"optimizer": optimizer.state_dict(), "extra": extra or {}}, partial)
-            metadata[_OPTIMIZER] = file_sha256(partial)
+            partial.write_bytes(content.getbuffer())
     with replacing(run / MODEL_FILE) as partial:
         partial.write_bytes(save(stored, metadata=metadata))
     kept = _optimizer_path(run, state) if optimizer is not None else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import os
 import re
 import sys
@@ -398,6 +399,8 @@ VERBS: dict[str, type[Verb]] = {
     "demo": Demo,
 }
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 EXTRA_OF = {
     "panda3d": "synth",
     "direct": "synth",
@@ -441,6 +444,7 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean '{close[0]}'?" if close else "'unrealperson --help' lists the verbs"
         print(f"unrealperson: error: there is no verb '{name}'; {hint}", file=sys.stderr)
         return 2
+    verb: Verb | None = None
     verbose = "-v" in rest or "--verbose" in rest
     try:
         verb = _parse(name, rest)
@@ -467,7 +471,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         if verbose:
             raise
-        print(f"unrealperson: error: {_one_line(error)}", file=sys.stderr)
+        print(f"unrealperson: error: {_one_line(error, written=_written(verb))}", file=sys.stderr)
         return 2
 
 
@@ -516,8 +520,16 @@ def _overview(family: str = "") -> str:
     )
 
 
-def _one_line(error: BaseException) -> str:
+def _written(verb: Verb | None) -> Path | None:
+    """What a verb writes to."""
+    return getattr(verb, "out", None) or getattr(verb, "gallery", None)
+
+
+def _one_line(error: BaseException, *, written: Path | None = None) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
+        # Where an open file is written to, nobody says which.
+        return f"{written or 'a file'} cannot be written: {os.strerror(error.errno)}; make room for it"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         # Files are written under another name first; the user knows the final one.
         path = re.sub(r"(^|/)\.?([^/]+)\.partial(?=/|$)", r"\1\2", os.fsdecode(error.filename))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from unrealperson.checkpoint import RunState
-from unrealperson.files import write_text
+from unrealperson.files import replacing
 from unrealperson.log import get_logger
 
 logger = get_logger(__name__)
@@ -58,7 +59,7 @@ class Record:
         self._board = _board(out / TENSORBOARD_FOLDER, state.step) if out and tensorboard else None
         self._file = None
         if out is not None:
-            _cut_record(out / METRICS_FILE, state.epoch, state.step)
+            cut_record(out / METRICS_FILE, lambda line: line["epoch"] <= state.epoch or line["step"] <= state.step)
             self._file = (out / METRICS_FILE).open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -147,16 +148,24 @@ def _board(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step + 1)
 
 
-def _cut_record(path: Path, epoch: int, step: int) -> None:
-    """Drops the lines of steps that were not saved and are trained again."""
+def cut_record(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Drops lines of a record: of what was not saved and is done again, and with a warning those that are damaged.
+
+    Args:
+        path: the record, if it is there.
+        keep: tells of a line whether it stays.
+    """
     if not path.is_file():
         return
-    kept = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    kept, damaged = [], []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         try:
-            line = json.loads(text)
-            if line["epoch"] <= epoch or line["step"] <= step:
-                kept.append(text + "\n")
-        except (json.JSONDecodeError, KeyError):
-            break
-    write_text(path, "".join(kept))
+            if keep(json.loads(line)):
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            if line.endswith(b"\n"):  # or else the process ended while it wrote it
+                damaged.append(str(number))
+    if damaged:
+        logger.warning("%s: damaged lines are dropped: %s", path, ", ".join(damaged))
+    with replacing(path) as partial:
+        partial.write_bytes(b"".join(kept))

@@ -23,8 +23,8 @@ TIMEOUT_S = 3.0
 HEADER = struct.Struct("<II")
 SPOILS = (
     "goes silent", "is late once", "dies", "hangs up once", "sends garbage", "sends a wrong number",
-    "tells a wrong size", "tells a huge size", "has a wrong magic number", "cuts an image", "sends an image of another size",
-    "names others", "sends nothing in a reply", "refuses",
+    "tells a wrong size", "tells a huge size", "has a wrong magic number", "cuts an image",
+    "sends an image of another size", "names others", "sends nothing in a reply", "refuses",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def try_engine(site: Site, rng: np.random.Generator, folder: Path, *, spoils: tu
     out = folder / "out"
     command = ["synth", "--out", str(out), *flags("synth", settings), *flags("crop", CROP)]
     with running_simulator(people=3) as boxes:
-        with Relay(boxes.address, spoil, int(rng.integers(2, 120)), rng) as relay:
+        with Relay(boxes.address, spoil, int(rng.integers(2, 90)), rng) as relay:
             end = run(*command, "--synth.endpoint", f"127.0.0.1:{relay.port}")
         what = f"an endpoint that {spoil} at reply {relay.at}"
         if end.status != 0 and not end.is_clear_error:

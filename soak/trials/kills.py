@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
-import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import psutil
 
+from trials import client
 from trials.running import Hinder, Outcome, Running, outlived, run
 from trials.site import Site, Task
 from unrealperson.gallery import Gallery
@@ -80,10 +79,10 @@ def try_server(site: Site, rng: np.random.Generator, folder: Path) -> Outcome:
     stop_at = int(rng.integers(1, 8))
     arguments = ("serve", "--gallery", gallery, "--serve.port", "0", "--log-json", "--serve.threads", "1")
     with Running(*arguments) as running:
-        address = _address(running)
+        address = client.address_of(running)
         for number in range(stop_at):
-            acknowledged += _add(address, image_bytes(1000 + number))
-        last = threading.Thread(target=lambda: acknowledged.extend(_add(address, image_bytes(2000))))
+            acknowledged += _added(address, image_bytes(1000 + number))
+        last = threading.Thread(target=lambda: acknowledged.extend(_added(address, image_bytes(2000))))
         last.start()
         last.join(float(rng.uniform(0, 0.02)))
         running.kill()
@@ -96,8 +95,8 @@ def try_server(site: Site, rng: np.random.Generator, folder: Path) -> Outcome:
     if lost or gone or not before + len(acknowledged) <= len(opened) <= before + len(acknowledged) + 1:
         return Outcome(what, "wrong", f"acknowledged but lost {lost}, without an image {gone}, {len(opened)} rows")
     with Running(*arguments) as running:
-        address = _address(running)
-        if _add(address, image_bytes(1000)) or len(_add(address, image_bytes(3000))) != 1:
+        address = client.address_of(running)
+        if _added(address, image_bytes(1000)) or len(_added(address, image_bytes(3000))) != 1:
             return Outcome(what, "wrong", "the next server takes what is there for new, or does not add")
     return Outcome(what, "clean resume")
 
@@ -149,28 +148,9 @@ def _difference(made: object, wanted: object) -> str:
     return f"{made!r} instead of {wanted!r}"[:500]
 
 
-def _address(running: Running) -> str:
-    running.until(lambda: '"address"' in running.words)
-    lines = [json.loads(line) for line in running.words.splitlines() if '"address"' in line]
-    if not lines:
-        raise RuntimeError(f"the server did not start: {running.words}")
-    return str(lines[0]["address"])
-
-
-def _add(address: str, image: bytes) -> list[str]:
-    """Paths that the server says it has added now; none where it no longer answers."""
-    boundary = os.urandom(8).hex()
-    body = (f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'.encode()
-            + image + f"\r\n--{boundary}--\r\n".encode())  # fmt: skip
-    request = urllib.request.Request(f"{address}/add", body)
-    request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
+def _added(address: str, image: bytes) -> list[str]:
+    """Path of an image that the server says it has added now; none where it no longer answers."""
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            entries = [entry["id"] for entry in json.load(answer)["entries"] if entry["added"]]
-        paths = []
-        for entry in entries:
-            with urllib.request.urlopen(f"{address}/entries/{entry}", timeout=60) as answer:
-                paths.append(str(json.load(answer)["path"]))
-        return paths
-    except (OSError, ValueError):  # killed meanwhile
+        return [client.path_of(address, entry) for entry in client.add(address, image)]
+    except (OSError, ValueError, HTTPException):  # killed meanwhile
         return []

@@ -33,6 +33,9 @@ Result = Literal["clear error", "clean resume", "as if nothing were", "left out,
 Hinder = Callable[[], None]
 """Called in the verb's process before the verb; it and its arguments can be pickled."""
 
+_IGNORED = re.compile(r"^Exception ignored in thread started by.*?^\w+Error: .*?$", re.DOTALL | re.MULTILINE)
+"""What Python writes where torch tells of a lost worker in the very moment in which a thread starts."""
+
 _processes = multiprocessing.get_context("forkserver")
 
 
@@ -74,7 +77,7 @@ class End:
     def is_clear_error(self) -> bool:
         """Whether it ended by itself, with one line that is short enough to be read."""
         short = 0 < len(self.message) <= LONGEST_MESSAGE
-        return self.status == 2 and short and "Traceback" not in self.words
+        return self.status == 2 and short and "Traceback" not in _IGNORED.sub("", self.words)
 
     def complaint(self, expected: str) -> str:
         """What is wrong, for the record.
@@ -130,6 +133,11 @@ class Running:
     def words(self) -> str:
         """All that it wrote so far."""
         return self._told.decode(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._seen.pid
 
     @property
     def children(self) -> list[psutil.Process]:

@@ -52,11 +52,11 @@ from unrealperson.models import reuse_memory
 from unrealperson.models.cbn import convert_camera_batch_norm, plain_batch_norm, reset_statistics, resize_tables
 from unrealperson.models.losses import cross_entropy
 from unrealperson.models.reid import ReidModel
+from unrealperson.record import METRICS_FILE, cut_record
 from unrealperson.schema import Batch
 
 logger = get_logger(__name__)
 
-RECORD_FILE = "metrics.jsonl"
 SUMMARY_FILE = "adaptation.json"
 LABELS_FILE = "labels.npz"
 NEW_LAYERS_FASTER = 10
@@ -204,7 +204,7 @@ class _Adaptation:
             logger.info("%s is adapted already, %d epochs", self._out, state.epoch)
             return json.loads((self._out / SUMMARY_FILE).read_text(encoding="utf-8")) if self._team.first else {}
         if self._team.first:
-            _cut_record(self._out / RECORD_FILE, state.epoch)
+            cut_record(self._out / METRICS_FILE, lambda line: line["epoch"] <= state.epoch)
         logger.info(
             "%s: %d images under %d cameras%s, %d epochs of %d steps", config.method, len(self._target),
             len(self._target.camera_keys), "" if self._loader else ", no source", config.epochs, self._method.steps,
@@ -354,7 +354,7 @@ class _Adaptation:
         return groups + ([{"params": new, "faster": NEW_LAYERS_FASTER}] if new else [])
 
     def _save(self, state: RunState, line: dict[str, Any], *, last: bool) -> None:
-        with (self._out / RECORD_FILE).open("a", encoding="utf-8") as stream:
+        with (self._out / METRICS_FILE).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         if last:
             self._finish(line)
@@ -407,10 +407,3 @@ def _statistics_rows(loader: TrainLoader | None, target: Target, config: AdaptCo
         return (0, 1) if loader is None else (1, 2)
     source = 0 if loader is None else len(loader.camera_keys)
     return source, source + len(target.camera_keys)
-
-
-def _cut_record(path: Path, epoch: int) -> None:
-    """Drops the lines of epochs that are done again."""
-    if path.is_file():
-        lines = [text for text in path.read_text(encoding="utf-8").splitlines() if text.endswith("}")]
-        write_text(path, "".join(f"{text}\n" for text in lines if json.loads(text)["epoch"] <= epoch))
