@@ -136,7 +136,7 @@ class Storage:
         Raises:
             RuntimeError: a file is not there, or cannot be read.
         """
-        if self._files.type_name == "local":
+        if self._is_here:
             return Path(self._folder)
         folder = copy_folder(self.url)
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,6 +152,10 @@ class Storage:
                 for _ in track(made, label="copying", total=len(old), unit="files") if old else ():
                     pass
         return folder
+
+    @property
+    def _is_here(self) -> bool:
+        return bool(self._files.type_name == "local")
 
     def _copy(self, name: str, folder: Path, changed_ns: int) -> None:
         target = folder / name
