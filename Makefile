@@ -64,6 +64,10 @@ endif
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[synth,cpu,serve,test,dali,scale,search,peers]'
 	touch $@
 
+# A server of S3's protocol for `make check`, in an environment of its own: what it needs (python-dateutil < 3) is not ours.
+.venv/s3: .venv/installed
+	$(PYTHON) -m venv $@ && $@/bin/pip install -q --disable-pip-version-check moto[s3]==5.2.5 flask==3.1.3 flask-cors==6.0.5
+
 demo: install
 	$(BIN)/unrealperson demo --config configs/demo.toml --out demo $(if $(REAL),--real '$(REAL)')
 
@@ -80,7 +84,7 @@ browser:
 	  echo "chromium is not installed: the page's tests skip (sudo apt-get install chromium)"; \
 	fi
 
-check: install .venv/dali browser
+check: install .venv/dali .venv/s3 browser
 	$(BIN)/python -m pytest -q -m 'check or dali' --durations=10
 
 lint: install .venv/tested

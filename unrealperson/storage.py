@@ -131,14 +131,14 @@ class Storage:
             names: of files below the folder; None is all of them.
 
         Returns:
-            The folder that holds them: below UNREALPERSON_CACHE or ~/.cache/unrealperson; of file:// the folder itself.
+            The folder that holds them: `here`, below UNREALPERSON_CACHE or ~/.cache/unrealperson.
 
         Raises:
             RuntimeError: a file is not there, or cannot be read.
         """
-        if self._files.type_name == "local":
-            return Path(self._folder)
-        folder = copy_folder(self.url)
+        folder = self.here
+        if self._is_here:
+            return folder
         folder.mkdir(parents=True, exist_ok=True)
         with only_process(folder, wait=True):
             listed = {name: (size, changed_ns) for name, size, changed_ns in self._listed("")}
@@ -152,6 +152,15 @@ class Storage:
                 for _ in track(made, label="copying", total=len(old), unit="files") if old else ():
                     pass
         return folder
+
+    @property
+    def here(self) -> Path:
+        """The folder of this machine that `copy_here` fills; of file:// the folder itself."""
+        return Path(self._folder) if self._is_here else _copies() / quote(self.url, safe="")
+
+    @property
+    def _is_here(self) -> bool:
+        return bool(self._files.type_name == "local")
 
     def _copy(self, name: str, folder: Path, changed_ns: int) -> None:
         target = folder / name
@@ -190,24 +199,19 @@ class Storage:
             raise RuntimeError(f"{self.url}: {name or 'the folder'} cannot be used: {error}") from error
 
 
-def copy_folder(url: str) -> Path:
-    """Where `Storage.copy_here` puts the files of a URL.
-
-    Args:
-        url: of the folder.
-    """
-    return cache_folder() / "copies" / quote(url, safe="")
-
-
 def origin(folder: Path) -> Storage | None:
     """The storage that a folder is a copy of, or None.
 
     Args:
         folder: any folder of this machine.
     """
-    if folder.parent != cache_folder() / "copies":
+    if folder.parent != _copies():
         return None
     return Storage(unquote(folder.name))
+
+
+def _copies() -> Path:
+    return cache_folder() / "copies"
 
 
 def _seen(path: Path) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from unrealperson.config import Config, format_config, parse_config
 from unrealperson.data.manifest import FILE_NAME, Manifest
-from unrealperson.storage import Storage, copy_folder, origin
+from unrealperson.storage import Storage, origin
 
 CROPS, REPORT, CONFIG, SHARDS = "crops.tar", "report.json", "config.toml", "shards"
 
@@ -59,7 +59,7 @@ class StoredSet:
         """The rows of all shards, or None as long as the set is not whole; its root is the folder of a copy."""
         if FILE_NAME not in self._storage.names():
             return None
-        return Manifest.from_bytes(self._storage.read(FILE_NAME), copy_folder(self.url))
+        return Manifest.from_bytes(self._storage.read(FILE_NAME), self._storage.here)
 
     def finished(self) -> set[str]:
         """Names of the shards that are there completely."""
@@ -96,7 +96,7 @@ class StoredSet:
         """
         stored = self._storage.read_all(f"{SHARDS}/{name}/{FILE_NAME}" for name in shards)
         reports = [json.loads(text) for text in self._storage.read_all(f"{SHARDS}/{name}/{REPORT}" for name in shards)]
-        root = copy_folder(self.url)
+        root = self._storage.here
         parts = [Manifest.from_bytes(each, root / SHARDS / name) for each, name in zip(stored, shards, strict=True)]
         tables = [_moved(part, f"{SHARDS}/{name}").table for part, name in zip(parts, shards, strict=True)]
         return Manifest(pa.concat_tables(tables), root), reports

@@ -149,6 +149,7 @@ def _synthesize_to(stored: StoredSet, config: Config, executor: Executor | None)
         if (out / PEOPLE_FILE).is_file():
             stored.put(PEOPLE_FILE, (out / PEOPLE_FILE).read_bytes())
     manifest, parts = stored.collect([shard.name for shard in work])
+    stored.put(CARD_FILE, data_card(manifest).encode())
     report = total_report(parts, manifest, seconds=time.monotonic() - start_s)
     stored.end(manifest, report)
     log_counts(report)
