@@ -149,7 +149,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     Args:
         rows: of results.jsonl.
     """
-    lines = ["| target | runs | minutes | inputs | edges reached | inputs kept | findings |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| target | runs | minutes | inputs | edges reached | inputs kept | findings |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for target in dict.fromkeys(row["target"] for row in rows):
         own = [row for row in rows if row["target"] == target]
         found = {name for row in own for name in row["findings"]}
@@ -178,7 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of corpus, findings and results.jsonl")
     parser.add_argument("--minutes", type=float, default=60, help="in total, shared among the targets")
-    parser.add_argument("--target", nargs="+", choices=[*TARGETS], default=[*TARGETS], help="only these; all by default")
+    parser.add_argument(
+        "--target", nargs="+", choices=[*TARGETS], default=[*TARGETS], help="only these; all by default"
+    )
     parser.add_argument("--seed", type=int, help="of the first choice; by default the number of runs so far")
     parser.add_argument("--show", nargs=2, metavar=("TARGET", "FILE"), help="attack with one saved input, and end")
     parser.add_argument("--inside", metavar="TARGET", help=argparse.SUPPRESS)

@@ -181,7 +181,7 @@ def service(folder: Path) -> Prepared:
     seeds.append(b"POST /remove\ncontent-type: application/json\n\n" + json.dumps({"ids": ["0" * 16]}).encode())
     asked = "k=3&group=person&rerank=true&from_s=1.5&to_s=9&attribute=hat=none&source=a&not_camera=1&from_frame=1"
     paths = ("/", "/health", "/ready", "/docs", "/openapi.json", "/metrics", "/gallery", "/page/api.js",
-             f"/search?id={entry}&{asked}", f"/identities?offset=0&limit=5&camera=1", f"/entries/{entry}",
+             f"/search?id={entry}&{asked}", "/identities?offset=0&limit=5&camera=1", f"/entries/{entry}",
              f"/thumbnails/{entry}?height_px=32")  # fmt: skip
     return [*seeds, *(f"GET {path}\norigin: http://127.0.0.1\n".encode() for path in paths)], attack
 
@@ -255,7 +255,12 @@ def shard(folder: Path) -> Prepared:
 
     picture, stream = image(folder)[0][0], io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in (("a.png", picture), ("a.json", b'{"pid": 3, "camid": 1}'), ("b.png", picture), ("b.cls", b"4")):
+        for name, content in (
+            ("a.png", picture),
+            ("a.json", b'{"pid": 3, "camid": 1}'),
+            ("b.png", picture),
+            ("b.cls", b"4"),
+        ):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
@@ -341,7 +346,9 @@ def mhclo(folder: Path) -> Prepared:
     body = random_body(np.random.default_rng(0))
 
     def attack(data: bytes) -> None:
-        for name, part in zip(("patch.mhclo", "patch.obj", "patch.mhmat"), [*data.split(b"\0"), b"", b""], strict=False):
+        for name, part in zip(
+            ("patch.mhclo", "patch.obj", "patch.mhmat"), [*data.split(b"\0"), b"", b""], strict=False
+        ):
             (folder / name).write_bytes(part)
         fit(read_mhclo(folder / "patch.mhclo"), body)
 
