@@ -23,6 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "unrealperson"
+sys.path.insert(0, str(ROOT))
 COMPILED = ("data.masks", "data.pixels", "synth.crowd", "synth.renderer", "synth.silhouettes", "synth.people.patches",
             "synth.people.detail")  # fmt: skip
 """Modules that numba compiles, which instrumented code would keep from it."""
@@ -122,7 +123,7 @@ def run(target: str, out: Path, *, seconds: float, seed: int) -> dict[str, Any]:
     while (left := end - time.monotonic()) > 3 and deaths < MOST_DEATHS:
         options = {
             "max_total_time": int(left), "timeout": HANG_S, "rss_limit_mb": MEMORY_MB, "max_len": LONGEST_BYTES,
-            "seed": seed + deaths, "artifact_prefix": f"{findings}/{target}-", "print_final_stats": 1, "len_control": 20,
+            "seed": seed + deaths, "report_slow_units": HANG_S, "artifact_prefix": f"{findings}/{target}-", "print_final_stats": 1, "len_control": 20,
         }  # fmt: skip
         command = [sys.executable, __file__, "--out", str(out), "--inside", target]
         command += [f"-{name}={value}" for name, value in options.items()]
@@ -135,11 +136,12 @@ def run(target: str, out: Path, *, seconds: float, seed: int) -> dict[str, Any]:
         if done.returncode != 0:
             deaths += 1
             (findings / f"{target}-death-{int(time.time())}.txt").write_text(f"{' '.join(command)}\n\n{told[-6000:]}")
+    found = {path.name for path in set(findings.iterdir()) - before if path.suffix != ".txt"}
     return {
         "target": target, "seed": seed, "seconds": round(seconds), "cpu_s": round(_children_cpu() - cpu),
         "inputs": executions, "edges": edges, "features": features,
         "corpus": sum(1 for _ in (out / "corpus" / target).glob("*")), "deaths": deaths,
-        "findings": sorted(path.name for path in set(findings.iterdir()) - before if path.suffix != ".txt"),
+        "findings": sorted(found),
     }  # fmt: skip
 
 
