@@ -94,9 +94,7 @@ class Bench:
             )
         made = synthesize(config, self.out / arm)
         if len(made) < self._images:
-            raise SystemExit(
-                f"{self.out / arm} has {len(made)} crops, {self._images} are to be added; take fewer --images"
-            )
+            raise SystemExit(f"{self.out / arm} has {len(made)} crops, {self._images} are to be added; take fewer --images")
         return made.select(np.sort(np.random.default_rng(0).permutation(len(made))[: self._images]))
 
     def _config(self, settings: TrainConfig, seed: int) -> Config:

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of all that takes bytes from others: the simulator's port, the HTTP service, readers of files.
+"""Coverage-guided fuzzing of what takes bytes from others: the simulator's port, the HTTP service, readers of files.
 
 Atheris (libFuzzer) mutates inputs and keeps those that reach new code. Kept inputs stay in OUT/corpus and are where the
 next run goes on. A finding is an exception that is not documented, an answer 500, a hang, too much memory, or the end
@@ -123,7 +123,8 @@ def run(target: str, out: Path, *, seconds: float, seed: int) -> dict[str, Any]:
     while (left := end - time.monotonic()) > 3 and deaths < MOST_DEATHS:
         options = {
             "max_total_time": int(left), "timeout": HANG_S, "rss_limit_mb": MEMORY_MB, "max_len": LONGEST_BYTES,
-            "seed": seed + deaths, "report_slow_units": HANG_S, "artifact_prefix": f"{findings}/{target}-", "print_final_stats": 1, "len_control": 20,
+            "seed": seed + deaths, "report_slow_units": HANG_S, "artifact_prefix": f"{findings}/{target}-",
+            "print_final_stats": 1, "len_control": 20,
         }  # fmt: skip
         command = [sys.executable, __file__, "--out", str(out), "--inside", target]
         command += [f"-{name}={value}" for name, value in options.items()]

@@ -290,10 +290,10 @@ def truth(folder: Path) -> Prepared:
 
     for name in ("c001_1_lit.png", "c001_1_mask.png"):
         (folder / name).write_bytes(image(folder)[0][0])
-    seed = {"scene": 1, "version": 1, "camera": 1, "frame": 1, "time_s": 0.5, "light": 1, "colors": {"3": [1, 2, 3]},
-            "people": {"3": {"yaw_deg": 1.0}}, "objects": {"a": [4, 5, 6]}, "attributes": {"3": {"hat": "none"}}}  # fmt: skip
+    known = {"colors": {"3": [1, 2, 3]}, "people": {"3": {"yaw_deg": 1.0}}, "attributes": {"3": {"hat": "none"}}}
+    seed = {"scene": 1, "version": 1, "camera": 1, "frame": 1, "time_s": 0.5, "light": 1, "objects": {"a": [4, 5, 6]}}
     read = in_file(folder, "c001_1_truth.json", lambda path: read_frame(folder / "c001_1_lit.png"))
-    return [json.dumps(seed).encode()], read
+    return [json.dumps(seed | known).encode()], read
 
 
 def colors(folder: Path) -> Prepared:

@@ -75,9 +75,7 @@ def find_confusions(features: Features, *, hardest: float) -> Confusions:
         wrong[part] = cosine.max(1)
     asked = np.flatnonzero(np.isfinite(own) & np.isfinite(wrong))
     if not len(asked):
-        raise ValueError(
-            "no image can be asked: each needs one of its own and one of another person under other cameras"
-        )
+        raise ValueError("no image can be asked: each needs one of its own and one of another person under other cameras")
     margin = (wrong - own)[asked]
     count = max(int((margin > 0).sum()), int(np.ceil(hardest * len(asked))))
     worst = np.argsort(-margin, kind="stable")[:count]

@@ -69,9 +69,7 @@ class Looks:
 
     def __init__(self, manifest: Manifest) -> None:
         names = dict.fromkeys(name for keys in (*ATTRIBUTES.values(), *_REGIONS.values()) for name in keys)
-        words = {
-            name: manifest.attribute(name) for name in (*names, "outer_pattern", "top_pattern", "differs", "group")
-        }
+        words = {name: manifest.attribute(name) for name in (*names, "outer_pattern", "top_pattern", "differs", "group")}
         if not (words["gender"] != "").any():
             raise ValueError(
                 f"the manifest of {manifest.root} does not tell what its people look like, so their confusions cannot "
@@ -130,6 +128,7 @@ class Looks:
         """
         group = self._words["group"]
         return (group[first] != "") & (group[first] == group[second]) & (self._version[first] == self._version[second])
+
 
     def shared(self, first: int, second: int) -> list[str]:
         """The attributes that two people share, but for what neither wears.

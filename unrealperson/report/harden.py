@@ -27,9 +27,7 @@ def write_hardening_report(folder: str | Path, out: str | Path | None = None) ->
     folder = Path(folder)
     path = folder / "hardening.json"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no mined confusions (hardening.json); 'unrealperson harden' makes them"
-        )
+        raise FileNotFoundError(f"{folder} holds no mined confusions (hardening.json); 'unrealperson harden' makes them")
     summary = json.loads(path.read_text("utf-8"))
     album = Album(_PICTURE_BYTES)
     data = Path(summary["data"])

@@ -85,7 +85,8 @@ def read_mhclo(path: Path) -> Fitted:
         path: the `.mhclo` file; its mesh and material lie where it says, in its folder or below.
 
     Raises:
-        ValueError: the file or its mesh is missing or damaged, it leads out of its folder, or its mesh has more than 9000 vertices.
+        ValueError: the file or its mesh is missing or damaged, it leads out of its folder, or its mesh has more than
+            9000 vertices.
 
     Source: MakeHuman's `shared/proxy.py`, format of `.mhclo` files.
     """
