@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of all that takes bytes from others: the simulator's port, the HTTP service, readers of files.
+"""Coverage-guided fuzzing of what takes bytes from others: the simulator's port, the HTTP service, readers of files.
 
 Atheris (libFuzzer) mutates inputs and keeps those that reach new code. Kept inputs stay in OUT/corpus and are where the
 next run goes on. A finding is an exception that is not documented, an answer 500, a hang, too much memory, or the end
@@ -23,6 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "unrealperson"
+sys.path.insert(0, str(ROOT))
 COMPILED = ("data.masks", "data.pixels", "synth.crowd", "synth.renderer", "synth.silhouettes", "synth.people.patches",
             "synth.people.detail")  # fmt: skip
 """Modules that numba compiles, which instrumented code would keep from it."""
@@ -122,7 +123,8 @@ def run(target: str, out: Path, *, seconds: float, seed: int) -> dict[str, Any]:
     while (left := end - time.monotonic()) > 3 and deaths < MOST_DEATHS:
         options = {
             "max_total_time": int(left), "timeout": HANG_S, "rss_limit_mb": MEMORY_MB, "max_len": LONGEST_BYTES,
-            "seed": seed + deaths, "artifact_prefix": f"{findings}/{target}-", "print_final_stats": 1, "len_control": 20,
+            "seed": seed + deaths, "report_slow_units": HANG_S, "artifact_prefix": f"{findings}/{target}-",
+            "print_final_stats": 1, "len_control": 20,
         }  # fmt: skip
         command = [sys.executable, __file__, "--out", str(out), "--inside", target]
         command += [f"-{name}={value}" for name, value in options.items()]
@@ -135,11 +137,12 @@ def run(target: str, out: Path, *, seconds: float, seed: int) -> dict[str, Any]:
         if done.returncode != 0:
             deaths += 1
             (findings / f"{target}-death-{int(time.time())}.txt").write_text(f"{' '.join(command)}\n\n{told[-6000:]}")
+    found = {path.name for path in set(findings.iterdir()) - before if path.suffix != ".txt"}
     return {
         "target": target, "seed": seed, "seconds": round(seconds), "cpu_s": round(_children_cpu() - cpu),
         "inputs": executions, "edges": edges, "features": features,
         "corpus": sum(1 for _ in (out / "corpus" / target).glob("*")), "deaths": deaths,
-        "findings": sorted(path.name for path in set(findings.iterdir()) - before if path.suffix != ".txt"),
+        "findings": sorted(found),
     }  # fmt: skip
 
 
@@ -149,7 +152,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     Args:
         rows: of results.jsonl.
     """
-    lines = ["| target | runs | minutes | inputs | edges reached | inputs kept | findings |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| target | runs | minutes | inputs | edges reached | inputs kept | findings |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for target in dict.fromkeys(row["target"] for row in rows):
         own = [row for row in rows if row["target"] == target]
         found = {name for row in own for name in row["findings"]}
@@ -178,7 +184,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of corpus, findings and results.jsonl")
     parser.add_argument("--minutes", type=float, default=60, help="in total, shared among the targets")
-    parser.add_argument("--target", nargs="+", choices=[*TARGETS], default=[*TARGETS], help="only these; all by default")
+    parser.add_argument(
+        "--target", nargs="+", choices=[*TARGETS], default=[*TARGETS], help="only these; all by default"
+    )
     parser.add_argument("--seed", type=int, help="of the first choice; by default the number of runs so far")
     parser.add_argument("--show", nargs=2, metavar=("TARGET", "FILE"), help="attack with one saved input, and end")
     parser.add_argument("--inside", metavar="TARGET", help=argparse.SUPPRESS)

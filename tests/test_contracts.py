@@ -33,7 +33,7 @@ LAYERS = (
     ("executor", "storage"),
     ("schema", "log"),
     ("config",),
-    ("files", "compiled"),
+    ("files", "compiled", "untrusted"),
 )
 LEVEL = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {

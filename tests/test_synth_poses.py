@@ -39,7 +39,7 @@ class Bomb:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps([(Bomb(), "0 0 0")]), r"holds no camera poses: it wants to load (_?io)\.open"),
+        (pickle.dumps([(Bomb(), "0 0 0")]), r"asks for (_?io)\.open, which is refused"),
         (pickle.dumps({"a": 1}), "expected a list of .* got dict"),
         (pickle.dumps([("1 2", "0 0 0")]), "expected three numbers, got '1 2'"),
         (pickle.dumps([("1 2 nan", "0 0 0")]), "finite"),

@@ -416,7 +416,7 @@ def test_a_crop_is_made_again_from_its_row(
         regenerate(manifest.image_path(0))
     for key, value, message in (
         ("endpoint", "127.0.0.1:9000", "which shows no instant twice"),
-        ("place", f"{tmp_path}/set/place.py:build", "came with the data set; it is not run"),
+        ("place", f"{tmp_path}/set/place.py:build", "a data set may not choose code to run"),
     ):
         changed["synth"] = json.loads(manifest.column("recipe")[0])["synth"] | {key: value}
         manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()

@@ -14,7 +14,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -114,7 +113,9 @@ def load_state(run: str | Path) -> RunState:
         raise FileNotFoundError(f"{run} holds no trained model ({MODEL_FILE}); make one with 'unrealperson train'")
     try:
         document: dict[str, Any] = json.loads(_metadata(path)[_STATE])
-    except (KeyError, json.JSONDecodeError) as error:
+        if not isinstance(document, dict):
+            raise TypeError("its metadata is no table")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a checkpoint of unrealperson: {error}") from error
     version = document.pop("format_version", None)
     if version != FORMAT_VERSION:
@@ -122,7 +123,10 @@ def load_state(run: str | Path) -> RunState:
     known = {field.name for field in dataclasses.fields(RunState)}
     if set(document) not in (known, known - {"epoch_step"}):  # the runs of earlier releases lack it
         raise ValueError(f"{path} is damaged: its metadata holds {', '.join(sorted(document))}")
-    document |= {name: tuple(document[name]) for name in ("identity_keys", "camera_keys")}
+    for name in ("identity_keys", "camera_keys"):
+        if type(document[name]) is not list or any(type(key) is not int for key in document[name]):
+            raise ValueError(f"{path} is damaged: {name} must be whole numbers")
+        document[name] = tuple(document[name])
     return RunState(**document)
 
 
@@ -217,7 +221,8 @@ def load_optimizer(run: str | Path, optimizer: torch.optim.Optimizer, state: Run
         stored = torch.load(path, map_location="cpu", weights_only=True)
         optimizer.load_state_dict(stored["optimizer"])
         return dict(stored["extra"])
-    except (OSError, UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    # What a damaged archive raises is open-ended.
+    except Exception as error:
         raise ValueError(f"training cannot go on from {path}: {error}; delete {run} to start again") from error
 
 

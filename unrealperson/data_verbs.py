@@ -29,11 +29,13 @@ class Regenerate(Verb):
     """The crop, in its data set."""
     out: OptionalPath = None
     """File to write; left out: the crop's own place, where it is missing or damaged."""
+    place: str = ""
+    """FILE.py:FUNCTION that built the scene (synth.place), where there was one: a data set may not choose code."""
 
     def execute(self) -> int:
         from unrealperson.synth.regenerate import regenerate
 
-        same = regenerate(self.image, self.out)
+        same = regenerate(self.image, self.out, place=self.place)
         print(f"{self.out or self.image}: {'identical' if same else 'differs'}")
         return 0 if same else 1
 

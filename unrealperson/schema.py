@@ -155,14 +155,16 @@ class Features:
         stored = read_arrays(path)
         if "version" not in stored or "vectors" not in stored:
             raise ValueError(f"{path} holds no features; make them with 'unrealperson extract'")
-        if int(stored["version"]) != FEATURES_VERSION:
+        if not np.array_equal(stored["version"], FEATURES_VERSION):
             raise ValueError(
-                f"{path} has format version {int(stored['version'])}; this release reads {FEATURES_VERSION}: "
+                f"{path} has format version {stored['version']}; this release reads {FEATURES_VERSION}: "
                 "extract the features again"
             )
-        return Features(
-            stored["vectors"], stored["pid"], stored["camid"], stored["frame"], tuple(stored["path"].tolist())
-        )
+        missing = {"pid", "camid", "frame", "path"} - stored.keys()
+        if missing or stored["path"].ndim != 1:
+            raise ValueError(f"{path} is damaged: it lacks {', '.join(sorted(missing)) or 'names'}")
+        names = tuple(map(str, stored["path"].tolist()))
+        return Features(stored["vectors"], stored["pid"], stored["camid"], stored["frame"], names)
 
     def with_vectors(self, vectors: np.ndarray) -> Features:
         """The same images with other vectors.

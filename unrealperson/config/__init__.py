@@ -85,7 +85,7 @@ def load_config(path: str | Path | None = None) -> Config:
         raise FileNotFoundError(f"no such configuration file: {path}")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     return parse_config(document, str(path))
 

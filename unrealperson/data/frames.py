@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import Unpickler, UnpicklingError
 from typing import Any
 
 from unrealperson.data.sources import load_image
 from unrealperson.schema import LabelledFrame
+from unrealperson.untrusted import read_json, read_pickle
 
 LIT, MASK, TRUTH = "_lit.png", "_mask.png", "_truth.json"
 COLORS = "object_color"
@@ -96,27 +96,15 @@ def read_colors(path: str | Path) -> dict[int, tuple[int, int, int]]:
         ValueError: damaged, too large, or a pickle that holds anything else.
     """
     path = Path(path)
-    if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {_MAX_BYTES} are read")
     try:
-        if path.suffix == ".json":
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        else:
-            with path.open("rb") as stream:
-                stored = _ColorsOnly(stream).load()
+        stored = (
+            read_json(path, most_bytes=_MAX_BYTES)
+            if path.suffix == ".json"
+            else read_pickle(path, bags={"Color"}, most_bytes=_MAX_BYTES)
+        )
         return {int(_number(name)): _rgb(color) for name, color in dict(stored).items()}
-    # What a damaged or hostile pickle raises is open-ended.
-    except Exception as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} holds no colours of objects: {error!r}") from error
-
-
-class _ColorsOnly(Unpickler):
-    """Takes any class named Color for a bag of values, and refuses every other name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if name != "Color":
-            raise UnpicklingError(f"it asks for {module}.{name}, which is refused")
-        return type("Color", (), {})
 
 
 def _color_files(folder: Path) -> tuple[Path, Path]:
@@ -128,7 +116,7 @@ def _number(name: str) -> str:
 
 
 def _rgb(color: Any) -> tuple[int, int, int]:
-    values = vars(color) if hasattr(color, "__dict__") else color
+    values = color
     if isinstance(values, Mapping):
         values = [values[channel] for channel in "RGB"]
     elif isinstance(values, str):
@@ -136,13 +124,13 @@ def _rgb(color: Any) -> tuple[int, int, int]:
         values = match.groups() if match else ()
     red, green, blue = (int(value) for value in values[:3])
     if not all(0 <= value <= 255 for value in (red, green, blue)):
-        raise ValueError(f"colours must lie in 0 ... 255, got {values}")
+        raise ValueError(f"colours must lie in 0 ... 255, got {reprlib.repr(values)}")
     return red, green, blue
 
 
 def _read_kept(lit: Path, stem: str, truth_path: Path) -> LabelledFrame:
     try:
-        truth = json.loads(truth_path.read_text(encoding="utf-8"))
+        truth = read_json(truth_path)
         return LabelledFrame(
             # Whole numbers or nothing: they become names of folders and files.
             scene=operator.index(truth["scene"]),
@@ -161,5 +149,5 @@ def _read_kept(lit: Path, stem: str, truth_path: Path) -> LabelledFrame:
             objects={name: (color[0], color[1], color[2]) for name, color in truth.get("objects", {}).items()},
             driver=truth.get("driver"),
         )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{truth_path} is missing or damaged: {error!r}") from error

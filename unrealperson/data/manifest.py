@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,12 @@ _LAST_COLUMN = {b"1": "sha256", b"2": "recipe"}
 
 _OUTSIDE = r"^$|^/|\\|(^|/)\.\.(/|$)"
 """Paths that are empty, absolute, or lead out of the folder."""
+_LONGEST_PATH = 4096
+
+_TEXTS = [field.name for field in COLUMNS if field.type in (pa.string(), SHARED_TEXT)]
+_LEAST_UNPACKED_BYTES, _MOST_UNPACKED_RATIO = 256 << 20, 500
+_ROW_BYTES = 500
+_CODECS = frozenset(("UNCOMPRESSED", "SNAPPY"))
 
 
 @dataclass(frozen=True)
@@ -357,8 +364,8 @@ class Manifest:
 def _read(source: Any, path: Path, root: Path) -> Manifest:
     """A Parquet file, or its content, as a manifest; messages call it `path`."""
     try:
-        table = pq.read_table(source, partitioning=None, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
+        table = _read_bounded(source)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
     version = (table.schema.metadata or {}).get(_VERSION_KEY)
     if version is None:
@@ -378,6 +385,46 @@ def _read(source: Any, path: Path, root: Path) -> Manifest:
         return Manifest(table, root)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def leads_outside(path: str) -> bool:
+    """Whether a path of a row is empty, absolute, or leads out of the folder that it starts from.
+
+    Args:
+        path: of an image.
+    """
+    return re.search(_OUTSIDE, path) is not None
+
+
+def _read_bounded(source: Any) -> pa.Table:
+    """The table of a Parquet file that does not unpack to much more than its size.
+
+    Codecs that pack a thousandfold are refused, since the lengths that a file tells may be wrong; texts stay shared,
+    so that one that many rows name is there once, until it is known what they take.
+    """
+    packed = source.size if isinstance(source, pa.BufferReader) else source.stat().st_size
+    most = max(_LEAST_UNPACKED_BYTES, _MOST_UNPACKED_RATIO * packed)
+    facts = pq.read_metadata(source)
+    groups = [facts.row_group(group) for group in range(facts.num_row_groups)]
+    columns = [group.column(column) for group in groups for column in range(group.num_columns)]
+    codecs = {column.compression for column in columns} - _CODECS
+    if codecs:
+        raise ValueError(f"it is packed with {', '.join(sorted(codecs))}; only {', '.join(sorted(_CODECS))} are read")
+    unpacked = facts.num_rows * _ROW_BYTES + sum(column.total_uncompressed_size for column in columns)
+    if unpacked > most:
+        raise ValueError(f"it would unpack to {unpacked} bytes")
+    texts = {column.path_in_schema for column in columns}.intersection(_TEXTS)
+    with pq.ParquetFile(source, read_dictionary=sorted(texts), page_checksum_verification=True) as file:
+        table = file.read()
+    for place, name in enumerate(table.column_names):
+        kind = table.schema.field(place).type
+        if name in texts and COLUMNS.field(name).type == pa.string() and kind == SHARED_TEXT:
+            parts = table[place].chunks
+            lengths = [pc.sum(pc.binary_length(part.dictionary).take(part.indices)).as_py() or 0 for part in parts]
+            if sum(lengths) > most:
+                raise ValueError(f"the texts of {name} would unpack to {sum(lengths)} bytes")
+            table = table.set_column(place, COLUMNS.field(name), table[place].cast(pa.string()))
+    return table
 
 
 def _checked(table: pa.Table) -> pa.Table:
@@ -410,6 +457,8 @@ def _checked(table: pa.Table) -> pa.Table:
         raise ValueError(
             f"paths must stay below the manifest's folder, with forward slashes, got {outside[0].as_py()!r}"
         )
+    if (pc.max(pc.binary_length(table["path"])).as_py() or 0) > _LONGEST_PATH:
+        raise ValueError(f"a path may have {_LONGEST_PATH} bytes at most")
     if pc.count_distinct(table["path"]).as_py() != len(table):
         twice, count = Counter(table["path"].to_pylist()).most_common(1)[0]
         raise ValueError(f"a path may occur in one row only, got {twice!r} in {count}")

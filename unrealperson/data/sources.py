@@ -31,6 +31,10 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 2**28
 """Larger image files are refused."""
 
+MAX_SCANS = 100
+"""Progressive JPEG files of more are refused: each scan takes the time of the whole image, and a few bytes."""
+
+_JPEG_SCAN = b"\xff\xda"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")  # whatever a file is named: Pillow's EPS runs a program
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
@@ -242,6 +246,8 @@ def _opened(content: bytes, name: str | Path, max_pixels: int, formats: tuple[st
         with Image.open(io.BytesIO(content), formats=formats) as image:
             if image.width * image.height > max_pixels:
                 raise ValueError(f"it has {image.width} x {image.height} pixels; at most {max_pixels} are read")
+            if image.format == "JPEG" and content.count(_JPEG_SCAN) > MAX_SCANS:
+                raise ValueError(f"it comes in more than {MAX_SCANS} scans")
             yield image
     # What Pillow raises on broken files; its warning comes as an error where the user made it one.
     except (
@@ -326,11 +332,14 @@ def _parse_name(folder: Path, path: str) -> dict[str, Any]:
 
 def _read_csv(path: Path) -> Manifest:
     """Rows of a CSV file whose header names columns of the manifest, at least path."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if "path" not in (reader.fieldnames or ()):
-            raise ValueError(f"{path} must have a header with the column path, got {reader.fieldnames}")
-        rows = [dict(row) for row in reader]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if "path" not in (reader.fieldnames or ()):
+                raise ValueError(f"it must have a header with the column path, got {reader.fieldnames}")
+            rows = [dict(row) for row in reader]
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"{path} is not a readable CSV file: {error}") from error
     known = {field.name: field.type for field in COLUMNS}
     typed = []
     for number, row in enumerate(rows, 2):
@@ -345,7 +354,7 @@ def _read_csv(path: Path) -> Manifest:
             convert = json.loads if pa.types.is_nested(kind) else convert
             try:
                 values[name] = convert(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number}: {name} must be {kind}, got {text!r}") from error
         typed.append(values)
     return Manifest.from_rows(typed, path.parent)

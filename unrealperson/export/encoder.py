@@ -23,6 +23,7 @@ FORMAT_VERSION = "2"
 PREFIX = "unrealperson."
 """Of the metadata's keys."""
 _MOST_THREADS = 16
+_MOST_PX, _MOST_NUMBERS = 4096, 1 << 16
 _GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 
 
@@ -58,9 +59,12 @@ class OnnxEncoder:
             raise FileNotFoundError(f"there is no model {self.path}; make one with 'unrealperson export'")
         require_whole(self.path)
         self._session = open_session(self.path, threads=threads)
-        stored = self._session.get_modelmeta().custom_metadata_map
-        inputs = {port.name: port for port in self._session.get_inputs()}
-        names = {*inputs, *(port.name for port in self._session.get_outputs())}
+        try:
+            stored = self._session.get_modelmeta().custom_metadata_map
+            inputs = {port.name: port for port in self._session.get_inputs()}
+            names = {*inputs, *(port.name for port in self._session.get_outputs())}
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path} is damaged: a name in it is no text ({error})") from error
         version = stored.get(f"{PREFIX}format_version")
         if version is None or names not in ({"images", "features"}, {"images", "camera", "features"}):
             raise ValueError(f"{self.path} is no model of 'unrealperson export': it lacks its metadata or its inputs")
@@ -78,7 +82,11 @@ class OnnxEncoder:
             preprocessing = json.loads(stored[PREFIX + "preprocessing"])
             self._pixels, self.any_size = bool(preprocessing["pixels"]), bool(preprocessing["resize"])
             self._mean, self._std = float(preprocessing["mean"]), float(preprocessing["std"])
-        except (KeyError, TypeError, ValueError) as error:
+            if not (1 <= min(self.height, self.width) and max(self.height, self.width) <= _MOST_PX):
+                raise ValueError(f"its input is {self.height} x {self.width} pixels")
+            if not 1 <= self.dimension <= _MOST_NUMBERS:
+                raise ValueError(f"it gives {self.dimension} numbers")
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.path} has damaged metadata ({error}); export it again") from error
         self._has_tables = "camera" in inputs
 
@@ -219,6 +227,8 @@ def open_session(model: str | Path | bytes, *, threads: int = 0) -> Any:
         states.Fail,
         states.NotImplemented,
         states.InvalidArgument,
+        states.RuntimeException,
+        UnicodeDecodeError,
     ) as error:
         named = "the graph" if isinstance(model, bytes) else model
         raise ValueError(f"{named} is not an ONNX model that ONNX Runtime can run: {error}") from error

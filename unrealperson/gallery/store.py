@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +21,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from unrealperson.data.manifest import Manifest
+from unrealperson.data.manifest import COLUMNS, Manifest
 from unrealperson.files import file_sha256, replacing
+from unrealperson.untrusted import read_json
 
 FORMAT_VERSION = 2
 STATE = "gallery.json"
@@ -29,6 +32,7 @@ VERIFIED_BYTES = 64 << 20
 _COARSE = 127.0
 _OWN = "sha256"
 """Key of the state's own checksum; galleries of earlier releases lack it."""
+_OWN_NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,200}")
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         ValueError: not a gallery, a damaged one, or one of another format version.
     """
     try:
-        facts = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        facts = read_json(folder / STATE)
         version = facts["format_version"]
         stored = facts.pop(_OWN, None)
     except FileNotFoundError as error:
@@ -221,7 +225,29 @@ def read_facts(folder: Path) -> dict[str, Any]:
     needed = {"revision", "images", "dimension", "precision", "backend", "root", "model_sha256", "segments", "removed"}
     if missing := needed - facts.keys():
         raise ValueError(f"{folder / STATE} lacks {', '.join(sorted(missing))}; index the images again")
+    try:
+        _require_own_files(facts)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{folder / STATE} is damaged: {error!r}; index the images again") from error
     return facts
+
+
+def _require_own_files(facts: dict[str, Any]) -> None:
+    """Types of what is read later, and no name that leads out of the gallery's folder."""
+    for kind, names in ((int, ("revision", "images", "dimension")), (str, ("backend", "root", "model_sha256"))):
+        for name in names:
+            if type(facts[name]) is not kind:
+                raise TypeError(f"{name} must be {kind.__name__}, got {reprlib.repr(facts[name])}")
+    for entry in facts["segments"]:
+        if type(entry["rows"]) is not int:
+            raise TypeError(f"rows must be int, got {reprlib.repr(entry['rows'])}")
+    stored = [file for entry in facts["segments"] for file in entry["files"].values()]
+    for file in [*stored, *([facts["removed"]] if facts["removed"] else [])]:
+        if type(file["bytes"]) is not int or type(file["sha256"]) is not str:
+            raise TypeError(f"a file has {reprlib.repr(file)}")
+    for name in (*_named_files(facts), *(entry["name"] for entry in facts["segments"])):
+        if not _OWN_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a gallery's file")
 
 
 def read_state(folder: Path, *, everything: bool = False) -> State:
@@ -244,6 +270,8 @@ def read_state(folder: Path, *, everything: bool = False) -> State:
                 _check(folder / facts["removed"]["name"], facts["removed"], everything=True)
                 present[np.load(folder / facts["removed"]["name"], allow_pickle=False)] = False
             return State(facts, segments, present)
+        except (LookupError, TypeError, AttributeError, EOFError, pa.ArrowException, MemoryError) as error:
+            raise ValueError(f"the gallery {folder} is damaged: {error!r}; index the images again") from error
         except FileNotFoundError:
             # A writer may have replaced the state, and removed its files, since it was read.
             if attempt == 2 or read_facts(folder)["revision"] == facts["revision"]:
@@ -257,9 +285,21 @@ def rows_table(folder: Path, entry: dict[str, Any]) -> pa.Table:
     Args:
         folder: the gallery.
         entry: of the segment in gallery.json.
+
+    Raises:
+        ValueError: the file is damaged.
     """
-    with pa.memory_map(str(folder / f"{entry['name']}.rows.arrow")) as source:
-        return pa.ipc.open_file(source).read_all()
+    path = folder / f"{entry['name']}.rows.arrow"
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)  # nothing has looked at the lengths and places in it yet
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}; index the images again") from error
+    wrong = [field.name for field in table.schema if field not in COLUMNS]
+    if wrong or "path" not in table.column_names or len(table) != entry["rows"]:
+        raise ValueError(f"{path} must hold {entry['rows']} rows with columns of a manifest; index the images again")
+    return table
 
 
 def checksum(path: Path) -> dict[str, Any]:

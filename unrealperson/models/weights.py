@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +75,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"no such weight file: {path}; leave train.weights empty for the network's own")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+    # What a damaged archive raises is open-ended.
+    except Exception as error:
         raise ValueError(f"{path} is not a PyTorch state dict: {error}") from error
     if isinstance(stored, Mapping) and isinstance(stored.get("state_dict"), Mapping):
         stored = stored["state_dict"]

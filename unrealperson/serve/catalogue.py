@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from unrealperson.data.manifest import leads_outside
 from unrealperson.data.sources import load_image
 from unrealperson.gallery import Filter, Gallery, Group, Hit
 from unrealperson.schema import UNKNOWN
@@ -255,7 +256,10 @@ class Catalogue:
         Raises:
             ValueError: its image file is missing or damaged.
         """
-        pixels = load_image(self.gallery.root / self.path(row))
+        path = self.path(row)
+        if leads_outside(path):
+            raise ValueError(f"{path} lies outside the gallery's root")
+        pixels = load_image(self.gallery.root / path)
         image = Image.fromarray(pixels)
         image.thumbnail((2 * height_px, height_px), Image.Resampling.LANCZOS)
         out = io.BytesIO()

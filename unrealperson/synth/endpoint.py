@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from unrealperson.data import sources
 from unrealperson.log import get_logger
 from unrealperson.synth.protocol import unix_socket_path
 
@@ -275,9 +275,8 @@ def decode_image(reply: str | bytes) -> np.ndarray:
     if isinstance(reply, str):
         raise RuntimeError(f"the endpoint sent text instead of an image: '{reply[:80]}'")
     try:
-        with Image.open(io.BytesIO(reply), formats=("PNG", "BMP")) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
+        return sources.decode_image(reply, "the reply", formats=("PNG", "BMP"))
+    except ValueError as error:
         raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no PNG or BMP: {error}") from error
 
 
@@ -296,11 +295,14 @@ def decode_array(reply: str | bytes) -> np.ndarray:
     if isinstance(reply, str):
         raise RuntimeError(f"the endpoint sent text instead of an array: '{reply[:80]}'")
     try:
-        array = np.load(io.BytesIO(reply), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        array = np.lib.format.read_array(io.BytesIO(reply), allow_pickle=False)
+    # What a damaged header raises is open-ended.
+    except Exception as error:
         raise RuntimeError(f"the endpoint sent {len(reply)} bytes that are no .npy: {error}") from error
-    if array.ndim != 2:
-        raise RuntimeError(f"the endpoint sent an array of shape {list(array.shape)} instead of [height, width]")
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise RuntimeError(
+            f"the endpoint sent an array of {array.dtype} {list(array.shape)} instead of numbers [height, width]"
+        )
     return np.asarray(array, np.float32)
 
 

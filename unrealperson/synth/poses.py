@@ -6,10 +6,10 @@ Source: toolkit/caminfo_collect.py of the authors' code, which pickles a list of
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from pickle import Unpickler, UnpicklingError
-from typing import Any, NoReturn
+from typing import Any
 
 from unrealperson.config import SynthConfig
 from unrealperson.files import write_text
@@ -18,6 +18,7 @@ from unrealperson.synth.cameras import camera_views
 from unrealperson.synth.endpoint import Endpoint, as_texts
 from unrealperson.synth.scenes import usual
 from unrealperson.synth.view import View, from_unreal, to_unreal
+from unrealperson.untrusted import read_json, read_pickle
 
 MAX_BYTES = 1 << 20
 MAX_CAMERAS = 999
@@ -25,13 +26,6 @@ DEFAULT_FOV_DEG = 90.0
 """UnrealCV's own field of view; the original's files do not tell one."""
 
 _logger = get_logger(__name__)
-
-
-class _PlainUnpickler(Unpickler):
-    """Reads lists, tuples, text and numbers; refuses whatever would import or call something."""
-
-    def find_class(self, module: str, name: str, /) -> NoReturn:
-        raise UnpicklingError(f"it wants to load {module}.{name}")
 
 
 def views_of(config: SynthConfig, scene: int) -> list[View]:
@@ -62,11 +56,9 @@ def read_poses(path: Path) -> list[View]:
     Raises:
         ValueError: no such file's content, or a pose that cannot be.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes; that is no file of camera poses")
     try:
         views = _from_pickle(path) if path.suffix == ".pkl" else _from_json(path)
-    except (LookupError, TypeError, ValueError, EOFError, AttributeError, UnpicklingError, MemoryError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} holds no camera poses: {error or type(error).__name__}") from error
     if not 1 <= len(views) <= MAX_CAMERAS:
         raise ValueError(f"{path} must hold 1 ... {MAX_CAMERAS} cameras, got {len(views)}")
@@ -143,15 +135,14 @@ def record_poses(endpoint: Endpoint, path: Path, presses: Iterable[object]) -> l
 
 
 def _from_pickle(path: Path) -> list[View]:
-    with path.open("rb") as stream:
-        rows = _PlainUnpickler(stream).load()
+    rows = read_pickle(path, most_bytes=MAX_BYTES)
     if not isinstance(rows, list):
         raise TypeError(f"expected a list of (location, rotation), got {type(rows).__name__}")
     return [from_unreal(_triple(location), _triple(rotation), DEFAULT_FOV_DEG) for location, rotation in rows]
 
 
 def _from_json(path: Path) -> list[View]:
-    cameras = json.loads(path.read_text(encoding="utf-8"))["cameras"]
+    cameras = read_json(path, most_bytes=MAX_BYTES)["cameras"]
     return [
         from_unreal(_triple(each["location_cm"]), _triple(each["pitch_yaw_roll_deg"]), float(each["fov_deg"]))
         for each in cameras
@@ -161,6 +152,6 @@ def _from_json(path: Path) -> list[View]:
 def _triple(values: Any) -> tuple[float, float, float]:
     parts = values.split() if isinstance(values, str) else list(values)
     if len(parts) != 3:
-        raise ValueError(f"expected three numbers, got '{str(values)[:80]}'")
+        raise ValueError(f"expected three numbers, got {reprlib.repr(values)}")
     x, y, z = (float(part) for part in parts)
     return x, y, z

@@ -20,12 +20,13 @@ from unrealperson.synth.shards import shards
 _logger = get_logger(__name__)
 
 
-def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
+def regenerate(crop: str | Path, out: str | Path | None = None, *, place: str = "") -> bool:
     """Makes a crop again: its people walk up to its instant, and its camera looks.
 
     Args:
         crop: path of the crop in its data set; the file itself may be missing.
         out: file to write; None writes to `crop` where it is missing or damaged.
+        place: the function that built the scene (synth.place), for sets of one; a set may not choose code to run.
 
     Returns:
         Whether the new file is what the manifest recorded, to the byte. On the driver, the kind of CPU and the
@@ -47,14 +48,20 @@ def regenerate(crop: str | Path, out: str | Path | None = None) -> bool:
     (row,) = manifest.select([manifest.path.index(path)]).table.to_pylist()
     if row["recipe"] is None:
         raise ValueError(f"{root / FILE_NAME} does not say how {path} was made; only synthetic crops can be made again")
-    recipe = json.loads(row["recipe"])
-    recipe["synth"] = LATER_KEYS | recipe.get("synth", {})
+    try:
+        recipe = json.loads(row["recipe"])
+        recipe["synth"] = LATER_KEYS | recipe.get("synth", {})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"the recipe of {path} is damaged: {error}") from error
     config = parse_config(recipe, f"the recipe of {path}")
     if config.synth.endpoint:
         raise ValueError(f"{path} was taken from the endpoint {config.synth.endpoint}, which shows no instant twice")
-    code = config.synth.place.rpartition(".py:")[0]
-    if code and Path(f"{code}.py").resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"{path} needs the code {code}.py, which came with the data set; it is not run")
+    needed = config.synth.place
+    if needed and not needed.endswith((".glb", ".gltf")) and needed != place:
+        raise ValueError(
+            f"the data set says that the code {needed!r} made {path}; a data set may not choose code to run: "
+            "if you know and trust that code, name it with --place"
+        )
     content, here = _make(config, row)
     same = row["sha256"] == _digest(content)
     if not same:

@@ -13,8 +13,10 @@ import numpy as np
 from unrealperson.log import get_logger
 from unrealperson.synth.people.body import Body, load_template
 from unrealperson.synth.people.sheets import Sheet, body_guides, normals, triangles_of
+from unrealperson.untrusted import read_bounded
 
 _MOST_VERTICES = 9_000
+_MOST_BYTES = 64 << 20
 
 logger = get_logger(__name__)
 
@@ -80,13 +82,21 @@ def read_mhclo(path: Path) -> Fitted:
     """Reads one garment.
 
     Args:
-        path: the `.mhclo` file; its mesh and material lie where it says, relative to it.
+        path: the `.mhclo` file; its mesh and material lie where it says, in its folder or below.
 
     Raises:
-        ValueError: the file is damaged, or its mesh has more than 9000 vertices.
+        ValueError: the file or its mesh is missing or damaged, it leads out of its folder, or its mesh has more than
+            9000 vertices.
 
     Source: MakeHuman's `shared/proxy.py`, format of `.mhclo` files.
     """
+    try:
+        return _read(path)
+    except (OSError, LookupError, OverflowError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _read(path: Path) -> Fitted:
     keys: dict[str, str] = {}
     tags: list[str] = []
     rows: list[list[float]] = []
@@ -109,22 +119,25 @@ def read_mhclo(path: Path) -> Fitted:
     if len(rows) > _MOST_VERTICES:
         raise ValueError(f"a garment may have {_MOST_VERTICES} vertices, {path} has {len(rows)}")
     # A vertex is bound to a triangle with weights and offset, or to a single vertex.
-    bound = np.array([row if len(row) >= 9 else [row[0]] * 3 + [1, 0, 0, 0, 0, 0] for row in rows])
-    triangles, uv = _read_obj(path.parent / keys["obj_file"], len(rows))
+    bound = np.array([row[:9] if len(row) >= 9 else [row[0]] * 3 + [1, 0, 0, 0, 0, 0] for row in rows])
+    anchors, count = bound[:, :3].astype(np.int64), len(hidden)
+    if not np.isfinite(bound).all() or anchors.min() < 0 or anchors.max() >= count:
+        raise ValueError(f"{path} must bind vertices to those of the base mesh, 0 ... {count - 1}, with finite weights")
+    triangles, uv = _read_obj(_below(path.parent, keys["obj_file"]), len(rows))
     name = keys.get("name", path.stem)
     return Fitted(
         name=name,
         slot="shoes" if "shoes" in tags else "hat" if {"hats", "hat"} & set(tags) else "suit",
         gender=next((gender for gender in ("female", "male") if name.lower().startswith(gender)), ""),
-        anchors=bound[:, :3].astype(np.int64),
+        anchors=anchors,
         shares=bound[:, 3:6],
         shift=bound[:, [8, 6, 7]],
         scale=tuple(_scale(keys, axis, path) for axis in ("z_scale", "x_scale", "y_scale")),
         hidden=hidden,
         triangles=triangles,
         uv=uv,
-        upper=_upper(triangles, load_template().vertices[bound[:, 0].astype(np.int64), 2]),
-        texture=_texture(path.parent / keys["material"]) if "material" in keys else None,
+        upper=_upper(triangles, load_template().vertices[anchors[:, 0], 2]),
+        texture=_texture(path.parent, keys["material"]) if "material" in keys else None,
     )
 
 
@@ -163,7 +176,7 @@ def fit(garment: Fitted, body: Body) -> Sheet:
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_bounded(path, _MOST_BYTES).decode("utf-8", errors="replace").splitlines():
         words = line.split()
         if words and not words[0].startswith("#"):
             yield words
@@ -181,7 +194,11 @@ def _scale(keys: dict[str, str], axis: str, path: Path) -> tuple[int, int, float
     words = keys.get(axis, "").split()
     if len(words) != 3:
         raise ValueError(f"{axis} must name two vertices and their distance, got {keys.get(axis)!r} in {path}")
-    return int(words[0]), int(words[1]), float(words[2])
+    first, second, distance = int(words[0]), int(words[1]), float(words[2])
+    count = len(load_template().vertices)
+    if not (0 <= first < count and 0 <= second < count and 0 < abs(distance) < np.inf):
+        raise ValueError(f"{axis} must name two vertices and their distance, got {keys[axis]!r} in {path}")
+    return first, second, distance
 
 
 def _read_obj(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,6 +220,8 @@ def _read_obj(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     # The same split, for the texture coordinates of each corner.
     rows = np.arange(triangles.size).reshape(-1, 4)
     halves = np.concatenate([rows[:, [0, 1, 2]], rows[triangles[:, 3] != triangles[:, 2]][:, [0, 2, 3]]])
+    if not np.isfinite(uv).all():
+        raise ValueError(f"texture coordinates must be finite in {path}")
     return split, np.array(uv)[np.array(quad_uv).reshape(-1)[halves]]
 
 
@@ -223,9 +242,18 @@ def _upper(triangles: np.ndarray, z: np.ndarray) -> np.ndarray:
     return (high[of] > 0.3) & ((low[of] > -0.3) | (z[triangles].mean(1) > 0.1))
 
 
-def _texture(material: Path) -> Path | None:
+def _below(folder: Path, name: str) -> Path:
+    """A file that a garment names."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} lies outside of the garment's folder {folder}")
+    return path
+
+
+def _texture(folder: Path, name: str) -> Path | None:
+    material = _below(folder, name)
     if not material.is_file():
         return None
     named = [words[1] for words in _lines(material) if words[0] == "diffuseTexture" and len(words) > 1]
-    path = material.parent / named[0] if named else None
+    path = _below(folder, str((material.parent / named[0]).resolve())) if named else None
     return path if path is not None and path.is_file() else None

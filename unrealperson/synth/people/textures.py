@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unrealperson.data.sources import load_image
 from unrealperson.synth.people import skin as skins
 from unrealperson.synth.people.body import Body
 from unrealperson.synth.people.charts import (
@@ -156,8 +157,8 @@ def _picture(path: Path) -> np.ndarray:
 
     height, width = _shape("outer")
     margin = round(MARGIN * ATLAS_PX)
-    with Image.open(path) as opened:
-        small = opened.convert("RGB").resize((width - 2 * margin, height - 2 * margin), Image.Resampling.BOX)
+    opened = Image.fromarray(load_image(path))
+    small = opened.resize((width - 2 * margin, height - 2 * margin), Image.Resampling.BOX)
     return np.pad(np.asarray(small, np.float32) / 255, ((margin, margin), (margin, margin), (0, 0)), "edge")
 
 
