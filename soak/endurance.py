@@ -141,6 +141,7 @@ def rounds(out: Path, seconds: float) -> Iterator[dict[str, Any]]:
         while time.monotonic() < end_s:
             begun = time.monotonic(), sum(sum(process.cpu_times()[:2]) for process in watched.values())
             images = _round(out / "round", number, endpoint, config, address, own)
+            server.until(lambda: True)  # takes what it has written: a full pipe would stop it
             cpu_s = sum(sum(process.cpu_times()[:2]) for process in watched.values()) - begun[1]
             yield {
                 "round": number, "seconds": round(time.monotonic() - begun[0], 2), "cpu_s": round(cpu_s, 2),
