@@ -294,3 +294,15 @@ def test_blocks_with_some_rows_absent(monkeypatch: pytest.MonkeyPatch) -> None:
         order = np.argsort(-wanted, axis=1, kind="stable")[:, : min(7, mask.sum())]
         assert rows.tolist() == (order + 1000).tolist()
         np.testing.assert_allclose(similarity, np.take_along_axis(wanted, order, 1), atol=1e-6)
+
+
+def test_small_additions_keep_no_file_open(gallery: Gallery) -> None:
+    def add(number: int) -> None:
+        rows = Manifest.from_rows([{"path": f"{number}.png"}], gallery.root)
+        assert gallery.add_features(rows, np.ones((1, DIMENSION), np.float32)) == 1
+
+    add(0)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(1, 6):
+        add(number)
+    assert len(os.listdir("/proc/self/fd")) == before and len(gallery.facts["segments"]) > 6

@@ -29,6 +29,7 @@ FORMAT_VERSION = 2
 STATE = "gallery.json"
 VERIFIED_BYTES = 64 << 20
 """Larger files have their size compared when they are opened, and their checksum by `Gallery.verify` only."""
+_READ_BYTES = 1 << 20
 _COARSE = 127.0
 _OWN = "sha256"
 """Key of the state's own checksum; galleries of earlier releases lack it."""
@@ -41,9 +42,9 @@ class Segment:
 
     Attributes:
         name: stem of its files.
-        features: [n, d] float32 or float16 of length 1, mapped from disk.
-        coarse: [n, d] int8 directions that choose candidates, mapped from disk; None where there are none.
-        table: rows with the columns of a manifest, mapped from disk.
+        features: [n, d] float32 or float16 of length 1, mapped from disk where they are large.
+        coarse: [n, d] int8 directions that choose candidates, likewise; None where there are none.
+        table: rows with the columns of a manifest, likewise.
     """
 
     name: str
@@ -291,7 +292,7 @@ def rows_table(folder: Path, entry: dict[str, Any]) -> pa.Table:
     """
     path = folder / f"{entry['name']}.rows.arrow"
     try:
-        with pa.memory_map(str(path)) as source:
+        with pa.memory_map(str(path)) if _is_large(path) else pa.OSFile(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         table.validate(full=True)  # nothing has looked at the lengths and places in it yet
     except (pa.ArrowException, OSError) as error:
@@ -318,12 +319,17 @@ def _open_segment(folder: Path, entry: dict[str, Any], facts: dict[str, Any], *,
     for kind in ("features", "coarse"):
         path = folder / f"{entry['name']}.{kind}.npy"
         if path.name in entry["files"]:
-            arrays[kind] = np.load(path, mmap_mode="r", allow_pickle=False)
+            arrays[kind] = np.load(path, mmap_mode="r" if _is_large(path) else None, allow_pickle=False)
             if arrays[kind].shape != (entry["rows"], facts["dimension"]):
                 raise ValueError(
                     f"{path} must be {[entry['rows'], facts['dimension']]}, got {list(arrays[kind].shape)}"
                 )
     return Segment(entry["name"], arrays["features"], arrays.get("coarse"), rows_table(folder, entry))
+
+
+def _is_large(path: Path) -> bool:
+    """Whether a file is mapped; smaller ones are read, since a mapped file stays open and additions may be many."""
+    return path.stat().st_size > _READ_BYTES
 
 
 def _fingerprint(facts: dict[str, Any]) -> str:
