@@ -81,7 +81,7 @@ def adapted(run, source, target, tmp_path_factory):
 def test_jvtc_writes_a_run_that_others_read(adapted, target):
     out, summary = adapted
     assert sorted(path.name for path in out.iterdir()) == [
-        "adaptation.json", "config.toml", "labels.npz", "metrics.jsonl", "model.safetensors", "temporal.npz",
+        "adaptation.json", "card.md", "config.toml", "labels.npz", "metrics.jsonl", "model.safetensors", "temporal.npz",
     ]  # fmt: skip
     model, _, state = load_checkpoint(out)
     assert state.camera_keys == (1, 2, 3) and state.epoch == 4 and model.neck.cameras == 3

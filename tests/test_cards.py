@@ -10,8 +10,8 @@ import pytest
 
 from unrealperson.cards import adapted_card, data_card, model_card, with_scores
 from unrealperson.config import Config, CropConfig, SynthConfig, TrainConfig
-from unrealperson.crop import recipe
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.recipe import write_recipe
 from unrealperson.data.subsets import write_set
 
 SYNTH = SynthConfig(people=4, test_people=1, versions=(3,), textures="real", pictures="/home/user/garments")
@@ -24,8 +24,8 @@ def make_set(root: Path, synth: SynthConfig | None = SYNTH) -> Manifest:
         look = {"gender": "female" if person else "male", "age_band": "25-39", "skin": "dark", "differs": "bag, hat"}
         row = {"path": f"{number}.jpg", "pid": person, "camid": 1001 + number % 2, "split": "train"}
         if synth is not None:
-            row |= {"attributes": json.dumps(look), "recipe": recipe(synth, CropConfig()), "scene": 1, "version": 3,
-                    "hours": "day", "light": number % 2}  # fmt: skip
+            row |= {"attributes": json.dumps(look), "recipe": write_recipe(synth, CropConfig()), "scene": 1,
+                    "version": 3, "hours": "day", "light": number % 2}  # fmt: skip
         rows.append(row)
     return Manifest.from_rows(rows, root)
 

@@ -14,8 +14,8 @@ from learning import make_figures
 from unrealperson import harden as loop
 from unrealperson.cli import main
 from unrealperson.config import Config, CropConfig, HardenConfig, SynthConfig, TrainConfig, load_config, save_config
-from unrealperson.crop import recipe
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.recipe import write_recipe
 from unrealperson.harden.confusions import Pair, count_pairs, find_confusions
 from unrealperson.harden.explain import Contrast, Looks, explain_images, explain_pairs
 from unrealperson.harden.plan import plan_world
@@ -45,8 +45,8 @@ def make_set(root: Path, **changes) -> Manifest:
                 {
                     "path": f"unreal_v{scene}.{version}/images/{person}_{scene}.jpg", "pid": 1000 * version + person,
                     "camid": scene, "frame": 0, "scene": scene, "version": version, "person": person, "seed": 0,
-                    "attributes": json.dumps(LOOK | look), "recipe": recipe(SYNTH, CropConfig()), "split": "train",
-                    "hours": "night" if scene == 2 else "day", "light": 0,
+                    "attributes": json.dumps(LOOK | look), "recipe": write_recipe(SYNTH, CropConfig()),
+                    "split": "train", "hours": "night" if scene == 2 else "day", "light": 0,
                 }
                 | changes
             )  # fmt: skip
@@ -134,7 +134,7 @@ PAIRS = [Pair((2001, 2002), 3, 2, (2, 4)), Pair((3003, 3004), 2, 2, (6, 8)), Pai
         ({}, {"split": "test"}, ["", "", "", ""]),
         (
             {},
-            {"recipe": recipe(replace(SYNTH, groups=("0.2.1: bag", "hat")), CropConfig())},
+            {"recipe": write_recipe(replace(SYNTH, groups=("0.2.1: bag", "hat")), CropConfig())},
             ["0.2.2", "", "0.2.0", ""],
         ),
     ],
@@ -162,9 +162,12 @@ def test_what_cannot_be_mined_is_told(tmp_path):
     unknown = make_set(tmp_path, recipe=None)
     with pytest.raises(ValueError, match="does not say how its crops were made"):
         plan_world(unknown, Looks(unknown), PAIRS, REGIONS, [], config)
-    elsewhere = make_set(tmp_path, recipe=recipe(replace(SYNTH, endpoint="host:9000", scenes=(1,)), CropConfig()))
+    elsewhere = make_set(tmp_path, recipe=write_recipe(replace(SYNTH, endpoint="host:9000", scenes=(1,)), CropConfig()))
     with pytest.raises(ValueError, match="captured in an engine"):
         plan_world(elsewhere, Looks(elsewhere), PAIRS, REGIONS, [], config)
+    code = make_set(tmp_path, recipe=write_recipe(replace(SYNTH, place="own.py:scene", scenes=(1,)), CropConfig()))
+    with pytest.raises(ValueError, match="a data set may not choose code to run"):
+        plan_world(code, Looks(code), PAIRS, REGIONS, [], config)
     with pytest.raises(ValueError, match="no crops of split test"):
         loop.harden(tmp_path, make_set(tmp_path), Config(harden=HardenConfig(split="test")), tmp_path / "out")
 
@@ -196,7 +199,7 @@ def test_rounds_mine_render_merge_and_train_on_and_go_on(tmp_path, monkeypatch):
 
     def synthesize(config, out):
         made = make_figures(out, identities=5, cameras=2, images=1)
-        rows = make_set(out, seed=config.synth.seed, recipe=recipe(config.synth, config.crop))
+        rows = make_set(out, seed=config.synth.seed, recipe=write_recipe(config.synth, config.crop))
         return rows.replaced("path", list(made.path))
 
     def train(manifest, config, out):

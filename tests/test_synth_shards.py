@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from unrealperson.config import Config, CropConfig, SynthConfig, load_config
-from unrealperson.crop import crop_folder, recipe
+from unrealperson.crop import crop_folder
 from unrealperson.data.frames import list_frames
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.recipe import write_recipe
 from unrealperson.data.rle import decode_mask
 from unrealperson.synth import regenerate as again
 from unrealperson.synth import shards as module
@@ -400,7 +401,7 @@ def test_a_crop_is_made_again_from_its_row(
     del changed["synth"]["riders"]
     manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
     assert regenerate(manifest.image_path(0)) and riders == [0.03] * 4 + [0.0], "sets from before riders have none"
-    assert "riders" not in json.loads(recipe(SynthConfig(riders=0.0), CropConfig()))["synth"]
+    assert "riders" not in json.loads(write_recipe(SynthConfig(riders=0.0), CropConfig()))["synth"]
     changed["crop"]["quality"] = 50
     manifest.replaced("recipe", [json.dumps(changed)] * len(manifest)).write()
     assert not regenerate(manifest.image_path(0), tmp_path / "out.jpg"), "another quality gives other bytes"

@@ -17,6 +17,7 @@ import numpy as np
 
 from unrealperson.config import Config
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.recipe import read_recipe
 from unrealperson.schema import UNKNOWN
 
 CARD_FILE = "card.md"
@@ -51,7 +52,10 @@ def data_card(manifest: Manifest) -> str:
         manifest: all rows.
     """
     recipes = Counter(text for text in manifest.column("recipe").tolist() if text is not None)
-    made = [(json.loads(text), count) for text, count in sorted(recipes.items(), key=lambda item: (-item[1], item[0]))]
+    made = [
+        (read_recipe(text, f"a recipe of {manifest.root}"), count)
+        for text, count in sorted(recipes.items(), key=lambda item: (-item[1], item[0]))
+    ]
     unknown = len(manifest) - recipes.total()
     own = {key for recipe, _ in made for key in _OWN if recipe["synth"].get(key)}
     drawn = any(not recipe["synth"].get("endpoint") for recipe, _ in made)
@@ -89,8 +93,8 @@ def data_card(manifest: Manifest) -> str:
         "", "## Limits", "",
         "- Rendered people under rendered cameras: what a network learns here must be scored on real, lawful crops of "
         "the site where it is used.",
-        "- Adults of 1.45 to 2.05 m alone; no children, no wheelchairs, no walking aids, no religious or traditional "
-        "dress beyond hats and scarves.",
+        "- Adults of 1.45 to 2.05 m alone: no children, no wheelchairs, no walking aids; clothes are those of "
+        "western streets.",
         "- Skin tone is told in three words by the brightness of the painted skin; shares above are the generator's, "
         "not those of any city.",
         "- Light, weather and crowds are those of the configuration below.",
@@ -120,7 +124,7 @@ def model_card(config: Config, rows: Manifest, *, data_sha256: str) -> str:
         "start": weights_origin(config),
         "trained on": f"{len(rows):,} crops {people} under {len(rows.cameras):,} cameras, {kind}",
         "SHA-256 of the rows": f"`{data_sha256}` (the training rows of the set, which its own card describes)",
-        "images seen": f"{seen:,} in {train.epochs} epochs, {train.objective}",
+        "images seen": f"{seen:,} in {train.epochs} epochs",
         "seed": str(train.seed),
     }
     lines = [
@@ -246,12 +250,13 @@ def _counts(title: str, value: np.ndarray, manifest: Manifest) -> list[str]:
 def _configured(recipe: dict[str, Any]) -> list[str]:
     """The configuration as JSON, a line a key, the user's own files not named."""
     defaults = {section: dataclasses.asdict(getattr(Config(), section)) for section in ("synth", "crop")}
-    shown = {}
-    for section in ("synth", "crop"):
-        values = {key: "(the user's own)" if key in _OWN and value else value for key, value in recipe[section].items()}
-        shown[section] = {key: value for key, value in values.items() if _differs(value, defaults[section].get(key))}
-    return json.dumps(shown | {"all else": "default"}, indent=1, sort_keys=True).splitlines()
-
-
-def _differs(value: Any, default: Any) -> bool:
-    return value != (list(default) if isinstance(default, tuple) else default)
+    shown: dict[str, Any] = {"all else": "default"}
+    for section, default in defaults.items():
+        default |= {key: list(value) for key, value in default.items() if isinstance(value, tuple)}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in recipe[section].items()}
+        shown[section] = {
+            key: "(the user's own)" if key in _OWN else value
+            for key, value in values.items()
+            if value != default.get(key)
+        }
+    return json.dumps(shown, indent=1, sort_keys=True).splitlines()

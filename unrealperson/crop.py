@@ -30,6 +30,7 @@ from unrealperson.config import Config, CropConfig, SynthConfig, load_config, sa
 from unrealperson.data.frames import list_frames, read_frame
 from unrealperson.data.manifest import Manifest
 from unrealperson.data.masks import check_image, measure_people, own_pixels
+from unrealperson.data.recipe import write_recipe
 from unrealperson.data.rle import encode_mask
 from unrealperson.data.stored import StoredSet
 from unrealperson.executor import Executor, in_turn
@@ -42,15 +43,6 @@ _logger = get_logger(__name__)
 
 REASONS = ("not_visible", "few_pixels", "border", "small_area", "low_visibility", "few_keypoints", "low_fill")
 """Why a person of a frame gives no crop, in the order of the rules."""
-
-FREE_KEYS = ("workers", "timeout_s")
-"""Keys of [synth] that do not change the output."""
-LATER_KEYS: dict[str, Any] = {"riders": 0.0, "surfaces": "", "groups": ()} | {
-    key.name: key.default
-    for key in dataclasses.fields(SynthConfig)
-    if key.name.startswith("sensor_") or key.name == "camera_height_m"
-}
-"""Keys of [synth] that older sets lack, and what they mean by it; recipes that say the same leave them out."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +163,7 @@ def write_crops(
         "frame_width": width,
         "frame_height": height,
         "seed": synth and synth.seed,
-        "recipe": synth and recipe(synth, rules),
+        "recipe": synth and write_recipe(synth, rules),
         "made_on": made_on(frame.driver),
     }
     rows = []
@@ -189,18 +181,6 @@ def write_crops(
         }
         rows.append(of_all | row | _describe(crop, frame, rules.tolerance))
     return rows, rejected
-
-
-def recipe(synth: SynthConfig, rules: CropConfig) -> str:
-    """What makes a crop again, as the JSON text of the manifest's column `recipe`.
-
-    Args:
-        synth: configuration of the frames.
-        rules: configuration of the crops.
-    """
-    made = {key: value for key, value in dataclasses.asdict(synth).items() if key not in FREE_KEYS}
-    made = {key: value for key, value in made.items() if key not in LATER_KEYS or value != LATER_KEYS[key]}
-    return json.dumps({"synth": made, "crop": dataclasses.asdict(rules)}, sort_keys=True)
 
 
 @functools.cache

@@ -63,7 +63,7 @@ class Harden(Verb):
 
     Then: unrealperson synth --config more/synth.toml --out more/data;
     unrealperson data merge --data data more/data --out both;
-    unrealperson train --data both --train.from-run runs/first --out runs/second
+    unrealperson train --config runs/first/config.toml --data both --train.from-run runs/first --out runs/second
     """
 
     summary: ClassVar[str] = "a run and its crops -> whom it confuses and why, and hard groups that teach it"

@@ -19,8 +19,8 @@ from unrealperson import __version__
 from unrealperson.ablate.grid import Cell, Grid, PoolConfig
 from unrealperson.ablate.results import write_results
 from unrealperson.config import Config, EvaluateConfig
-from unrealperson.crop import FREE_KEYS
 from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.data.recipe import FREE_KEYS
 from unrealperson.data.sources import read_images
 from unrealperson.data.subsets import draw, merge, where
 from unrealperson.distributed import compute_device

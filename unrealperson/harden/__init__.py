@@ -128,7 +128,7 @@ def format_summary(summary: dict[str, Any]) -> str:
         f"{asked} crops asked: {missed} are nearer to somebody else than to their own; "
         f"the {confused} nearest to it count as confused, {summary['all_pairs']} pairs of people",
         "",
-        f"{'region':<14} {'differs in confused pairs':>26} {'in any pairs':>13} {'lift':>6}",
+        f"{'region':<14} {'differs in confused pairs':>26} {'in others':>13} {'lift':>6}",
     ]
     for each in summary["regions"]:
         lines.append(f"{each['name']:<14} {each['confused']:>25.0%}  {each['chance']:>12.0%} {each['lift']:>7.2f}")

@@ -32,7 +32,7 @@ _REGIONS = {
 }
 _PRINTS = ("logo", "print")
 _RANDOM_PAIRS = 20_000
-_MATES = 20
+_GROUPED, _MATES = 1000, 20
 _SHRINK = 5
 """Lifts of regions are moved towards 1 as if so many of the confused images were as pairs at random are."""
 
@@ -174,7 +174,7 @@ def explain_pairs(
     first, second = _others(manifest, *(rng.choice(confusions.asked, _RANDOM_PAIRS) for _ in range(2)))
     mates = looks.one_group(image, other)
     share = float(mates.mean())
-    among = _others(manifest, *_group_mates(looks, confusions.asked, image[mates], rng))
+    among = _others(manifest, *_group_mates(looks, confusions.asked, rng))
     shared = [
         Contrast(name, float(looks.alike(name, image, other).mean()), float(looks.alike(name, first, second).mean()))
         for name in ATTRIBUTES
@@ -195,17 +195,12 @@ def _others(manifest: Manifest, first: np.ndarray, second: np.ndarray) -> tuple[
     return first[kept], second[kept]
 
 
-def _group_mates(
-    looks: Looks, asked: np.ndarray, image: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of images of one hard group each, a few for each image."""
-    first, second = [], []
-    for row in image.tolist():
-        mates = asked[looks.one_group(row, asked)]
-        second.append(rng.choice(mates, _MATES))
-        first.append(np.full(_MATES, row))
-    empty = np.empty(0, np.int64)
-    return np.concatenate([empty, *first]), np.concatenate([empty, *second])
+def _group_mates(looks: Looks, asked: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of images of one hard group each, drawn at random."""
+    grouped = asked[looks.one_group(asked, asked)]
+    image = rng.permutation(grouped)[:_GROUPED]
+    mates = [rng.choice(grouped[looks.one_group(row, grouped)], _MATES) for row in image.tolist()]
+    return np.repeat(image, _MATES), np.concatenate([np.empty(0, np.int64), *mates])
 
 
 def explain_images(manifest: Manifest, confusions: Confusions) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import numpy as np
 from unrealperson.config import Config, HardenConfig, parse_config
 from unrealperson.config.synth import GROUP_REGIONS
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.recipe import read_recipe
 from unrealperson.data.subsets import PEOPLE_KEYS
 from unrealperson.harden.confusions import Pair
 from unrealperson.harden.explain import Contrast, Looks
@@ -64,8 +64,7 @@ def plan_world(
     )  # fmt: skip
     seen = manifest.select(np.isin(manifest.column("scene"), synth.scenes))
     count = max(1, round(config.images / max(len(seen) / max(len(seen.identities), 1), 1) / SIZE))
-    used = {text.partition(":")[0] for recipe in made for text in recipe["synth"].get("groups", ()) if ":" in text}
-    people = _people(manifest, made, base, used) if config.split == "train" else {}
+    people = _people(manifest, made, base) if config.split == "train" else {}
     groups = _groups(looks, pairs, regions, people, count, np.random.default_rng([synth.seed, 109]))
     return replace(base, synth=replace(synth, people=SIZE * count, groups=tuple(groups)))
 
@@ -109,46 +108,45 @@ def _hard(factors: Sequence[dict[str, Any]], name: str, *, least: float) -> list
     return [group["label"] for group in sorted(chosen, key=lambda group: -group["lift"])]
 
 
-def _recipes(manifest: Manifest) -> list[dict[str, Any]]:
+def _recipes(manifest: Manifest) -> dict[str, Config]:
+    """How the crops were made, by the text of their recipe."""
+    where = f"a recipe of {manifest.root}"
     texts = [text for text in dict.fromkeys(manifest.column("recipe").tolist()) if text is not None]
     if not texts:
         raise ValueError(
             f"the manifest of {manifest.root} does not say how its crops were made, so nothing can be made like them; "
             "give a data set of 'unrealperson synth', or one merged of such"
         )
-    return [json.loads(text) for text in texts]
+    return {text: parse_config(read_recipe(text, where), where) for text in texts}
 
 
-def _base(manifest: Manifest, made: Sequence[dict[str, Any]]) -> Config:
-    """How the most crops were made."""
+def _base(manifest: Manifest, made: dict[str, Config]) -> Config:
+    """How the most crops were made, in all scenes that there are."""
     common = Counter(manifest.column("recipe").tolist())
-    del common[None]
-    recipe = json.loads(common.most_common(1)[0][0])
-    if recipe["synth"].get("endpoint"):
+    base = max(made.items(), key=lambda item: common[item[0]])[1]
+    place = base.synth.place
+    if base.synth.endpoint:
         raise ValueError(
             f"{manifest.root} was captured in an engine of the user's own; hard groups are made here alone"
         )
-    scenes = sorted({number for each in made for number in each["synth"]["scenes"]})
-    config = parse_config(recipe, f"a recipe of {manifest.root}")
-    return config if config.synth.place else replace(config, synth=replace(config.synth, scenes=tuple(scenes)))
+    if place and not place.endswith((".glb", ".gltf")):
+        raise ValueError(f"{manifest.root} says that the code {place!r} made it; a data set may not choose code to run")
+    scenes = {number for each in made.values() for number in each.synth.scenes}
+    return base if place else replace(base, synth=replace(base.synth, scenes=tuple(sorted(scenes))))
 
 
-def _people(manifest: Manifest, made: Sequence[dict[str, Any]], base: Config, used: set[str]) -> dict[int, str]:
+def _people(manifest: Manifest, made: dict[str, Config], base: Config) -> dict[int, str]:
     """Whom a group can look like: people of version 1 or 2 from the base's wardrobe, not held out, not used before."""
     wardrobe = [name for name in PEOPLE_KEYS if name not in ("seed", "groups")]
-    texts = manifest.column("recipe")
     fitting = {
-        json.dumps(each, sort_keys=True)
-        for each in made
-        if all(_same(each["synth"].get(name), getattr(base.synth, name)) for name in wardrobe)
+        text
+        for text, each in made.items()
+        if all(getattr(each.synth, name) == getattr(base.synth, name) for name in wardrobe)
     }
-    fits = np.array([text in fitting for text in texts.tolist()], bool)
+    used = {text.partition(":")[0] for each in made.values() for text in each.synth.groups if ":" in text}
+    fits = np.array([text in fitting for text in manifest.column("recipe").tolist()], bool)
     version, seed, person = (manifest.column(name) for name in ("version", "seed", "person"))
     rows = np.flatnonzero(fits & np.isin(version, (1, 2)) & (manifest.split != "test"))
     rows = rows[np.unique(manifest.pid[rows], return_index=True)[1]]
     names = {int(manifest.pid[row]): f"{seed[row]}.{version[row]}.{person[row]}" for row in rows.tolist()}
     return {pid: name for pid, name in names.items() if name not in used}
-
-
-def _same(recorded: Any, own: Any) -> bool:
-    return recorded is None or recorded == own

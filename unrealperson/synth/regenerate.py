@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from unrealperson.config import Config, parse_config
-from unrealperson.crop import LATER_KEYS, write_crops
+from unrealperson.crop import write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.data.recipe import read_recipe
 from unrealperson.files import replacing
 from unrealperson.log import get_logger
 from unrealperson.synth.capture import Shard, capture
@@ -48,12 +49,7 @@ def regenerate(crop: str | Path, out: str | Path | None = None, *, place: str = 
     (row,) = manifest.select([manifest.path.index(path)]).table.to_pylist()
     if row["recipe"] is None:
         raise ValueError(f"{root / FILE_NAME} does not say how {path} was made; only synthetic crops can be made again")
-    try:
-        recipe = json.loads(row["recipe"])
-        recipe["synth"] = LATER_KEYS | recipe.get("synth", {})
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"the recipe of {path} is damaged: {error}") from error
-    config = parse_config(recipe, f"the recipe of {path}")
+    config = parse_config(read_recipe(row["recipe"], f"the recipe of {path}"), f"the recipe of {path}")
     if config.synth.endpoint:
         raise ValueError(f"{path} was taken from the endpoint {config.synth.endpoint}, which shows no instant twice")
     needed = config.synth.place

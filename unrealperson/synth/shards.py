@@ -24,8 +24,9 @@ from PIL import Image
 
 from unrealperson.cards import CARD_FILE, data_card
 from unrealperson.config import Config, SynthConfig, load_config, save_config
-from unrealperson.crop import FREE_KEYS, log_counts, total_report, write_crops
+from unrealperson.crop import log_counts, total_report, write_crops
 from unrealperson.data.manifest import FILE_NAME, Manifest
+from unrealperson.data.recipe import FREE_KEYS
 from unrealperson.data.stored import StoredSet
 from unrealperson.executor import Executor
 from unrealperson.files import only_process, pack_folder, replacing_folder, unpack_folder, write_json, write_text
