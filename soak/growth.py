@@ -224,12 +224,12 @@ def search(folder: Path, times: int) -> Callable[[], Any]:
 
 
 def cluster(folder: Path, times: int) -> Callable[[], Any]:
-    """Jaccard graph and DBSCAN of 1,000 unlabelled images."""
+    """Jaccard graph and DBSCAN of 1,000 unlabelled images, as cluster contrast makes them."""
     from unrealperson.adapt.pseudo_labels import cluster
     from unrealperson.ops import jaccard_graph
 
     x = vectors(1_000 * times)
-    return lambda: cluster(jaccard_graph(x, k1=30, k2=6), eps=0.6, min_samples=4)
+    return lambda: cluster(jaccard_graph(x, k1=30, k2=6, eps=0.6), eps=0.6, min_samples=4)
 
 
 STAGES: dict[str, Stage] = {

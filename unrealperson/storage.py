@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from unrealperson.files import cache_folder, only_process, replacing
@@ -22,6 +23,12 @@ _OBJECT_STORES = ("s3", "gcs", "abfs")
 """pyarrow's names of stores where an object appears when all of it has arrived."""
 
 _PARTIAL = ".partial"
+
+
+class _File(NamedTuple):
+    name: str
+    size_bytes: int
+    changed_ns: int
 
 
 def is_url(place: str | Path) -> bool:
@@ -122,7 +129,19 @@ class Storage:
         Raises:
             RuntimeError: no such bucket, no right to see it, or no connection.
         """
-        return [name for name, _, _ in self._listed(folder)]
+        return [file.name for file in self._listed(folder)]
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there.
+
+        Args:
+            name: of the file below the folder.
+
+        Raises:
+            RuntimeError: no such bucket, no right to see it, or no connection.
+        """
+        with self._telling(name):
+            return bool(self._files.get_file_info(f"{self._folder}/{name}").is_file)
 
     def copy_here(self, names: Iterable[str] | None = None) -> Path:
         """Copies files to this machine, unless they are here and have not changed.
@@ -141,14 +160,10 @@ class Storage:
             return folder
         folder.mkdir(parents=True, exist_ok=True)
         with only_process(folder, wait=True):
-            listed = {name: (size, changed_ns) for name, size, changed_ns in self._listed("")}
-            wanted = list(listed) if names is None else list(dict.fromkeys(names))
-            lacking = [name for name in wanted if name not in listed]
-            if lacking:
-                raise RuntimeError(f"{self.url} holds no {lacking[0]}")
-            old = [name for name in wanted if _seen(folder / name) != listed[name]]
             with ThreadPoolExecutor(_CONNECTIONS) as pool:
-                made = pool.map(lambda name: self._copy(name, folder, listed[name][1]), old)
+                there = self._listed("") if names is None else list(pool.map(self._described, dict.fromkeys(names)))
+                old = [each for each in there if _seen(folder / each.name) != (each.size_bytes, each.changed_ns)]
+                made = pool.map(lambda each: self._copy(each, folder), old)
                 for _ in track(made, label="copying", total=len(old), unit="files") if old else ():
                     pass
         return folder
@@ -162,30 +177,35 @@ class Storage:
     def _is_here(self) -> bool:
         return bool(self._files.type_name == "local")
 
-    def _copy(self, name: str, folder: Path, changed_ns: int) -> None:
-        target = folder / name
+    def _copy(self, there: _File, folder: Path) -> None:
+        target = folder / there.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._telling(name), self._files.open_input_stream(f"{self._folder}/{name}") as stream:
+        with self._telling(there.name), self._files.open_input_stream(f"{self._folder}/{there.name}") as stream:
             with replacing(target) as partial, partial.open("wb") as file:
                 shutil.copyfileobj(stream, file, 2**22)
-        os.utime(target, ns=(changed_ns, changed_ns))
+        os.utime(target, ns=(there.changed_ns, there.changed_ns))
 
-    def _listed(self, folder: str) -> list[tuple[str, int, int]]:
-        """Name, bytes and time of change in ns of each file."""
+    def _described(self, name: str) -> _File:
+        with self._telling(name):
+            info = self._files.get_file_info(f"{self._folder}/{name}")
+        if not info.is_file:
+            raise RuntimeError(f"{self.url} holds no {name}")
+        return self._file(info)
+
+    def _file(self, info: Any) -> _File:
+        name = info.path.removeprefix(f"{self._folder}/")
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            raise ValueError(f"{self.url} holds a file named {name!r}, which leads out of the folder")
+        return _File(name, info.size, info.mtime_ns or 0)
+
+    def _listed(self, folder: str) -> list[_File]:
         from pyarrow.fs import FileSelector
 
         base = f"{self._folder}/{folder}".rstrip("/")
         with self._telling(folder):
             infos = self._files.get_file_info(FileSelector(base, allow_not_found=True, recursive=True))
-        found = [
-            (info.path.removeprefix(f"{self._folder}/"), info.size, info.mtime_ns or 0)
-            for info in infos
-            if info.is_file
-        ]
-        for name, _, _ in found:
-            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-                raise ValueError(f"{self.url} holds a file named {name!r}, which leads out of the folder")
-        return sorted(each for each in found if not each[0].endswith(_PARTIAL))
+        found = sorted(self._file(info) for info in infos if info.is_file)
+        return [file for file in found if not file.name.endswith(_PARTIAL)]
 
     def _write(self, path: str, content: bytes) -> None:
         with self._files.open_output_stream(path) as stream:

@@ -47,9 +47,9 @@ class StoredSet:
         Raises:
             ValueError: something else is there.
         """
-        names = self._storage.names()
-        if CONFIG in names:
+        if self._storage.has(CONFIG):
             return parse_config(tomllib.loads(self._storage.read(CONFIG).decode()), f"{self.url}/{CONFIG}")
+        names = self._storage.names()
         if names:
             raise ValueError(f"{self.url} holds {names[0]} and no {CONFIG} of an earlier run; choose another folder")
         self._storage.put(CONFIG, format_config(config).encode())
@@ -57,7 +57,7 @@ class StoredSet:
 
     def manifest(self) -> Manifest | None:
         """The rows of all shards, or None as long as the set is not whole; its root is the folder of a copy."""
-        if FILE_NAME not in self._storage.names():
+        if not self._storage.has(FILE_NAME):
             return None
         return Manifest.from_bytes(self._storage.read(FILE_NAME), self._storage.here)
 
@@ -136,16 +136,14 @@ def copy_set(url: str) -> Path:
         RuntimeError: the files cannot be read.
     """
     storage = Storage(url)
-    names = storage.names()
-    if not names:
-        raise FileNotFoundError(f"there is nothing at {url}; give the URL of a folder that holds images of persons")
-    if FILE_NAME not in names and CONFIG in names:
+    if storage.has(FILE_NAME):
+        folder = storage.copy_here([FILE_NAME])
+        return storage.copy_here(_files(Manifest.read(folder)))
+    if storage.has(CONFIG):
         raise ValueError(f"{url} is a data set that is not finished; run the command that makes it again")
-    if FILE_NAME not in names:
-        return storage.copy_here()
-    folder = storage.copy_here([FILE_NAME])
-    storage.copy_here([FILE_NAME, *_files(Manifest.read(folder))])
-    return folder
+    if not storage.names():
+        raise FileNotFoundError(f"there is nothing at {url}; give the URL of a folder that holds images of persons")
+    return storage.copy_here()
 
 
 def copy_images(manifest: Manifest) -> None:

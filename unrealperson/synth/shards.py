@@ -136,7 +136,7 @@ def _synthesize_to(stored: StoredSet, config: Config, executor: Executor | None)
     work = shards(config.synth)
     there = stored.finished()
     missing = [shard for shard in work if shard.name not in there]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a stopped worker ends after its frame
         out = Path(folder)
         if executor is None:
             made = _run(config, missing, out, stored)
