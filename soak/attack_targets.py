@@ -418,7 +418,9 @@ def gallery(folder: Path) -> Prepared:
     from unrealperson.gallery import Gallery
 
     made = make_gallery(folder)
-    return [(made / "gallery.json").read_bytes()], in_file(made, "gallery.json", lambda path: Gallery.open(made))
+    facts = json.loads((made / "gallery.json").read_text())
+    facts.pop("sha256")  # galleries of earlier releases have no checksum of their state, and are read
+    return [json.dumps(facts).encode()], in_file(made, "gallery.json", lambda path: Gallery.open(made))
 
 
 def gallery_rows(folder: Path) -> Prepared:
@@ -430,6 +432,7 @@ def gallery_rows(folder: Path) -> Prepared:
 
     made = make_gallery(folder)
     facts = json.loads((made / "gallery.json").read_text())
+    facts.pop("sha256")
     segment = facts["segments"][0]
     name = f"{segment['name']}.rows.arrow"
 
