@@ -95,6 +95,7 @@ bench: install .venv/dali
 
 soak: install .venv/dali
 	@test -f 'soak/$(PART).py' || { echo "make soak PART=NAME, NAME one of: $(basename $(notdir $(wildcard soak/*.py)))"; exit 2; }
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[fuzz]'
 	$(BIN)/python 'soak/$(PART).py' --out 'soak_out/$(PART)'
 
 clean:

@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "unrealperson"
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 COMPILED = ("data.masks", "data.pixels", "synth.crowd", "synth.renderer", "synth.silhouettes", "synth.people.patches",
             "synth.people.detail")  # fmt: skip
 """Modules that numba compiles, which instrumented code would keep from it."""
@@ -40,13 +40,15 @@ def fuzz(target: str, out: Path, arguments: list[str]) -> None:
         out: folder of corpus and findings.
         arguments: libFuzzer's.
     """
-    import atheris
-
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("the attack needs atheris: pip install 'unrealperson[fuzz]'")
     logging.disable()
     folder = Path(tempfile.mkdtemp(prefix="attack-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     excluded = [f"{PACKAGE}.{name}" for name in COMPILED]
     with atheris.instrument_imports(include=[PACKAGE], exclude=excluded):
-        from attack_targets import DOCUMENTED, TARGETS
+        from targets import DOCUMENTED, TARGETS
 
         seeds, attack = TARGETS[target](folder)
     corpus = out / "corpus" / target
@@ -73,7 +75,7 @@ def show(target: str, inputs: list[Path]) -> None:
         target: name in TARGETS.
         inputs: files.
     """
-    from attack_targets import DOCUMENTED, TARGETS
+    from targets import DOCUMENTED, TARGETS
 
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         _, attack = TARGETS[target](Path(folder))
@@ -179,7 +181,7 @@ def _children_cpu() -> float:
 
 
 def main() -> None:
-    from attack_targets import TARGETS
+    from targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of corpus, findings and results.jsonl")

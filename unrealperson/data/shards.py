@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from unrealperson.data.manifest import COLUMNS
+from unrealperson.data.manifest import COLUMNS, leads_outside
 from unrealperson.schema import UNKNOWN
 
 MAX_LABEL_BYTES = 2**20
@@ -128,6 +128,8 @@ def _index(shard: Path, changed_ns: int, size: int) -> Members:
                 if count >= _MAX_MEMBERS:
                     raise ValueError(f"{shard} holds more than {_MAX_MEMBERS} files; divide it")
                 if member.isreg() and not member.issparse():
+                    if leads_outside(member.name):
+                        raise ValueError(f"{shard} holds {member.name!r}, which leads out of the shard")
                     found[member.name.removeprefix("./")] = (member.offset_data, member.size)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(

@@ -218,7 +218,7 @@ def _developed(image: np.ndarray, drawn: Augmentation, index: int) -> np.ndarray
     if drawn.quality is not None and drawn.quality[index]:
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=int(drawn.quality[index]))
-        picture = Image.open(stream)
+        picture = Image.open(stream, formats=("JPEG",))
     if drawn.box is not None:
         top, left, bottom, right = (drawn.box[index] * ([picture.height, picture.width] * 2)).tolist()
         picture = picture.transform(

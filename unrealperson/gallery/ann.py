@@ -7,6 +7,7 @@ searched exactly. So it can be behind, and lost, without a wrong answer.
 from __future__ import annotations
 
 import hashlib
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _milvus(folder: Path, facts: dict[str, Any]) -> Any:
 
 def _import(module: str, packages: str) -> Any:
     try:
-        return __import__(module)
+        return importlib.import_module(module)
     except ImportError as error:
         raise RuntimeError(
             f"this gallery's back end needs {module}: pip install 'unrealperson[search]', or pip install {packages}"

@@ -104,7 +104,7 @@ class Sensor:
         if self.quality < 100:
             stream = io.BytesIO()
             picture.save(stream, "JPEG", quality=self.quality)
-            picture = Image.open(stream)
+            picture = Image.open(stream, formats=("JPEG",))
         if picture.size != (width, height):
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.array(picture)
