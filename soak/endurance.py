@@ -3,7 +3,7 @@
 One process makes everything through the Python API; one simulator and one server live as long as it does. After each
 round memory, open files, threads, seconds and what lies on the disk are written to OUT/endurance.jsonl. At the end the
 trend of each process after its first rounds (Theil-Sen, the median of all slopes) is compared with a bound: over the
-measured rounds memory may grow by 5 % and 16 MiB, open files by 2, threads by 1.
+measured rounds memory may grow by 5 % and 16 MiB, open files by 2, threads (of pools that fill) by 2.
 
   python soak/endurance.py --out soak_out/endurance                  # 100 minutes
   python soak/endurance.py --out soak_out/endurance --minutes 10     # a look
@@ -54,7 +54,7 @@ CONFIG = Config(
         cameras_per_batch=2, identities_per_camera=2, images_per_identity=2, sampler="random", workers=0,
     ),
 )  # fmt: skip
-KINDS = {"memory": (0.05, 16.0), "files": (0.0, 2.0), "threads": (0.0, 1.0)}
+KINDS = {"memory": (0.05, 16.0), "files": (0.0, 2.0), "threads": (0.0, 2.0)}
 """What is measured -> how much of its own size, and how much besides, it may grow over the measured rounds."""
 
 
@@ -100,16 +100,15 @@ def trend(values: Sequence[float], kind: str) -> Trend:
 
 
 def measure(process: psutil.Process) -> dict[str, float]:
-    """Memory (proportional set size, MiB), open files and threads of a process.
+    """Memory that is a process's own (unique set size, MiB: what others share does not sway it), files, threads.
 
     Args:
         process: a running one.
     """
     memory = process.memory_full_info()
-    shared = getattr(memory, "pss", memory.rss)
     return {
-        "memory": round(shared / 2**20, 2), "rss": round(memory.rss / 2**20, 2), "files": process.num_fds(),
-        "threads": process.num_threads(),
+        "memory": round(memory.uss / 2**20, 2), "pss": round(memory.pss / 2**20, 2),
+        "rss": round(memory.rss / 2**20, 2), "files": process.num_fds(), "threads": process.num_threads(),
     }  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def test_an_adaptation_that_was_cut_off_ends_with_the_same_weights(run, source, 
     assert summary["scores"] == adapted[1]["scores"] and len(records(out)) == 4
     whole, resumed = (load_file(folder / "model.safetensors") for folder in (adapted[0], out))
     for name, value in whole.items():
-        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(resumed[name], value, rtol=0, atol=0, msg=name)
 
 
 def test_a_finished_adaptation_returns_at_once_and_others_are_refused(run, source, target, adapted, monkeypatch):

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from trials.boxes import show_boxes
-from trials.running import Hinder, run
+from trials.running import ROOT, Hinder, run
 from unrealperson.config import Config, SynthConfig, format_config
 from unrealperson.data.manifest import Manifest
 
@@ -75,14 +75,16 @@ class Task:
 
 
 class Site:
-    """Everything below one folder; what is there already is taken as it is.
+    """Everything below one folder; what the same code has made there already is taken as it is.
 
     Attributes:
-        root: the folder.
+        root: the folder, one for each state of the package.
         tasks: by name.
     """
 
     def __init__(self, root: Path) -> None:
+        code = sorted((ROOT / "unrealperson").rglob("*.py"))
+        root = root / hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:12]
         self.root = root
         (root / "wanted").mkdir(parents=True, exist_ok=True)
         (root / "boxes.toml").write_text(format_config(Config(synth=SynthConfig(

@@ -335,12 +335,15 @@ class _Adaptation:
         return earlier
 
     def _resume(self) -> None:
-        stored = dict(load_checkpoint(self._out)[0].named_parameters())
+        stored = load_checkpoint(self._out)[0].state_dict()
+        parameters = {name for name, _ in self._model.named_parameters()}
         extra = load_optimizer(self._out, self._optimizer, self._state)
         try:
             with torch.no_grad():
-                for name, value in self._model.named_parameters():  # statistics are taken anew
-                    value.copy_(stored[name])
+                for name, value in self._model.state_dict().items():
+                    # Cameras with few images take statistics from the tables; a run with norm "domain" saves none.
+                    if name in parameters or (name in stored and stored[name].shape == value.shape):
+                        value.copy_(stored[name])
             self._method.load(extra["method"])
             self._scores = json.loads(extra["scores"])
         except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
