@@ -23,7 +23,6 @@ from unrealperson.storage import Storage, is_url, origin
 from unrealperson.synth import shards
 from unrealperson.synth.shards import synthesize
 
-
 QUICK = TrainConfig(backbone="osnet_x0_25", weights="none", height=64, width=32)
 
 
