@@ -225,11 +225,12 @@ def search(folder: Path, times: int) -> Callable[[], Any]:
 
 
 def cluster(folder: Path, times: int) -> Callable[[], Any]:
-    """Jaccard graph and DBSCAN of 1,000 unlabelled images, as cluster contrast makes them."""
+    """Jaccard graph and DBSCAN of 2,000 unlabelled images, as cluster contrast makes them."""
     from unrealperson.adapt.pseudo_labels import cluster
     from unrealperson.ops import jaccard_graph
 
-    x = vectors(1_000 * times)
+    x = vectors(2_000 * times)
+    cluster(jaccard_graph(x[:64], k1=30, k2=6, eps=0.6), eps=0.6, min_samples=4)  # imports what it needs
     return lambda: cluster(jaccard_graph(x, k1=30, k2=6, eps=0.6), eps=0.6, min_samples=4)
 
 
