@@ -2,9 +2,9 @@
 
 Each stage and size is a process of its own, whose inputs are made before the clock starts; what a stage starts (such as
 simulators) counts with it. Of a cost a + b n^p the three sizes tell p: 4^p is (cost16 - cost4) / (cost4 - cost1), so
-what every start costs is left out. A stage whose p is above 1.1 is warned of. CPU seconds are those of user and system
-together, so a busy machine disturbs them little; where the cost grows by less than a tenth of itself, p says nothing
-and "-" is printed.
+what every start costs is left out. A stage is warned of whose p is above 1.1 and whose x16 costs more than 4 times x4
+(less than that may be a fixed cost and noise). Time is CPU time, user and system, so a busy machine disturbs it little;
+where a cost grows by less than a tenth, p says nothing and "-" is printed.
 
   python soak/growth.py --out soak_out/growth --rounds 3         # of an idle machine; the exponents want the least of 3
   python soak/growth.py --out soak_out/growth                    # all stages once, some minutes
@@ -326,7 +326,7 @@ def warnings(found: list[dict[str, Any]]) -> list[str]:
     for name in STAGES:
         for key, cost in least(found, name).items():
             power = exponent(cost)
-            if power > WORST_EXPONENT:
+            if power > WORST_EXPONENT and cost[2] > 4 * cost[1]:
                 why = ALL_PAIRS.get(name, "to be mended")
                 lines.append(f"WARNING: {name}: {key.split('_')[0]} grows as n^{power:.2f}: {why}")
     return lines
