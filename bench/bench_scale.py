@@ -26,10 +26,10 @@ SIMULATED = "from unrealperson.config import Config, SynthConfig\nfrom unrealper
 
 
 def measure(executor: str, workers: int, people: int) -> dict[str, Any]:
-    """One whole run of shards of 4 people, 6 cameras, 8 instants of 640 x 480; ours, with all that it starts."""
+    """One whole run of shards of 12 people, 6 cameras, 6 instants of 640 x 480; ours, with all that it starts."""
     with tempfile.TemporaryDirectory() as folder:
         config = (
-            f"SynthConfig(people={people}, test_people=0, people_per_batch=4, cameras=6, instants=8, "
+            f"SynthConfig(people={people}, test_people=0, people_per_batch=12, cameras=6, instants=6, "
             f"width=640, height=480, workers={workers}, timeout_s=900.0)"
         )
         code = f"{SIMULATED}made = synthesize(Config(synth={config}), {folder + '/set'!r}, executor=None)\n"
@@ -55,7 +55,7 @@ def measure(executor: str, workers: int, people: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=16, help="a shard has 4")
+    parser.add_argument("--people", type=int, default=48, help="a shard has 12")
     parser.add_argument("--rounds", type=int, default=3, help="the least of all rounds counts")
     parser.add_argument("--executors", default="processes,ray")
     given = parser.parse_args()
@@ -82,7 +82,7 @@ def main() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def bench_workers(benchmark: BenchmarkFixture, workers: int) -> None:
-    row = benchmark.pedantic(measure, ("processes", workers, 8), rounds=1)
+    row = benchmark.pedantic(measure, ("processes", workers, 24), rounds=1)
     benchmark.extra_info |= {"CPU-s": round(row["cpu_s"], 1), "crops per CPU-s": round(row["crops"] / row["cpu_s"], 2)}
 
 

@@ -23,6 +23,8 @@ from unrealperson.storage import Storage, is_url, origin
 from unrealperson.synth import shards
 from unrealperson.synth.shards import synthesize
 
+QUICK = TrainConfig(backbone="osnet_x0_25", weights="none", height=64, width=32)
+
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +180,7 @@ def test_features_by_url_are_those_of_one_file(tmp_path: Path, monkeypatch: pyte
     given.write()
     storage = far(tmp_path, monkeypatch)
     manifest = read_images(f"{storage.url}/crops")
-    config = Config(train=TrainConfig(height=32, width=32), evaluate=EvaluateConfig(batch_size=2, mirror=False))
+    config = Config(train=QUICK, evaluate=EvaluateConfig(batch_size=2, mirror=False))
     one = extract_run(None, manifest, config)
     out = tmp_path / "parts"
 
@@ -199,7 +201,7 @@ def test_features_by_url_are_those_of_one_file(tmp_path: Path, monkeypatch: pyte
 
 def test_the_command_line_takes_urls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_figures(tmp_path / "crops", identities=2, cameras=2).write()
-    save_config(Config(train=TrainConfig(height=32, width=32)), tmp_path / "small.toml")
+    save_config(Config(train=QUICK), tmp_path / "small.toml")
     given = ["--data", url(tmp_path / "crops"), "--config", str(tmp_path / "small.toml")]
     assert main(["extract", *given, "--out", url(tmp_path / "features")]) == 0
     assert (tmp_path / "features" / "000000-of-000001.npz").is_file()
