@@ -1,19 +1,15 @@
-"""A short, seeded part of soak/attack.py: every target takes its good inputs, and refuses damaged ones as documented."""
+"""A short part of soak/attack.py: every target takes its good inputs, and refuses damaged ones as documented."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from checkout import ROOT
+from targets import DOCUMENTED, TARGETS
 
 pytestmark = pytest.mark.check
-
-sys.path.insert(0, str(ROOT / "soak"))
-from targets import DOCUMENTED, TARGETS
 
 DAMAGED = 60
 
