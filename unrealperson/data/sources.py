@@ -249,7 +249,7 @@ def _opened(content: bytes, name: str | Path, max_pixels: int, formats: tuple[st
             if image.format == "JPEG" and content.count(_JPEG_SCAN) > MAX_SCANS:
                 raise ValueError(f"it comes in more than {MAX_SCANS} scans")
             yield image
-    # What Pillow raises on broken files; its warning comes as an error where the user made it one.
+    # What Pillow raises on broken files; its warnings come as errors where the user made them so.
     except (
         OSError,
         SyntaxError,
@@ -259,7 +259,7 @@ def _opened(content: bytes, name: str | Path, max_pixels: int, formats: tuple[st
         TypeError,
         struct.error,
         Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
+        Warning,
     ) as error:
         raise ValueError(f"{name} is not a readable image: {error}") from error
 
