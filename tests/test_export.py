@@ -143,7 +143,8 @@ def test_the_parity_report_lies_beside_the_file(model):
     assert report["min_cosine"] > 0.9999 and report["max_abs_error"] < 1e-3 and report["rank1_agreement"] == 1
     assert report["cameras"] == 3 and report["dimension"] == DIMENSION
     assert report["bytes"] == model.stat().st_size
-    assert sorted(path.name for path in model.parent.iterdir()) == ["model.onnx", "model.onnx.parity.json"]
+    beside = ["model.onnx", "model.onnx.card.md", "model.onnx.parity.json"]
+    assert sorted(path.name for path in model.parent.iterdir()) == beside
 
 
 def test_folded_statistics_leave_plain_convolutions(model, run, data, tmp_path):
