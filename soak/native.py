@@ -178,7 +178,7 @@ def skin(make: Maker) -> None:
 
 
 ON_CPU = (distance, prepared, rerank, temporal, metrics, batch_norm, skin)
-ON_GPU = (distance, prepared, rerank, temporal, batch_norm)
+ON_GPU = (distance, rerank, temporal, batch_norm)
 
 
 def work(program: str, out: Path, *, seconds: float, seed: int, only: str) -> None:

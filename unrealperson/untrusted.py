@@ -102,6 +102,7 @@ def _plain_value(content: bytes, bags: Set[str]) -> Any:
             raise ValueError(f"keys must be text or numbers, got {reprlib.repr(items[::2])}")
         target.update(zip(items[::2], items[1::2], strict=True))
 
+    argument: Any
     for opcode, argument, _ in pickletools.genops(content):
         name = opcode.name
         if name in _LITERALS:

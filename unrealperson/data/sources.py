@@ -34,6 +34,12 @@ MAX_BYTES = 2**28
 MAX_SCANS = 100
 """Progressive JPEG files of more are refused: each scan takes the time of the whole image, and a few bytes."""
 
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, ArithmeticError, struct.error,
+    Image.DecompressionBombError, Warning,
+)  # fmt: skip
+"""What Pillow raises on broken files; its warnings come as errors where the user made them so."""
+
 _JPEG_SCAN = b"\xff\xda"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")  # whatever a file is named: Pillow's EPS runs a program
 
@@ -249,18 +255,7 @@ def _opened(content: bytes, name: str | Path, max_pixels: int, formats: tuple[st
             if image.format == "JPEG" and content.count(_JPEG_SCAN) > MAX_SCANS:
                 raise ValueError(f"it comes in more than {MAX_SCANS} scans")
             yield image
-    # What Pillow raises on broken files; its warning comes as an error where the user made it one.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        TypeError,
-        struct.error,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{name} is not a readable image: {error}") from error
 
 

@@ -198,7 +198,20 @@ def _torch_to_onnx(model: ReidModel, size: tuple[int, int], statistics: _Statist
         )
         if program is None:
             raise RuntimeError("torch.onnx.export gave no graph")
-        return program.model_proto
+        return _without_traces(program.model_proto)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without what torch notes about each node, which holds paths of the machine that exported it."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for function in model.functions:
+        for part in (function, *function.node, *function.value_info):
+            del part.metadata_props[:]
+            part.doc_string = ""
+    return model
 
 
 def _metadata(

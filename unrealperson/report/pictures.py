@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from unrealperson.data.manifest import Manifest
+from unrealperson.data.sources import UNREADABLE
 from unrealperson.schema import UNKNOWN
 
 Box = tuple[int, int, int, int]
@@ -135,7 +136,7 @@ def open_image(path: Path) -> Image.Image | None:
             if image.width * image.height > MAX_PIXELS:
                 return None
             return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from unrealperson.data.sources import UNREADABLE
 from unrealperson.files import cache_folder, read_arrays
 from unrealperson.log import get_logger, track
 from unrealperson.synth.people.annotations import WEARS, Photograph, find_photographs, read_regions
@@ -258,10 +259,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, tuple[int, int]]:
                 raise ValueError(f"{size[0]} x {size[1]} pixels, at most {MAX_PIXELS} are read")
             opened.draft("RGB", (2 * _READ_PX, 2 * _READ_PX))
             image = opened.convert("RGB")
-    except (
-        OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, ArithmeticError, MemoryError,
-        Image.DecompressionBombError, Image.DecompressionBombWarning,
-    ) as error:  # fmt: skip
+    except (*UNREADABLE, MemoryError) as error:
         raise ValueError(f"{path}: {error}") from error
     image.thumbnail((_READ_PX, _READ_PX), Image.Resampling.BOX)
     return np.array(image), size

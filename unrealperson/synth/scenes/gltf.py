@@ -25,6 +25,7 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import Image
 
+from unrealperson.data.sources import UNREADABLE
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.scene import Mesh
 from unrealperson.synth.view import View
@@ -415,7 +416,7 @@ class _Document:
                         raise ValueError(f"picture {index} is {picture.size} pixels, the most is {_IMAGE_PX} a side")
                     picture.draft("RGB", (_TEXTURE_PX, _TEXTURE_PX))
                     small = picture.convert("RGB")
-            except OSError as error:
+            except UNREADABLE as error:
                 raise ValueError(f"picture {index} is no PNG or JPEG: {error}") from error
             small.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
             self.images[index] = np.asarray(small)

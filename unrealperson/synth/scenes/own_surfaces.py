@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from unrealperson.data.sources import UNREADABLE
 from unrealperson.synth.scenes.scene import Scene
 
 SURFACES = {
@@ -75,7 +76,7 @@ def _read(path: Path) -> np.ndarray:
                 raise ValueError(f"{path} has {picture.size} pixels, the most is {_IMAGE_PX} a side")
             picture.draft("RGB", (_TEXTURE_PX, _TEXTURE_PX))
             small = picture.convert("RGB")
-    except OSError as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} is no PNG or JPEG: {error}") from error
     small.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
     return np.asarray(small)
