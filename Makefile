@@ -1,6 +1,7 @@
 # Everything lives in .venv. A second `make install` does nothing.
 #   make install            what the others share
 #   make demo [REAL=DIR]    the whole pipeline in small, ends with demo/report.html
+#   make best               the network for real people: 3,000 people, training, best/model.onnx (about 4 CPU-hours)
 #   make test | check       the suite (minutes) | sanitizers, wheel, longer checks
 #   make bench              benchmarks against their peers, on an otherwise idle machine
 #   make soak PART=NAME     soak/NAME.py: hours of faults, attacks or growth; goes on where it was stopped
@@ -16,7 +17,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := setup.py CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: install system demo test browser check lint bench soak clean
+.PHONY: install system demo best test browser check lint bench soak clean
 
 install: system .venv/installed .venv/native
 
@@ -70,6 +71,12 @@ endif
 
 demo: install
 	$(BIN)/unrealperson demo --config configs/demo.toml --out demo $(if $(REAL),--real '$(REAL)')
+
+BEST := --config configs/transfer_best.toml
+best: install
+	$(BIN)/unrealperson synth $(BEST) --out best/data
+	$(BIN)/unrealperson train $(BEST) --data best/data --out best/run
+	test -f best/model.onnx || $(BIN)/unrealperson export $(BEST) --run best/run --data best/data --out best/model.onnx
 
 test: install .venv/tested
 	$(BIN)/python -m pytest -q -m 'not check' -n $(JOBS) --dist loadfile -p no:benchmark --durations=10
