@@ -100,15 +100,15 @@ def trend(values: Sequence[float], kind: str) -> Trend:
 
 
 def measure(process: psutil.Process) -> dict[str, float]:
-    """Memory that is a process's own (unique set size, MiB: what others share does not sway it), files, threads.
+    """Memory (resident set size: other processes that share pages sway the other two; MiB), open files, threads.
 
     Args:
         process: a running one.
     """
     memory = process.memory_full_info()
     return {
-        "memory": round(memory.uss / 2**20, 2), "pss": round(memory.pss / 2**20, 2),
-        "rss": round(memory.rss / 2**20, 2), "files": process.num_fds(), "threads": process.num_threads(),
+        "memory": round(memory.rss / 2**20, 2), "pss": round(memory.pss / 2**20, 2),
+        "uss": round(memory.uss / 2**20, 2), "files": process.num_fds(), "threads": process.num_threads(),
     }  # fmt: skip
 
 
