@@ -1,4 +1,4 @@
-"""Training by two agents of torchrun, as on two nodes, against one torchrun."""
+"""Training by two agents of torchrun, as on two nodes, and by Ray Train, against one torchrun."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ CONFIG = Config(
 
 
 def start(*command: object) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     return subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)], env=environment, text=True, stdout=subprocess.PIPE,
+        [sys.executable, *map(str, command)], env=environment, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -48,7 +48,16 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]
     root = tmp_path_factory.mktemp("launch")
     make_figures(root / "data").write()
     save_config(CONFIG, root / "config.toml")
-    one = ["torch.distributed.run", "--nproc-per-node", 2, "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    one = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        2,
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "127.0.0.1:0",
+    ]
     train = ["-m", "unrealperson.cli", "train", "--data", root / "data", "--config", root / "config.toml"]
     finish(start(*one, *train, "--out", root / "one"))
     return root, train
@@ -62,12 +71,20 @@ def assert_same(run: Path, expected: Path) -> None:
 
 def test_two_agents_of_torchrun(given, unused_port):
     root, train = given
-    agent = ["torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "c10d"]
+    agent = ["-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "c10d"]
     agent += ["--rdzv-endpoint", f"127.0.0.1:{unused_port}", "--rdzv-id", "test"]
     agents = [start(*agent, *train, "--out", root / "two") for _ in range(2)]
     for process in agents:
         finish(process)
     assert_same(root / "two", root / "one")
+
+
+def test_ray_train(given):
+    pytest.importorskip("ray", reason="Ray is not installed; `make check` installs it: unrealperson[scale]")
+    root, _ = given
+    launcher = ROOT / "examples" / "launch" / "ray_train.py"
+    finish(start(launcher, root / "data", root / "ray", "--config", root / "config.toml"))
+    assert_same(root / "ray", root / "one")
 
 
 @pytest.fixture
