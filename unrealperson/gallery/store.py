@@ -333,8 +333,7 @@ def _is_large(path: Path) -> bool:
 
 
 def _fingerprint(facts: dict[str, Any]) -> str:
-    as_read = json.loads(json.dumps(facts))  # numbers that are keys become text, which has another order
-    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _check(path: Path, stored: dict[str, Any], *, everything: bool) -> None:

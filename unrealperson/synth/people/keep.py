@@ -97,7 +97,7 @@ def load_person(path: Path) -> Person:
         FileNotFoundError: no such file.
         ValueError: a damaged one.
     """
-    file: dict[str, Any] = dict(read_arrays(path))
+    file = read_arrays(path)
     words = json.loads(str(file["words"]))
     levels = [
         Level(vertices, file[f"faces_{number}"], file[f"slots_{number}"])
