@@ -295,9 +295,9 @@ def rows_table(folder: Path, entry: dict[str, Any]) -> pa.Table:
         with pa.memory_map(str(path)) if _is_large(path) else pa.OSFile(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         table.validate(full=True)  # nothing has looked at the lengths and places in it yet
-    except (pa.ArrowException, OSError) as error:
+        wrong = [field.name for field in table.schema if field not in COLUMNS]
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}; index the images again") from error
-    wrong = [field.name for field in table.schema if field not in COLUMNS]
     if wrong or "path" not in table.column_names or len(table) != entry["rows"]:
         raise ValueError(f"{path} must hold {entry['rows']} rows with columns of a manifest; index the images again")
     return table

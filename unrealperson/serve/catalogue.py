@@ -174,7 +174,7 @@ class Catalogue:
             "camera": _known(known["camid"]),
             "frame": _known(known["frame"]),
             "time_s": known["time_s"],
-            "attributes": json.loads(attributes) if attributes else {},
+            "attributes": _looks(attributes),
         }
 
     @cached_property
@@ -289,6 +289,15 @@ def _choices(column: pa.ChunkedArray) -> dict[str, list[str]]:
     """Attributes that tell entries apart, and their values."""
     values: dict[str, set[str]] = {}
     for text in pc.unique(column.cast(pa.string())).to_pylist():
-        for name, value in json.loads(text or "{}").items():
+        for name, value in _looks(text).items():
             values.setdefault(name, set()).add(str(value))
     return {name: sorted(own) for name, own in sorted(values.items()) if 2 <= len(own) <= MOST_VALUES}
+
+
+def _looks(text: str | None) -> dict[str, Any]:
+    """What a row tells of somebody's looks; nothing where it is damaged."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
