@@ -62,7 +62,7 @@ def contenders(g: np.ndarray, folder: Path) -> Iterator[tuple[str, Callable[[], 
             with store.writing(own, "segment-000001", DIMENSIONS, precision) as writer:
                 for first in range(0, len(g), 1 << 16):
                     writer.append(g[first : first + (1 << 16)])
-                entry = writer.finish(Manifest.from_rows([], own))
+                entry = writer.finish(Manifest.from_rows([{"path": str(row)} for row in range(len(g))], own))
             facts = {
                 "format_version": store.FORMAT_VERSION, "revision": 1, "images": len(g), "dimension": DIMENSIONS,
                 "precision": precision, "backend": backend, "root": ".", "model_sha256": "", "segments": [entry],

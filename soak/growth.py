@@ -183,12 +183,13 @@ def gallery(folder: Path, rows: int) -> Callable[[], Any]:
     from unrealperson.gallery import store
 
     x = vectors(rows)
+    told = Manifest.from_rows([{"path": str(number)} for number in range(rows)], folder)
 
     def build() -> Any:
         with store.writing(folder, "segment-000001", DIMENSIONS, "float16") as writer:
             for first in range(0, len(x), 4_096):
                 writer.append(x[first : first + 4_096])
-            entry = writer.finish(Manifest.from_rows([], folder))
+            entry = writer.finish(told)
         facts = {
             "format_version": store.FORMAT_VERSION, "revision": 1, "images": len(x), "dimension": DIMENSIONS,
             "precision": "float16", "backend": "exact", "root": ".", "model_sha256": "", "segments": [entry],
