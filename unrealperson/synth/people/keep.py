@@ -103,9 +103,9 @@ def load_person(path: Path) -> Person:
         Level(vertices, file[f"faces_{number}"], file[f"slots_{number}"])
         for number, vertices in enumerate(words["vertices"])
     ]
+    plain: dict[str, Any] = {name: words[name] for name in _SCALARS} | {name: file[name] for name in _ARRAYS}
     return Person(
-        **{name: words[name] for name in _SCALARS},
-        **{name: file[name] for name in _ARRAYS},
+        **plain,
         levels=tuple(levels),
         skeleton=Skeleton(tuple(words["bones"]), file["parents"], file["joints"]),
         gait=Gait(**words["gait"]),
