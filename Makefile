@@ -72,11 +72,11 @@ endif
 demo: install
 	$(BIN)/unrealperson demo --config configs/demo.toml --out demo $(if $(REAL),--real '$(REAL)')
 
-BEST := --config configs/transfer_best.toml
 best: install
-	$(BIN)/unrealperson synth $(BEST) --out best/data
-	$(BIN)/unrealperson train $(BEST) --data best/data --out best/run
-	test -f best/model.onnx || $(BIN)/unrealperson export $(BEST) --run best/run --data best/data --out best/model.onnx
+	$(BIN)/unrealperson synth --config configs/transfer_best.toml --out best/data
+	$(BIN)/unrealperson train --config configs/transfer_best.toml --data best/data --out best/coarse
+	$(BIN)/unrealperson train --config configs/transfer_best_fine.toml --data best/data --train.from-run best/coarse --out best/run
+	test -f best/model.onnx || $(BIN)/unrealperson export --run best/run --data best/data --out best/model.onnx
 
 test: install .venv/tested
 	$(BIN)/python -m pytest -q -m 'not check' -n $(JOBS) --dist loadfile -p no:benchmark --durations=10
