@@ -274,7 +274,9 @@ def _watch(ended: threading.Event, peak: list[float]) -> None:
     import psutil
 
     own = psutil.Process()
-    while not ended.wait(0.1):
+    last = False
+    while not last:
+        last = ended.wait(0.1)  # a stage that is over before is looked at once, at its end
         total = 0
         for process in [own, *own.children(recursive=True)]:
             try:
