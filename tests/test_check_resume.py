@@ -140,4 +140,4 @@ def test_training_that_was_killed_goes_on(tmp_path: Path) -> None:
     weights = load_file(killed / "model.safetensors")
     for name, value in load_file(whole / "model.safetensors").items():
         torch.testing.assert_close(weights[name], value, rtol=0, atol=0, msg=name)
-    assert names(killed) == names(whole) == {"config.toml", "metrics.jsonl", "model.safetensors"}
+    assert names(killed) == names(whole) == {"card.md", "config.toml", "metrics.jsonl", "model.safetensors"}

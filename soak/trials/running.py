@@ -33,9 +33,6 @@ Result = Literal["clear error", "clean resume", "as if nothing were", "left out,
 Hinder = Callable[[], None]
 """Called in the verb's process before the verb; it and its arguments can be pickled."""
 
-_IGNORED = re.compile(r"^Exception ignored in thread started by.*?^\w+Error: .*?$", re.DOTALL | re.MULTILINE)
-"""What Python writes where torch tells of a lost worker in the very moment in which a thread starts."""
-
 _processes = multiprocessing.get_context("forkserver")
 
 
@@ -77,7 +74,7 @@ class End:
     def is_clear_error(self) -> bool:
         """Whether it ended by itself, with one line that is short enough to be read."""
         short = 0 < len(self.message) <= LONGEST_MESSAGE
-        return self.status == 2 and short and "Traceback" not in _IGNORED.sub("", self.words)
+        return self.status == 2 and short and "Traceback" not in self.words
 
     def complaint(self, expected: str) -> str:
         """What is wrong, for the record.

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -242,13 +243,29 @@ class TorchBackEnd:
 
     def __call__(self, plans: Iterator[Plan]) -> Iterator[Tensor]:
         self._plans.current = plans
+        try:
+            for pixels in self._begun():
+                if isinstance(pixels, ValueError):
+                    raise pixels
+                yield pixels
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RuntimeError(
+                f"a process that loads images was killed, perhaps for lack of memory ({error}); give the same command "
+                "again, with a smaller train.workers"
+            ) from None
+
+    def _begun(self) -> Iterator[Tensor | ValueError]:
+        before = signal.getsignal(signal.SIGCHLD)
         with warnings.catch_warnings():  # of a fork beside threads: the workers use no lock that those may hold
             warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
             batches = iter(self._loader)
-        for pixels in batches:
-            if isinstance(pixels, ValueError):
-                raise pixels
-            yield pixels
+        if threading.current_thread() is threading.main_thread():
+            # torch's own handler raises wherever the process happens to be, even where Python can only print it.
+            # Without it a lost worker is told when its batch is awaited.
+            signal.signal(signal.SIGCHLD, before)
+        return batches
 
 
 class _Plans:
