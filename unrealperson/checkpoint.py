@@ -81,7 +81,7 @@ def save_checkpoint(
     run.mkdir(parents=True, exist_ok=True)
     stored = {name: value.contiguous() for name, value in (model.state_dict() | (weights or {})).items()}
     text = json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(state)})
-    metadata = {_STATE: text, _WHOLE: _fingerprint(text, stored)}
+    metadata = {_STATE: text, _WHOLE: fingerprint(stored, text)}
     if optimizer is not None:
         content = io.BytesIO()  # what torch says of a full disk names neither disk nor file
         torch.save({"optimizer": optimizer.state_dict(), "extra": extra or {}}, content)
@@ -273,12 +273,18 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
     metadata = _metadata(path)
     with safe_open(path, "pt") as stored:
         weights = {name: stored.get_tensor(name) for name in stored.keys()}
-    if metadata.get(_WHOLE) not in (None, _fingerprint(metadata.get(_STATE, ""), weights)):
+    if metadata.get(_WHOLE) not in (None, fingerprint(weights, metadata.get(_STATE, ""))):
         raise ValueError(f"{path} is damaged: its checksum is another one; train again, or take a copy of it")
     return weights
 
 
-def _fingerprint(text: str, weights: Mapping[str, torch.Tensor]) -> str:
+def fingerprint(weights: Mapping[str, torch.Tensor], text: str = "") -> str:
+    """SHA-256 of weights with their names, types and shapes, as hexadecimal digits.
+
+    Args:
+        weights: by name, on any device.
+        text: what else it is of.
+    """
     digest = hashlib.sha256(text.encode())
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())

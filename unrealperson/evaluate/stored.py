@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from unrealperson.checkpoint import fingerprint
 from unrealperson.config import EvaluateConfig
 from unrealperson.data.loader import Images
 from unrealperson.data.manifest import Manifest
@@ -47,10 +47,11 @@ def extract_to(
         ValueError: the folder was begun with another network, other images or settings.
     """
     storage = Storage(url)
-    weights = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        weights.update(tensor.cpu().numpy().tobytes())
-    made_of = {"network": weights.hexdigest(), "images": images.manifest.sha256(), **dataclasses.asdict(config)}
+    made_of = {
+        "network": fingerprint(model.state_dict()),
+        "images": images.manifest.sha256(),
+        **dataclasses.asdict(config),
+    }
     text = json.dumps(made_of, indent=1, sort_keys=True) + "\n"
     there = set(storage.names())
     if _MADE_OF not in there and there:
