@@ -46,7 +46,7 @@ def communities(weights: Any, rng: np.random.Generator) -> np.ndarray:
         if length > best - _GAIN:
             break
         best = length
-    return _by_first(label)
+    return label
 
 
 def description_length(flow: Any, label: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -106,14 +107,10 @@ def cluster(graph: JaccardGraph, *, eps: float, min_samples: int) -> Clusters:
 
     Source: Ester et al., KDD 1996.
     """
-    from scipy import sparse
     from sklearn.cluster import DBSCAN
     from sklearn.neighbors import sort_graph_by_row_values
 
-    n = len(graph.indptr) - 1
-    near = graph.data <= eps
-    before = np.concatenate([[0], np.cumsum(near)])
-    rows = sparse.csr_matrix((graph.data[near], graph.indices[near], before[graph.indptr]), (n, n))
+    rows = _kept(graph, graph.data <= eps)
     rows = sort_graph_by_row_values(rows, copy=True, warn_when_not_sorted=False)
     found = DBSCAN(eps=max(eps, np.finfo(float).tiny), min_samples=min_samples, metric="precomputed").fit(rows)
     return Clusters(found.labels_.astype(np.int64), eps)
@@ -130,18 +127,23 @@ def infomap(graph: JaccardGraph, *, eps: float, min_samples: int, rng: np.random
 
     Source: Rosvall and Bergstrom, PNAS 2008 (`communities`).
     """
-    from scipy import sparse
-
     from unrealperson.adapt.communities import communities
 
-    n = len(graph.indptr) - 1
-    near = (graph.data <= eps) & (graph.data < 1)
-    before = np.concatenate([[0], np.cumsum(near)])
-    rows = sparse.csr_matrix((1 - graph.data[near], graph.indices[near], before[graph.indptr]), (n, n))
+    rows = _kept(graph, (graph.data <= eps) & (graph.data < 1))
+    rows.data = 1 - rows.data
     group = communities(rows.maximum(rows.T), rng)
     large = np.bincount(group) >= min_samples
     number = np.where(large, np.cumsum(large) - 1, OUTLIER)
     return Clusters(number[group].astype(np.int64), eps)
+
+
+def _kept(graph: JaccardGraph, keep: np.ndarray) -> Any:
+    """The entries of a graph that are kept, as a scipy CSR matrix [n, n]."""
+    from scipy import sparse
+
+    n = len(graph.indptr) - 1
+    before = np.concatenate([[0], np.cumsum(keep)])
+    return sparse.csr_matrix((graph.data[keep], graph.indices[keep], before[graph.indptr]), (n, n))
 
 
 def shared_clusters(team: Team, make: Callable[[], Clusters]) -> Clusters:
