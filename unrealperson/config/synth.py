@@ -21,6 +21,8 @@ _RANGES = {
     "camera_height_m": (0, 30),
 }
 """What two numbers of a range may be."""
+MODEL_SUFFIXES = (".glb", ".gltf")
+"""Of a synth.place that is a model; any other is code that is run."""
 GROUP_REGIONS = ("bag", "shoes", "logo", "hair", "hat")
 """What may tell the people of one hard group apart."""
 
@@ -145,7 +147,7 @@ class SynthConfig:
             )
         require(not self.groups or 3 in self.versions, "synth.groups are people of version 3: add it to synth.versions")
         require(
-            not self.place or self.place.endswith((".glb", ".gltf")) or ":" in self.place,
+            not self.place_is_code or ":" in self.place,
             f"synth.place must be FILE.py:FUNCTION, FILE.glb or FILE.gltf, got {self.place!r}",
         )
         require(
@@ -178,3 +180,8 @@ class SynthConfig:
             )
         require(self.workers >= 0, f"synth.workers must be 0 (one per core) or more, got {self.workers}")
         require(self.timeout_s > 0, f"synth.timeout_s must be positive, got {self.timeout_s}")
+
+    @property
+    def place_is_code(self) -> bool:
+        """Whether building the scene runs code that synth.place names, which a data set may not choose."""
+        return bool(self.place) and not self.place.endswith(MODEL_SUFFIXES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -16,11 +16,10 @@ from unrealperson.data.recipe import read_recipe
 from unrealperson.data.subsets import PEOPLE_KEYS
 from unrealperson.harden.confusions import Pair
 from unrealperson.harden.explain import Contrast, Looks
+from unrealperson.synth.people.groups import SIZE
+from unrealperson.synth.scenes.light import Hours
 
-SIZE = 5
-"""People of a hard group."""
 _SEED_STEP = 1000
-_HOURS = ("day", "overcast", "dusk", "night")
 _LEAST_SHARE = 0.05
 """A scene or part of the day with less of the crops is not judged."""
 
@@ -54,7 +53,7 @@ def plan_world(
     base = _base(manifest, made)
     synth = base.synth
     scenes = tuple(number for number in synth.scenes if str(number) in _hard(factors, "scene", least=1.0))
-    hours: list[Any] = [part for part in _hard(factors, "light", least=0.0) if part in _HOURS]
+    hours: list[Any] = [part for part in _hard(factors, "light", least=0.0) if part in get_args(Hours)]
     synth = replace(
         synth,
         seed=config.seed or int(manifest.column("seed").max()) + _SEED_STEP,
@@ -129,7 +128,7 @@ def _base(manifest: Manifest, made: dict[str, Config]) -> Config:
         raise ValueError(
             f"{manifest.root} was captured in an engine of the user's own; hard groups are made here alone"
         )
-    if place and not place.endswith((".glb", ".gltf")):
+    if base.synth.place_is_code:
         raise ValueError(f"{manifest.root} says that the code {place!r} made it; a data set may not choose code to run")
     scenes = {number for each in made.values() for number in each.synth.scenes}
     return base if place else replace(base, synth=replace(base.synth, scenes=tuple(sorted(scenes))))

@@ -53,7 +53,7 @@ def regenerate(crop: str | Path, out: str | Path | None = None, *, place: str = 
     if config.synth.endpoint:
         raise ValueError(f"{path} was taken from the endpoint {config.synth.endpoint}, which shows no instant twice")
     needed = config.synth.place
-    if needed and not needed.endswith((".glb", ".gltf")) and needed != place:
+    if config.synth.place_is_code and needed != place:
         raise ValueError(
             f"the data set says that the code {needed!r} made {path}; a data set may not choose code to run: "
             "if you know and trust that code, name it with --place"

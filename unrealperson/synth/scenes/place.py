@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from unrealperson.config.synth import MODEL_SUFFIXES
 from unrealperson.synth.scenes.gltf import Model, read_gltf
 from unrealperson.synth.scenes.lamps import Lamp
 from unrealperson.synth.scenes.scene import Scene
 from unrealperson.synth.scenes.walkable import closed_paths, cover_with_circles, find_ground, floor_height
 from unrealperson.synth.view import View
 
-MODEL_SUFFIXES = (".glb", ".gltf")
 _CEILING_M = (2.2, 12.0)
 _COVERED = 0.6
 """A place is indoors where a ceiling covers at least this share of its ground."""
