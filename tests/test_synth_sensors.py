@@ -65,6 +65,23 @@ def test_sensor_parameters_do_what_they_say():
         Sensor().apply(np.zeros((4, 4, 3)), rng)
 
 
+def test_automatic_exposure_shows_dark_and_bright_alike():
+    scene = np.random.default_rng(0).integers(40, 200, (64, 64, 3))
+    dark, bright = (Sensor(exposure=factor, quality=100).apply(scene.astype(np.uint8), np.random.default_rng(0))
+                    for factor in (0.4, 1.8))  # fmt: skip
+    means = {auto: [Sensor(auto=auto, quality=100).apply(image, np.random.default_rng(0)).mean()
+                    for image in (dark, bright)] for auto in (0.0, 0.5, 1.0)}  # fmt: skip
+    gaps = [abs(left - right) for left, right in means.values()]
+    assert gaps[0] > 1.6 * gaps[1] and gaps[1] > 4 * gaps[2] and gaps[2] < 8
+    black = np.zeros((8, 8, 3), np.uint8)
+    assert Sensor(auto=1.0, quality=100).apply(black, np.random.default_rng(0)).max() == 0
+    assert {sensor.auto for sensor in camera_sensors(1, 4, 0, SynthConfig(sensor_auto_exposure=0.7))} == {0.7}
+    with pytest.raises(ValueError, match="sensor_auto_exposure must lie in 0"):
+        SynthConfig(sensor_auto_exposure=1.5)
+    with pytest.raises(ValueError, match="auto must lie in 0"):
+        Sensor(auto=-0.1)
+
+
 def test_amplified_light_is_noisy():
     grey = np.full((64, 64, 3), 120, np.uint8)
     calm, loud = (Sensor(noise=3.0, quality=100).apply(grey, np.random.default_rng(0), gain=gain) for gain in (1, 4))

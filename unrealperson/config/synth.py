@@ -90,6 +90,8 @@ class SynthConfig:
     """Give each camera its own exposure, white balance, gamma, blur and noise."""
     sensor_exposure: tuple[float, float] = (-0.3, 0.3)
     """Lowest and highest exposure of a camera, as the natural logarithm of the factor on light."""
+    sensor_auto_exposure: float = 0.0
+    """How far each image is exposed for what its camera sees, 0 not at all ... 1 for a mean of middle grey."""
     sensor_red: tuple[float, float] = (0.88, 1.12)
     """Lowest and highest white balance of a camera: factor on red light."""
     sensor_blue: tuple[float, float] = (0.86, 1.14)
@@ -164,6 +166,10 @@ class SynthConfig:
         )
         require(0 <= self.crowding <= 1, f"synth.crowding must lie in 0 ... 1, got {self.crowding}")
         require(0 <= self.riders <= 1, f"synth.riders must lie in 0 ... 1, got {self.riders}")
+        require(
+            0 <= self.sensor_auto_exposure <= 1,
+            f"synth.sensor_auto_exposure must lie in 0 ... 1, got {self.sensor_auto_exposure}",
+        )
         require(0 <= self.cameras <= 999, f"synth.cameras must lie in 0 (the scene's own) ... 999, got {self.cameras}")
         require(self.instants >= 1, f"synth.instants must be at least 1, got {self.instants}")
         require(self.lights >= 0, f"synth.lights must be 0 (the scene's own) or more, got {self.lights}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,13 @@ SHARPENING_PX = 1.0
 """Standard deviation of the blur that a camera's unsharp mask takes away."""
 _MESH = 24
 """Cells a side in which a lens's bend is taken for linear; off by less than a tenth of a pixel."""
+_GREY = 0.18
+"""Mean linear light of the image to which automatic exposure brings a scene: a grey card's."""
+_GAINS = (0.5, 4.0)
+"""Least and greatest factor of automatic exposure."""
+_SHOWN = np.arange(256) / 255.0
+_LINEAR = np.where(_SHOWN <= 0.04045, _SHOWN / 12.92, ((_SHOWN + 0.055) / 1.055) ** 2.4)
+"""Linear light of each displayed value."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class Sensor:
 
     Attributes:
         exposure: factor on linear light.
+        auto: 0 keeps to `exposure` whatever the camera sees, 1 brings the mean light of each image to middle grey, as
+            far as a factor of 0.5 to 4 does.
         white_balance: factors on linear red, green and blue.
         gamma: exponent on the displayed values; above 1 darkens the middle.
         contrast: factor around middle grey.
@@ -39,6 +48,7 @@ class Sensor:
     """
 
     exposure: float = 1.0
+    auto: float = 0.0
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gamma: float = 1.0
     contrast: float = 1.0
@@ -50,26 +60,33 @@ class Sensor:
     quality: int = 90
     detail: float = 1.0
     distortion: float = 0.0
-    _curve: list[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (0.1 <= self.detail <= 1.0 and 0.0 <= self.distortion <= 0.2):
             raise ValueError(
                 f"detail must lie in 0.1 ... 1 and distortion in 0 ... 0.2, got {self.detail} and {self.distortion}"
             )
-        value = np.arange(256) / 255.0
-        linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-        light = linear[None] * self.exposure * np.asarray(self.white_balance)[:, None]
-        shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-        shown = np.where(shown > 0.9, 1.0 - 0.1 * np.exp(-(shown - 0.9) / 0.1), shown)
-        shown = (shown**self.gamma - 0.45) * self.contrast + 0.45
-        shown = self.lift + (1.0 - self.lift) * shown
-        object.__setattr__(self, "_curve", np.clip(shown * 255.0 + 0.5, 0, 255).astype(int).ravel().tolist())
+        if not 0.0 <= self.auto <= 1.0:
+            raise ValueError(f"auto must lie in 0 ... 1, got {self.auto}")
 
     @cached_property
     def _colors(self) -> tuple[float, ...]:
         grey = np.tile([0.299, 0.587, 0.114], (3, 1)) * (1 - self.saturation) + np.eye(3) * self.saturation
         return tuple(np.concatenate([grey, np.zeros((3, 1))], axis=1).ravel())
+
+    def _factor(self, picture: Image.Image) -> float:
+        if self.auto == 0.0:
+            return 1.0
+        light = float(_LINEAR[np.asarray(picture)[::4, ::4]].mean())
+        return float(np.clip(_GREY / max(light, 1e-6), *_GAINS) ** self.auto)
+
+    def _curve(self, factor: float) -> list[int]:
+        light = _LINEAR * (factor * self.exposure) * np.asarray(self.white_balance)[:, None]
+        shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+        shown = np.where(shown > 0.9, 1.0 - 0.1 * np.exp(-(shown - 0.9) / 0.1), shown)
+        shown = (shown**self.gamma - 0.45) * self.contrast + 0.45
+        shown = self.lift + (1.0 - self.lift) * shown
+        return np.clip(shown * 255.0 + 0.5, 0, 255).astype(int).ravel().tolist()
 
     def apply(self, image: np.ndarray, rng: np.random.Generator, *, gain: float = 1.0) -> np.ndarray:
         """The image as this camera's electronics deliver it; what the lens does is `bend`'s.
@@ -92,7 +109,7 @@ class Sensor:
             picture = picture.resize(small, Image.Resampling.BOX if self.detail <= 0.5 else Image.Resampling.BILINEAR)
         if self.saturation != 1.0:
             picture = picture.convert("RGB", self._colors)
-        picture = picture.point(self._curve)
+        picture = picture.point(self._curve(self._factor(picture)))
         if self.noise > 0:
             scale = self.noise * math.sqrt(max(gain, 1.0))
             grain = rng.standard_normal((picture.height, picture.width), dtype=np.float32) * scale
@@ -199,6 +216,7 @@ def camera_sensors(scene: int, count: int, seed: int, config: SynthConfig = Synt
         sensors.append(
             Sensor(
                 exposure=float(np.exp(rng.uniform(*config.sensor_exposure))),
+                auto=config.sensor_auto_exposure,
                 white_balance=(rng.uniform(*config.sensor_red), 1.0, rng.uniform(*config.sensor_blue)),
                 gamma=rng.uniform(0.88, 1.2),
                 contrast=rng.uniform(*config.sensor_contrast),
