@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -242,6 +244,24 @@ def test_a_request_that_does_not_come_is_not_waited_for(running: Server) -> None
         head = f"POST /search HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
         line.sendall(head.encode() + b"Content-Length: 99\r\n\r\n--x\r\n")
         assert b" 408 " in line.recv(4096).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("earlier", [b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["first", "later"])
+def test_headers_that_come_byte_by_byte_are_not_waited_for(running: Server, earlier: bytes) -> None:
+    host, _, port = running.address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        if earlier:
+            line.sendall(earlier)
+            assert b" 200 " in line.recv(65536).partition(b"\r\n")[0]
+        begun = time.monotonic()
+        with pytest.raises((ConnectionError, EOFError)):
+            for letter in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"a" * 200:
+                line.sendall(bytes([letter]))
+                line.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    if not line.recv(1):
+                        raise EOFError
+        assert 0.3 < time.monotonic() - begun < 5
 
 
 def test_stopping_answers_what_is_inside_and_logs_are_structured(running: Server) -> None:

@@ -32,7 +32,7 @@ class ServeConfig:
     max_images: int = 32
     """Most images of one request that adds."""
     upload_timeout_s: float = 30.0
-    """Longest that a client may take to send its request."""
+    """Longest that a client may take to send the headers of a request, and then its body."""
     queue: int = 64
     """Searches and additions inside at a time; further ones are told to try again later (429)."""
     max_batch: int = 0

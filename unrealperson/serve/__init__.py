@@ -1,7 +1,8 @@
 """A gallery served over HTTP: search page, API, metrics. Needs no torch.
 
-Parts: `guard` (who may call, and how much), `app` (endpoints), `messages` (what they take and give), `batching` (work
-for several requests at once), `keeper` (the gallery's one writer), `catalogue` (one state of it, to read), `page`.
+Parts: `connection` (headers in time), `guard` (who may call, and how much), `app` (endpoints), `messages` (what they
+take and give), `batching` (work for several requests at once), `keeper` (the gallery's one writer), `catalogue` (one
+state of it, to read), `page`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import uvicorn
 from unrealperson.config import ServeConfig
 from unrealperson.log import get_logger
 from unrealperson.serve.app import Service
+from unrealperson.serve.connection import timed
 from unrealperson.serve.guard import is_loopback
 from unrealperson.serve.keeper import Keeper
 
@@ -50,6 +52,7 @@ def serve(gallery: str | Path, config: ServeConfig, *, model: str | Path | None 
         server = uvicorn.Server(
             uvicorn.Config(
                 service.guard,
+                http=timed(config.upload_timeout_s),
                 lifespan="on",
                 log_config=None,
                 access_log=False,
