@@ -137,6 +137,7 @@ void IntegerRows::set(int64_t first, Matrix<const float> x, float* norm2, int th
         for (int64_t i = begin * group_; i < std::min(end * group_, x.rows); ++i) {
             row.back() = 0;
             norm2[i] = kernel.norm2(x.row(i), cols_);
+            if (!std::isfinite(norm2[i])) continue;  // NaN has no integer; the caller refuses such rows
             const Rounded rounded = bits_ == 8
                                         ? kernel.round8(x.row(i), cols_, reinterpret_cast<int8_t*>(row.data()))
                                         : kernel.round16(x.row(i), cols_, reinterpret_cast<int16_t*>(row.data()));
