@@ -1,7 +1,8 @@
 """How people move: along the scene's paths, around each other, alone, in groups or riding, with stops and glances.
 
 Source: Helbing and Molnar, Social force model for pedestrian dynamics, 1995; groups: Moussaid et al., The walking
-behaviour of pedestrian social groups, 2010 (who walks together walks abreast, at the pace of the slowest).
+behaviour of pedestrian social groups, 2010 (who walks together walks abreast, at the pace of the slowest); stride by
+speed: Grieve, Gait patterns and the speed of walking, 1968.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ BODY_RADIUS_M = 0.27
 LARGEST_GROUP = 4
 _GROUPED = 0.3
 """How often somebody joins the person before them."""
+_STRIDE_POWER = 0.42
 _PATH_STEP_M = 0.1
 _APART_M = 0.54
 _LOOK_AHEAD_M = 1.2
@@ -154,7 +156,8 @@ class Crowd:
         speed = 0.0 if walk.stands_for_s > 0 else walk.pace_mps
         yaw = math.radians(actor.yaw_deg)
         walk.velocity = (speed * math.cos(yaw), speed * math.sin(yaw))
-        actor.speed_mps, actor.moving = speed, min(speed / actor.person.speed_mps, 1.0)
+        actor.speed_mps = speed
+        actor.moving = _stride_share(actor)
 
     def leave(self) -> None:
         """Forgets everyone."""
@@ -330,7 +333,7 @@ def _move(
         turn = _angle(math.degrees(math.atan2(towards[1], towards[0])) - actor.yaw_deg)
         limit = _TURN_DEG_PER_S * STEP_S
         actor.yaw_deg = (actor.yaw_deg + max(-limit, min(limit, turn))) % 360.0
-    aim = min(actor.speed_mps / actor.person.speed_mps, 1.0)
+    aim = _stride_share(actor)
     actor.moving += max(-0.12, min(0.12, aim - actor.moving))
     if walk.rides:
         actor.phase = (actor.phase + distance / actor.person.stride_m) % 1.0
@@ -340,6 +343,11 @@ def _move(
     else:
         actor.phase = (actor.phase + distance / (actor.person.stride_m * max(actor.moving, 0.3))) % 1.0
     return turn
+
+
+def _stride_share(actor: Actor) -> float:
+    """Stride as a share of the preferred one: who is held up takes shorter steps, and even more so fewer."""
+    return float(min(actor.speed_mps / actor.person.speed_mps, 1.0) ** _STRIDE_POWER)
 
 
 def _look(actor: Actor, walk: Walk, leader: Actor | None, turn_deg: float) -> None:
