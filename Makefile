@@ -1,7 +1,7 @@
 # Everything lives in .venv. A second `make install` does nothing.
 #   make install            what the others share
 #   make demo [REAL=DIR]    the whole pipeline in small, ends with demo/report.html
-#   make best               the network for real people: 3,000 people, training, best/model.onnx (about 4 CPU-hours)
+#   make best               the network for real people: 3,800 people, training, best/model.onnx (about 5 CPU-hours)
 #   make test | check       the suite (minutes) | sanitizers, wheel, longer checks
 #   make bench              benchmarks against their peers, on an otherwise idle machine
 #   make soak PART=NAME     soak/NAME.py: hours of faults, attacks or growth; goes on where it was stopped
@@ -74,9 +74,11 @@ demo: install
 
 best: install
 	$(BIN)/unrealperson synth --config configs/transfer_best.toml --out best/data
+	$(BIN)/unrealperson synth --config configs/transfer_close.toml --out best/close
+	test -d best/both || $(BIN)/unrealperson data merge --data best/data best/close --out best/both
 	$(BIN)/unrealperson train --config configs/transfer_best.toml --data best/data --out best/coarse
-	$(BIN)/unrealperson train --config configs/transfer_best_fine.toml --data best/data --train.from-run best/coarse --out best/run
-	test -f best/model.onnx || $(BIN)/unrealperson export --run best/run --data best/data --out best/model.onnx
+	$(BIN)/unrealperson train --config configs/transfer_best_fine.toml --data best/both --train.from-run best/coarse --out best/run
+	test -f best/model.onnx || $(BIN)/unrealperson export --run best/run --data best/both --out best/model.onnx
 
 test: install .venv/tested
 	$(BIN)/python -m pytest -q -m 'not check' -n $(JOBS) --dist loadfile -p no:benchmark --durations=10

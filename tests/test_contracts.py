@@ -41,7 +41,7 @@ ONLY_IN = {
     "panda3d": {"synth/renderer.py", "synth/upload.py"},
     "direct": {"synth/renderer.py"},
     "fastapi": {"serve/app.py", "serve/guard.py", "serve/page/__init__.py"},
-    "uvicorn": {"serve/__init__.py"},
+    "uvicorn": {"serve/__init__.py", "serve/connection.py"},
     "prometheus_client": {"serve/metrics.py"},
     "nvidia": {"data/dali.py"},
     "ray": {"executor.py"},
