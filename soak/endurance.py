@@ -160,7 +160,8 @@ def _round(folder: Path, number: int, endpoint: Endpoint, config: SynthConfig, a
         rows += write_crops(frame, data, CONFIG.crop, config)[0]
     manifest = Manifest.from_rows(rows, data)
     manifest.write()
-    if len(set(manifest.cameras)) > 1:  # few people may all pass the same camera, and then there is nothing to learn
+    # Few people may all pass the same camera, or each of them once, and then there is nothing to learn.
+    if len(manifest.cameras) > 1 and len(manifest) > len(manifest.identities):
         train(Manifest.read(data), CONFIG, folder / "run")
     crops = [manifest.image_path(row) for row in range(min(SEARCHES, len(manifest)))]
     vectors = np.random.default_rng(number).standard_normal((len(manifest), own.encoder.dimension)).astype(np.float32)
