@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -142,7 +140,6 @@ class Objects:
         """Removes everyone, hidden or not."""
         self._world.despawn()
         self._hidden = {name: actor for name, actor in self._hidden.items() if isinstance(actor.person, Cube)}
-        _return_free_memory()
 
     def class_colors(self) -> dict[str, Color]:
         """Colour of each class: people, cubes, and for meshes their name up to the first underscore."""
@@ -303,9 +300,3 @@ def as_text(values: Sequence[float]) -> str:
         values: coordinates or angles.
     """
     return " ".join(f"{value + 0.0:.3f}".replace("-0.000", "0.000") for value in values)
-
-
-def _return_free_memory() -> None:
-    """People of all sizes leave the heap in pieces, which the C library keeps unless it is told not to."""
-    with contextlib.suppress(AttributeError, OSError):  # only the GNU C library has it
-        ctypes.CDLL(None).malloc_trim(0)
