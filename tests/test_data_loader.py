@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 
 import numpy as np
 import psutil
@@ -197,6 +198,14 @@ def test_an_error_in_a_worker_is_one_line(tmp_path):
     loader = make_loader(manifest, dataclasses.replace(CONFIG, workers=1))
     with pytest.raises(ValueError, match=r"^\S*_c\d_\d.png is not a readable image: [^\n]*$"):
         list(loader.epoch(0))
+
+
+def test_a_lost_worker_interrupts_nothing(figures, monkeypatch):
+    handled = []
+    set_handler = signal.signal
+    monkeypatch.setattr(signal, "signal", lambda number, to: handled.append(number) or set_handler(number, to))
+    list(make_loader(figures, dataclasses.replace(CONFIG, workers=2)).epoch(0))
+    assert signal.SIGCHLD not in handled  # torch's handler would raise wherever the process happens to be
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, tee
 from mmap import mmap
 from typing import Any
@@ -257,15 +257,23 @@ class TorchBackEnd:
             ) from None
 
     def _begun(self) -> Iterator[Tensor | ValueError]:
-        before = signal.getsignal(signal.SIGCHLD)
+        """Starts the workers, or takes those of the last epoch, on a thread of its own.
+
+        On the main thread torch would set a handler of SIGCHLD, which raises wherever the process happens to be, even
+        where Python can only print it. Without it a lost worker is told when its batch is awaited.
+        """
+        begun: Future[Iterator[Tensor | ValueError]] = Future()
+
+        def begin() -> None:
+            try:
+                begun.set_result(iter(self._loader))
+            except BaseException as error:
+                begun.set_exception(error)
+
         with warnings.catch_warnings():  # of a fork beside threads: the workers use no lock that those may hold
             warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
-            batches = iter(self._loader)
-        if threading.current_thread() is threading.main_thread():
-            # torch's own handler raises wherever the process happens to be, even where Python can only print it.
-            # Without it a lost worker is told when its batch is awaited.
-            signal.signal(signal.SIGCHLD, before)
-        return batches
+            threading.Thread(target=begin).start()
+            return begun.result()
 
 
 class _Plans:
