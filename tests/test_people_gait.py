@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -36,6 +37,14 @@ def _posed(skeleton: gait.Skeleton, habits: gait.Gait, phase: float, moving: flo
         name: bone[:, :3] @ joint + bone[:, 3]
         for name, bone, joint in zip(skeleton.names, bones, skeleton.joints, strict=True)
     }
+
+
+def test_nothing_of_a_person_stays_after_them():
+    passing = _skeleton(3)
+    gait.pose(passing, gait.Gait(), 0.25, 1.0)
+    gone = weakref.ref(passing)
+    del passing
+    assert gone() is None
 
 
 @pytest.mark.parametrize("activity", arms.ACTIVITIES)

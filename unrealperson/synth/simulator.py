@@ -9,8 +9,6 @@ fixed interval at every Pause that follows a Resume, and stands still otherwise.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import json
 import math
 import os
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 10.0
 """Longest wait for people who are being made: the official client gives up after 15 s and then mixes up replies."""
-_M_MMAP_THRESHOLD = -3
-_LARGE_BYTES = 1 << 20
 
 _logger = get_logger(__name__)
 _needs_no_people = re.compile(
@@ -192,18 +188,11 @@ def serve_simulator(
     """
     if not 0 <= port <= 65535:
         raise ValueError(f"a port lies in 0 ... 65535 (0: a free one), got {port}")
-    _keep_large_blocks_apart()
     simulator = make_simulator(config, people=people, patience_s=patience_s)
     with Server(simulator.run, port=port, unix=unix) as server:
         simulator.game.server = server
         (on_ready or _log_ready)(server)
         server.serve(idle=simulator.idle)
-
-
-def _keep_large_blocks_apart() -> None:
-    """People of all sizes come and go; in the heap their meshes and textures would leave gaps that add up."""
-    with contextlib.suppress(AttributeError, OSError):  # only the GNU C library has it
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _log_ready(server: Server) -> None:

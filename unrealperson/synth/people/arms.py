@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _FINGERS = {"index": 0.85, "middle": 1.0, "ring": 1.08, "pinky": 1.12}
 _TOGETHER = {"index": -0.07, "middle": -0.01, "ring": 0.05, "pinky": 0.13}
 _RADIUS_SHARE = 60
 _ARM_OUT, _FORE_OUT = (0.03, 0.36), (-0.12, 0.35)
+_bent: WeakKeyDictionary[Skeleton, dict[tuple[str, float], dict[str, np.ndarray]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -244,8 +245,15 @@ def _hand_frame(at: dict[str, np.ndarray], side: str) -> np.ndarray:
     return frame(at[f"middle_01_{side}"] - at[f"hand_{side}"], across)
 
 
-@lru_cache(maxsize=1024)
 def _fingers(skeleton: Skeleton, side: str, curl: float) -> dict[str, np.ndarray]:
+    """Turns within the hand, kept for as long as its owner is there."""
+    bent = _bent.setdefault(skeleton, {})
+    if (side, curl) not in bent:
+        bent[side, curl] = _bend_fingers(skeleton, side, curl)
+    return bent[side, curl]
+
+
+def _bend_fingers(skeleton: Skeleton, side: str, curl: float) -> dict[str, np.ndarray]:
     """Turns, within the hand, of fingers that lie together and bend to the palm, the thumb along the index finger."""
     at, turned = skeleton.at(), {}
     wanted = _hand_frame(at, side)
