@@ -36,6 +36,7 @@ from trials.running import Running  # noqa: E402
 
 from unrealperson.config import Config, CropConfig, SynthConfig, TrainConfig  # noqa: E402
 from unrealperson.crop import write_crops  # noqa: E402
+from unrealperson.data.loader import training_rows  # noqa: E402
 from unrealperson.data.manifest import Manifest  # noqa: E402
 from unrealperson.gallery import Gallery  # noqa: E402
 from unrealperson.synth.capture import Shard, drive, launch_simulator  # noqa: E402
@@ -160,8 +161,7 @@ def _round(folder: Path, number: int, endpoint: Endpoint, config: SynthConfig, a
         rows += write_crops(frame, data, CONFIG.crop, config)[0]
     manifest = Manifest.from_rows(rows, data)
     manifest.write()
-    # Few people may all pass the same camera, or each of them once, and then there is nothing to learn.
-    if len(manifest.cameras) > 1 and len(manifest) > len(manifest.identities):
+    if _teaches(manifest):
         train(Manifest.read(data), CONFIG, folder / "run")
     crops = [manifest.image_path(row) for row in range(min(SEARCHES, len(manifest)))]
     vectors = np.random.default_rng(number).standard_normal((len(manifest), own.encoder.dimension)).astype(np.float32)
@@ -177,6 +177,15 @@ def _round(folder: Path, number: int, endpoint: Endpoint, config: SynthConfig, a
             raise RuntimeError("the server does not find what it has just added")
         client.remove(address, entries)
     return len(manifest)
+
+
+def _teaches(manifest: Manifest) -> bool:
+    """Whether training takes these crops: few people may all pass the same camera, or each of them once."""
+    try:
+        training_rows(manifest)
+    except ValueError:
+        return False
+    return True
 
 
 def verdict(lines: Sequence[dict[str, Any]]) -> tuple[str, bool]:

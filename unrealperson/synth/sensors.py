@@ -20,6 +20,8 @@ _GREY = 0.18
 """Mean linear light of the image to which automatic exposure brings a scene: a grey card's."""
 _GAINS = (0.5, 4.0)
 """Least and greatest factor of automatic exposure."""
+_TOE = 0.1
+"""Displayed value below which a camera's curve bends towards black instead of cutting it off."""
 _SHOWN = np.arange(256) / 255.0
 _LINEAR = np.where(_SHOWN <= 0.04045, _SHOWN / 12.92, ((_SHOWN + 0.055) / 1.055) ** 2.4)
 """Linear light of each displayed value."""
@@ -85,6 +87,7 @@ class Sensor:
         shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
         shown = np.where(shown > 0.9, 1.0 - 0.1 * np.exp(-(shown - 0.9) / 0.1), shown)
         shown = (shown**self.gamma - 0.45) * self.contrast + 0.45
+        shown = np.where(shown < _TOE, _TOE * np.exp(shown / _TOE - 1.0), shown)
         shown = self.lift + (1.0 - self.lift) * shown
         return np.clip(shown * 255.0 + 0.5, 0, 255).astype(int).ravel().tolist()
 
