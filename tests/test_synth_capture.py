@@ -106,18 +106,31 @@ def test_a_late_reply_replaces_the_client_and_the_command_is_sent_again() -> Non
 def test_a_late_reply_is_never_taken_for_another() -> None:
     def late(sock: socket.socket) -> None:
         send_message(sock, b"connected to script")
-        for _ in range(2):
-            request = receive_message(sock)
-            assert request is not None
-            if b"slow" in request:
-                time.sleep(0.6)
-                send_message(sock, b"1:stale")
-            else:
-                answer = request.split(b":")[0] + b":" + request.split(b" ")[-1]
-                send_message(sock, answer)
+        echo = receive_message(sock)
+        assert echo is not None
+        send_message(sock, echo.split(b":")[0] + b":" + echo.split(b" ")[-1])
+        receive_message(sock)
+        assert receive_message(sock) is None, "the client hangs up after its limit"
+        send_message(sock, b"1:stale")
 
-    with Script(late, answering()) as script, Endpoint(script.address, timeout_s=0.4) as endpoint:
+    with Script(late, answering()) as script, Endpoint(script.address, timeout_s=1.0) as endpoint:
         assert endpoint.request("vget slow") == ["slow"]
+        assert endpoint.request("vget next") == ["next"]
+
+
+def test_replies_that_come_together_with_the_limit_leave_no_dead_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Script(answering(), answering()) as script, Endpoint(script.address, timeout_s=1.0) as endpoint:
+        first = endpoint._client
+        request = first.request
+
+        def past_the_limit(commands: list[str]) -> list[str]:
+            replies = request(commands)
+            time.sleep(1.5)
+            return replies
+
+        monkeypatch.setattr(first, "request", past_the_limit)
+        assert endpoint.request("vget slow") == ["slow"]
+        assert endpoint._client is not first
         assert endpoint.request("vget next") == ["next"]
 
 

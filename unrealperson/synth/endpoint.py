@@ -140,6 +140,10 @@ class Endpoint:
             raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'") from error
         finally:
             timer.cancel()
+            timer.join()
+        # The last reply and the limit may come together: the client has its replies then, and a dead connection.
+        if late.is_set():
+            raise TimeoutError(f"{self._where} sent its replies to '{commands[0]}' only after {self._timeout_s:g} s")
         if None in replies:
             raise RuntimeError(f"{self._where} closed the connection during '{commands[0]}'")
         return replies
