@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 
 import numpy as np
 import psutil
@@ -183,7 +184,11 @@ def test_workers_give_the_same_images_and_stay_for_the_next_epoch(figures):
     next(epoch)
     started = set(psutil.Process().children()) - before
     assert len(started) == 2
-    assert all(os.getpgid(worker.pid) == worker.pid for worker in started), "a signal to the group does not end them"
+    # The first batch is there before the other worker has come so far.
+    deadline_s = time.monotonic() + 30
+    while any(os.getpgid(worker.pid) != worker.pid for worker in started):
+        assert time.monotonic() < deadline_s, "a signal to the group does not end them"
+        time.sleep(0.01)
     epoch.close()  # left in its middle
     for number, first in ((1, 0), (2, 1)):
         assert all(map(equal, loader.epoch(number, first), alone.epoch(number, first)))
