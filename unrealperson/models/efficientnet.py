@@ -40,7 +40,8 @@ class ConvNorm(nn.Module):
         padding = kernel // 2 if stride == 1 else 0
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs, eps=1e-3)
-        self.relu = nn.ReLU6(inplace=True) if relu else nn.Identity()
+        # In place it would copy its input first: its gradient is taken from the input, not from the output as ReLU's.
+        self.relu = nn.ReLU6() if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         stride, kernel = self.conv.stride[0], self.conv.kernel_size[0]
